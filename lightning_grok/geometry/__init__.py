@@ -1,0 +1,66 @@
+"""Geometry of representations and kernels: numbers from arrays, with no trainer and no disk.
+
+Every public name is importable from here and is loaded from its file at first use, so that
+importing the package costs nothing: ``from lightning_grok.geometry import kernel_distance``.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from lightning_grok.geometry.factors import NTKFactors, ntk_factors
+    from lightning_grok.geometry.kernel import (
+        kernel_distance,
+        kernel_target_alignment,
+        kernel_velocity,
+    )
+    from lightning_grok.geometry.ntk import empirical_ntk
+    from lightning_grok.geometry.pairwise import (
+        distance_between,
+        kernel_distance_floor,
+        pairwise_kernel_distance,
+    )
+    from lightning_grok.geometry.sketch import KernelSketch, sketched_kernel_distance
+    from lightning_grok.geometry.spectrum import effective_rank, participation_ratio
+
+_SUBMODULE = {
+    "KernelSketch": "sketch",
+    "NTKFactors": "factors",
+    "distance_between": "pairwise",
+    "effective_rank": "spectrum",
+    "empirical_ntk": "ntk",
+    "kernel_distance": "kernel",
+    "kernel_distance_floor": "pairwise",
+    "kernel_target_alignment": "kernel",
+    "kernel_velocity": "kernel",
+    "ntk_factors": "factors",
+    "pairwise_kernel_distance": "pairwise",
+    "participation_ratio": "spectrum",
+    "sketched_kernel_distance": "sketch",
+}
+
+__all__ = [
+    "KernelSketch",
+    "NTKFactors",
+    "distance_between",
+    "effective_rank",
+    "empirical_ntk",
+    "kernel_distance",
+    "kernel_distance_floor",
+    "kernel_target_alignment",
+    "kernel_velocity",
+    "ntk_factors",
+    "pairwise_kernel_distance",
+    "participation_ratio",
+    "sketched_kernel_distance",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _SUBMODULE:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_SUBMODULE[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)
