@@ -14,13 +14,13 @@ if TYPE_CHECKING:
         kernel_target_alignment,
         kernel_velocity,
     )
-    from lightning_grok.geometry.ntk import empirical_ntk
+    from lightning_grok.geometry.ntk import empirical_ntk, layer_ntk
     from lightning_grok.geometry.pairwise import (
         distance_between,
         kernel_distance_floor,
         pairwise_kernel_distance,
     )
-    from lightning_grok.geometry.sketch import KernelSketch, sketched_kernel_distance
+    from lightning_grok.geometry.sketch import KernelSketch, kernel_sketch, sketched_kernel_distance
     from lightning_grok.geometry.spectrum import effective_rank, participation_ratio
 
 _SUBMODULE = {
@@ -31,8 +31,10 @@ _SUBMODULE = {
     "empirical_ntk": "ntk",
     "kernel_distance": "kernel",
     "kernel_distance_floor": "pairwise",
+    "kernel_sketch": "sketch",
     "kernel_target_alignment": "kernel",
     "kernel_velocity": "kernel",
+    "layer_ntk": "ntk",
     "ntk_factors": "factors",
     "pairwise_kernel_distance": "pairwise",
     "participation_ratio": "spectrum",
@@ -47,8 +49,10 @@ __all__ = [
     "empirical_ntk",
     "kernel_distance",
     "kernel_distance_floor",
+    "kernel_sketch",
     "kernel_target_alignment",
     "kernel_velocity",
+    "layer_ntk",
     "ntk_factors",
     "pairwise_kernel_distance",
     "participation_ratio",

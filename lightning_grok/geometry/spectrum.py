@@ -1,0 +1,103 @@
+"""How many directions a cloud of points or a kernel uses: participation ratio, effective rank."""
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+
+def participation_ratio(
+    points: Float[Tensor, "n d"] | Float[np.ndarray, "n d"], *, corrected: bool = True
+) -> float:
+    """Participation ratio of the covariance's eigenvalues, (Σ λ)² / Σ λ² = (tr Σ)² / tr Σ².
+
+    The plug-in value falls short when samples are few: n points never show more than n - 1
+    dimensions. Corrected, both traces are replaced by unbiased estimates, sums over distinct
+    samples (U-statistics; samples are corrected for, the d features are taken as all there are,
+    where Chun et al., arXiv 2509.26560, correct for both):
+
+        (tr Σ)²: mean of D_ij D_kl over distinct i, j, k, l, with D_ij = ‖x_i - x_j‖² / 2,
+        tr Σ²: the unbiased estimate of HSIC of the points with themselves under the linear kernel
+        (Song et al. 2012, Eq. 5).
+
+    Args:
+        points: n samples of d features; n >= 4 for the correction, which subtracts a mean itself.
+        corrected: remove the bias of both traces; their ratio keeps one of higher order.
+
+    Returns:
+        The ratio, in [1, d] when not corrected; an estimate may leave that range. Cost n² d.
+
+    Raises:
+        ValueError: too few points, an entry is not finite, no variance at all, or an estimate of
+            tr Σ² that is not positive: too few points to tell.
+
+    >>> participation_ratio(np.array([[1.0, 0], [-1, 0], [0, 1], [0, -1]]), corrected=False)
+    2.0
+    """
+    values = _finite(points)
+    n = len(values)
+    if n < (4 if corrected else 2):
+        raise ValueError(f"expected at least {4 if corrected else 2} points, received {n}")
+    centered = values - values.mean(axis=0)
+    largest = np.abs(centered).max()
+    if largest <= np.finfo(float).eps * np.abs(values).max():
+        raise ValueError("expected points that differ, received copies of one point")
+    gram = (centered / largest) @ (centered / largest).T
+    if not corrected:
+        return float(np.trace(gram) ** 2 / np.sum(gram**2))
+    square_of_trace, trace_of_square = _unbiased_traces(gram)
+    if trace_of_square <= 0:
+        raise ValueError(f"expected more points, received {n}: tr Σ² is estimated as negative")
+    return float(square_of_trace / trace_of_square)
+
+
+def _unbiased_traces(gram: np.ndarray) -> tuple[float, float]:
+    """Unbiased (tr Σ)² and tr Σ² from the Gram matrix of n >= 4 points."""
+    n = len(gram)
+    norms = np.diag(gram)
+    half = (norms[:, None] + norms[None, :]) / 2 - gram
+    # Ordered quadruples of distinct samples: all, less those that share one index or two.
+    pairs = half.sum() ** 2 - 4 * np.sum(half.sum(axis=1) ** 2) + 2 * np.sum(half**2)
+    quadruples = n * (n - 1) * (n - 2) * (n - 3)
+    open_gram = gram - np.diag(norms)
+    rows = open_gram.sum(axis=1)
+    hsic = (
+        np.sum(open_gram**2) + rows.sum() ** 2 / ((n - 1) * (n - 2)) - 2 * np.sum(rows**2) / (n - 2)
+    ) / (n * (n - 3))
+    return float(pairs / quadruples), float(hsic)
+
+
+def effective_rank(matrix: Float[Tensor, "n d"] | Float[np.ndarray, "n d"]) -> float:
+    """Effective rank exp(H(p)), p = σ / Σ σ over the singular values (Roy & Vetterli 2007).
+
+    Of a representation (samples by features, not centered) it is RankMe (Garrido et al. 2023)
+    without that paper's constant added to p, which 0 log 0 = 0 makes unnecessary; of a kernel the
+    singular values are its eigenvalues.
+
+    Args:
+        matrix: points (n, d) or a kernel (n, n).
+
+    Returns:
+        The rank, from 1 to min(n, d). Cost of the singular values, min(n, d)² max(n, d).
+
+    Raises:
+        ValueError: an entry is not finite, or all are zero.
+
+    >>> round(effective_rank(np.diag([2.0, 2.0, 2.0, 0.0])), 6)
+    3.0
+    """
+    values = _finite(matrix)
+    if not values.any():
+        raise ValueError("expected a matrix that is not zero, received zeros")
+    singular = np.linalg.svd(values / np.abs(values).max(), compute_uv=False)
+    shares = singular[singular > 0] / singular.sum()
+    return float(np.exp(-np.sum(shares * np.log(shares))))
+
+
+def _finite(values: Tensor | np.ndarray) -> np.ndarray:
+    array = np.asarray(torch.as_tensor(values).detach().cpu().double())
+    if not np.isfinite(array).all():
+        raise ValueError("expected finite entries, received NaN or infinity")
+    if array.size == 0:
+        raise ValueError(f"expected entries, received an empty array {array.shape}")
+    return array
