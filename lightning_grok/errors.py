@@ -1,0 +1,8 @@
+"""The one error that is the user's to mend."""
+
+
+class InputError(ValueError):
+    """Bad input: the message is one line that says what was expected and what was received.
+
+    The command line prints the message without a traceback and exits with status 2.
+    """

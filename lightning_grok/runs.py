@@ -1,0 +1,411 @@
+"""A run's directory: what is written where, and reading it back as tables and arrays.
+
+    runs/<name>/
+        run.json            name, dataset, setup, seed, state, machine: one object
+        config.yaml         the resolved configuration
+        events.jsonl        one JSON object a logged event; NaN and infinities are null
+        arrays/<measurement>/<epoch>.npz    what is not a scalar
+        snapshots/epoch_<epoch>.pt          weights at the measured epochs
+        checkpoints/        Lightning's format, for resuming
+        figures/            made at the end of the run
+
+`RunDirectory` is held by the one process that writes; `Run` reads, also while another process
+writes: a last line cut short and half-written files are passed over. A run is alive while its
+writer holds the lock file `.lock`, so a killed run is told from a running one.
+"""
+
+import json
+import math
+import os
+import re
+import shutil
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+from filelock import FileLock, Timeout
+
+from lightning_grok.errors import InputError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from lightning_grok.model import MLP
+
+STATES = ("running", "finished", "interrupted", "failed")
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+=-]{0,150}")
+
+
+def validate_name(name: str) -> str:
+    """`name` if it is safe as the name of one directory, else an InputError."""
+    if not _NAME.fullmatch(name):
+        raise InputError(
+            "expected a run name of letters, digits and ._+=- that begins with a letter or digit "
+            f"(at most 151), received {name!r}"
+        )
+    return name
+
+
+def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
+    """Call ``write(temporary)`` beside `path`, flush it to disk and rename it into place.
+
+    A reader sees the old file or the new one, never a part; on any error nothing is left behind.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # The suffix is kept: numpy and matplotlib choose the format by it.
+    temporary = path.with_name(f".{path.stem}.{os.getpid()}.part{path.suffix}")
+    try:
+        write(temporary)
+        with open(temporary, "rb+") as file:
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+class RunDirectory:
+    """The directory of one run, held for writing by one process.
+
+    Args:
+        path: the directory; it must exist (see `create`).
+
+    Raises:
+        InputError: another process writes into it.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.events_path = path / "events.jsonl"
+        self.checkpoints = path / "checkpoints"
+        self.figures = path / "figures"
+        self._lock = FileLock(path / ".lock")
+        try:
+            # A reader that asks whether the run is alive holds the lock for microseconds.
+            self._lock.acquire(timeout=1.0)
+        except Timeout:
+            raise InputError(
+                f"expected a run directory that nobody writes to, but another process runs {path}"
+            ) from None
+
+    @classmethod
+    def create(cls, root: Path, name: str, *, numbered: bool) -> Self:
+        """Make and hold ``root/name``, or the first free ``root/name_2``, ... if `numbered`.
+
+        Two processes that start at the same moment get two directories: the making of a directory
+        either succeeds or fails as a whole.
+
+        Raises:
+            InputError: the name is taken (and not `numbered`), unsafe, or `root` is not writable.
+        """
+        validate_name(name)
+        try:
+            root.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise InputError(
+                f"expected a folder for runs at {root}, received: {error.strerror}"
+            ) from None
+        for number in range(1, 100_000):
+            path = root / (name if number == 1 else f"{name}_{number}")
+            try:
+                path.mkdir()
+            except FileExistsError:
+                if numbered:
+                    continue
+                raise InputError(
+                    f"expected a new run name, but {path} exists; add --resume to continue it"
+                ) from None
+            except OSError as error:
+                raise InputError(
+                    f"expected a writable folder for runs, received {root}: {error.strerror}"
+                ) from None
+            return cls(path)
+        raise InputError(f"expected a free name, but {name}_2 to {name}_99999 exist in {root}")
+
+    @property
+    def name(self) -> str:
+        """The last part of the path."""
+        return self.path.name
+
+    @property
+    def meta(self) -> dict[str, Any]:
+        """The content of run.json; empty before the first `update_meta`."""
+        return _read_json(self.path / "run.json")
+
+    def update_meta(self, **values: Any) -> None:
+        """Set keys of run.json, atomically."""
+        text = json.dumps({**self.meta, **values}, indent=2) + "\n"
+        write_atomically(self.path / "run.json", lambda path: path.write_text(text))
+
+    def log(self, event: str, epoch: int, step: int, values: Mapping[str, float | str]) -> None:
+        """Append one line to the event log. On an error (disk full) the line is taken back."""
+        record = {"event": event, "epoch": epoch, "step": step}
+        record |= {key: _jsonable(value) for key, value in values.items()}
+        line = (json.dumps(record) + "\n").encode()
+        with open(self.events_path, "ab") as file:
+            start = file.tell()
+            try:
+                file.write(line)
+                file.flush()
+            except OSError:
+                os.truncate(self.events_path, start)
+                raise
+
+    @property
+    def log_size(self) -> int:
+        """Length of the event log in bytes: where a resumed run continues it."""
+        return self.events_path.stat().st_size if self.events_path.exists() else 0
+
+    def rewind(self, log_size: int, epoch: int) -> None:
+        """Forget all that was written after `epoch`: log lines, arrays and snapshots.
+
+        A run that resumes from its checkpoint of `epoch` then writes them anew.
+        """
+        if log_size < self.log_size:
+            os.truncate(self.events_path, log_size)
+        for file in [*self.path.glob("arrays/*/*.npz"), *self.path.glob("snapshots/epoch_*.pt")]:
+            written = epoch_of(file)
+            if written is not None and written > epoch:
+                file.unlink()
+
+    def save_arrays(self, measurement: str, epoch: int | str, arrays: Mapping[str, Any]) -> None:
+        """Write named arrays of one measurement at one epoch (or of a whole run, by a name)."""
+        stem = f"{epoch:07d}" if isinstance(epoch, int) else epoch
+        path = self.path / "arrays" / measurement / f"{stem}.npz"
+        write_atomically(path, lambda temporary: np.savez_compressed(temporary, **arrays))
+
+    def save_snapshot(self, epoch: int, state: Mapping[str, Any]) -> None:
+        """Write the weights of one epoch."""
+        import torch
+
+        write_atomically(
+            snapshot_path(self.path, epoch), lambda temporary: torch.save(dict(state), temporary)
+        )
+
+    def close(self) -> None:
+        """Release the lock."""
+        self._lock.release()
+
+    def discard(self) -> None:
+        """Remove a directory whose run never began."""
+        self.close()
+        shutil.rmtree(self.path, ignore_errors=True)
+
+
+class Run:
+    """A run read back from its directory.
+
+    Attributes:
+        path: the directory.
+        events: all events, oldest first, each a dict with keys ``event``, ``epoch``, ``step``.
+    """
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self.path = Path(path)
+        self.events: list[dict[str, Any]] = []
+        self._offset = 0
+        self.refresh()
+
+    def refresh(self) -> bool:
+        """Read the lines written since the last call; True if there were any.
+
+        A log that became shorter (a resumed run rewound it) is read anew.
+        """
+        file_path = self.path / "events.jsonl"
+        if not file_path.exists():
+            return False
+        if file_path.stat().st_size < self._offset:
+            self.events, self._offset = [], 0
+        with open(file_path, "rb") as file:
+            file.seek(self._offset)
+            text = file.read()
+        text = text[: text.rfind(b"\n") + 1]  # a last line without its end is still being written
+        self._offset += len(text)
+        for line in text.splitlines():
+            try:
+                self.events.append(json.loads(line))
+            except ValueError:  # a block lost in a crash of the machine: the rest is still good
+                continue
+        return bool(text)
+
+    @property
+    def name(self) -> str:
+        """The name of the directory."""
+        return self.path.name
+
+    @property
+    def meta(self) -> dict[str, Any]:
+        """The content of run.json; empty where it isn't there."""
+        return _read_json(self.path / "run.json")
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """The resolved configuration; empty where it isn't there."""
+        import yaml
+
+        try:
+            return yaml.safe_load((self.path / "config.yaml").read_text()) or {}
+        except (OSError, yaml.YAMLError):
+            return {}
+
+    @property
+    def setup(self) -> str:
+        """The published way of naming a setup: optimizer-weight_scale-train_size-output_scale-wd."""
+        return str(self.meta.get("setup", ""))
+
+    @property
+    def dataset(self) -> str:
+        """The data that was really used, for example ``EMNIST balanced``."""
+        return str(self.meta.get("dataset", ""))
+
+    @property
+    def seed(self) -> int | None:
+        """The seed of the run."""
+        return self.meta.get("seed")
+
+    @property
+    def state(self) -> str:
+        """One of `STATES`; a run that says it is running but has no writer was interrupted."""
+        state = str(self.meta.get("state", "interrupted"))
+        return "interrupted" if state == "running" and not is_alive(self.path) else state
+
+    @property
+    def epoch(self) -> int:
+        """The newest logged epoch; 0 where there is none."""
+        return max((event["epoch"] for event in self.events), default=0)
+
+    def series(self, key: str) -> tuple[np.ndarray, np.ndarray]:
+        """Epochs (T,) and values (T,) of one logged key, by epoch; null reads as NaN.
+
+        Both are empty for a key that was never logged.
+        """
+        found = {event["epoch"]: event[key] for event in self.events if key in event}
+        epochs = np.array(sorted(found), dtype=np.int64)
+        values = [np.nan if found[epoch] is None else found[epoch] for epoch in epochs]
+        return epochs, np.array(values, dtype=np.float64)
+
+    @property
+    def keys(self) -> list[str]:
+        """All logged keys, sorted, without ``event``, ``epoch`` and ``step``."""
+        return sorted({key for event in self.events for key in event} - {"event", "epoch", "step"})
+
+    def table(self) -> "pd.DataFrame":
+        """All scalars as a table: one row an epoch (the index), one column a key."""
+        import pandas as pd
+
+        columns = {key: pd.Series(*reversed(self.series(key))) for key in self._numeric_keys()}
+        return pd.DataFrame(columns).sort_index().rename_axis("epoch")
+
+    def _numeric_keys(self) -> list[str]:
+        text = {key for event in self.events for key, value in event.items() if type(value) is str}
+        return [key for key in self.keys if key not in text]
+
+    def arrays(self, measurement: str) -> dict[int, dict[str, np.ndarray]]:
+        """The arrays of a measurement: epoch -> name -> array."""
+        files = sorted(self.path.glob(f"arrays/{measurement}/*.npz"))
+        found = {epoch: _read_arrays(file) for file in files if (epoch := epoch_of(file)) is not None}
+        return {epoch: arrays for epoch, arrays in found.items() if arrays}
+
+    def array(self, measurement: str, name: str) -> dict[str, np.ndarray]:
+        """The arrays that a measurement wrote once for the run, by name; empty if there are none."""
+        return _read_arrays(self.path / "arrays" / measurement / f"{name}.npz")
+
+    def snapshot_epochs(self) -> list[int]:
+        """Epochs whose weights are kept."""
+        files = self.path.glob("snapshots/epoch_*.pt")
+        return sorted(epoch for file in files if (epoch := epoch_of(file)) is not None)
+
+
+def read_run(path: str | os.PathLike[str]) -> Run:
+    """The run in the directory `path`.
+
+    Raises:
+        InputError: there is no run in it.
+    """
+    directory = Path(path)
+    if not (directory / "run.json").is_file():
+        raise InputError(f"expected the directory of a run (with run.json), received {directory}")
+    return Run(directory)
+
+
+def find_runs(root: str | os.PathLike[str]) -> list[Path]:
+    """Directories of runs at or below `root`, two levels deep, by name."""
+    base = Path(root)
+    files = [*base.glob("run.json"), *base.glob("*/run.json"), *base.glob("*/*/run.json")]
+    return sorted(file.parent for file in files)
+
+
+def is_alive(path: Path) -> bool:
+    """Whether a process holds the run directory `path` for writing."""
+    if not (path / ".lock").exists():
+        return False
+    lock = FileLock(path / ".lock")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        return True
+    except OSError:  # a copy on a read-only disk: nobody writes there
+        return False
+    lock.release()
+    return False
+
+
+def snapshot_path(run: Path, epoch: int) -> Path:
+    """Where the weights of an epoch stand."""
+    return run / "snapshots" / f"epoch_{epoch:07d}.pt"
+
+
+def epoch_of(file: Path) -> int | None:
+    """The epoch in a file's name, or None for a file that belongs to the whole run."""
+    match = re.fullmatch(r"(?:epoch_)?(\d+)", file.stem)
+    return int(match[1]) if match else None
+
+
+def load_model(run: str | os.PathLike[str], epoch: int) -> "MLP":
+    """The network of a run at one of its snapshots, in evaluation mode.
+
+    Raises:
+        InputError: no snapshot of that epoch, or one that is damaged or of another network.
+    """
+    import pickle
+
+    import torch
+
+    from lightning_grok.model import MLP
+
+    directory = read_run(run)
+    path = snapshot_path(directory.path, epoch)
+    if not path.exists():
+        raise InputError(
+            f"expected an epoch of {directory.snapshot_epochs()}, received {epoch} "
+            f"for {directory.path}"
+        )
+    try:
+        model = MLP(**directory.meta["network"])
+        model.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
+    except (KeyError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
+        reason = str(error).splitlines()[0]
+        raise InputError(f"expected the weights of an MLP in {path}, received: {reason}") from None
+    return model.eval()
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        return json.loads(path.read_text())
+    except (OSError, ValueError):
+        return {}
+
+
+def _read_arrays(path: Path) -> dict[str, np.ndarray]:
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            return dict(archive)
+    except (OSError, ValueError, EOFError):
+        return {}
+
+
+def _jsonable(value: float | str) -> float | int | str | None:
+    if isinstance(value, str | int):
+        return value
+    number = float(value)
+    return number if math.isfinite(number) else None
