@@ -1,0 +1,24 @@
+"""Compile numerical kernels with Numba, cached on disk where the installation allows it."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numba
+
+# Sums may be reassociated and multiplied-and-added at once, so that dot products use the vector
+# units: the order is fixed by the machine code, hence still the same bits on every call. Neither
+# flag assumes that values are finite.
+_FAST = {"reassoc", "contract"}
+
+
+def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Machine code of `function`: single-threaded, free of the interpreter lock, cached on disk.
+
+    Numba stores the machine code beside the source, in the directory named by the environment
+    variable NUMBA_CACHE_DIR, or in the user's own cache. Where none of them can be written it
+    refuses to decorate; then every process compiles for itself.
+    """
+    try:
+        return numba.njit(cache=True, nogil=True, error_model="numpy", fastmath=_FAST)(function)
+    except RuntimeError:
+        return numba.njit(nogil=True, error_model="numpy", fastmath=_FAST)(function)
