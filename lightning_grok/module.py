@@ -1,0 +1,178 @@
+"""The LightningModule of the study: one network, its loss and its optimizer."""
+
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import lightning as L
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torchmetrics import Accuracy, MeanMetric
+
+from lightning_grok.errors import InputError
+from lightning_grok.model import MLP, Activation
+
+Loss = Literal["cross_entropy", "mse"]
+OptimizerName = Literal["adamw", "adam", "sgd"]
+
+SETS = ("train", "test")
+"""What the validation dataloaders hold, in their order: the training subset, the test images."""
+
+
+class SetMetrics(nn.Module):
+    """Loss and accuracy over one whole set, gathered chunk by chunk.
+
+    Args:
+        num_classes: number of classes C.
+    """
+
+    def __init__(self, num_classes: int) -> None:
+        super().__init__()
+        task = {"task": "multiclass", "num_classes": num_classes, "validate_args": False}
+        self.loss = MeanMetric(nan_strategy="disable")  # a diverged loss is news, not to be hidden
+        self.per_class = Accuracy(average="none", **task)
+        self.overall = Accuracy(average="micro", **task)
+
+    def update(self, loss: Tensor, outputs: Tensor, labels: Tensor) -> None:
+        """Add a chunk: its mean loss (), outputs (n, C) and labels (n,)."""
+        self.loss.update(loss, weight=len(labels))
+        predictions = outputs.argmax(dim=1)
+        self.per_class.update(predictions, labels)
+        self.overall.update(predictions, labels)
+
+    def compute(self) -> dict[str, Tensor]:
+        """loss (), accuracy () and accuracy_per_class (C,) of what came since the last call."""
+        values = {
+            "loss": self.loss.compute(),
+            "accuracy": self.overall.compute(),
+            "accuracy_per_class": self.per_class.compute(),
+        }
+        for metric in (self.loss, self.overall, self.per_class):
+            metric.reset()
+        return values
+
+
+class GrokModule(L.LightningModule):
+    """A multilayer perceptron with scaled start and output, trained as in the paper.
+
+    Whole-set losses and accuracies are computed in validation, whose two dataloaders hold the
+    training subset and the test images. They are logged as ``train/loss``, ``train/accuracy``,
+    ``test/loss`` and ``test/accuracy``; any callback can monitor them.
+
+    Args:
+        num_classes: number of outputs; the command line takes it from the data.
+        in_features: input dimension; the command line takes it from the data.
+        hidden: widths of the hidden layers.
+        weight_scale: factor on every parameter at initialization (alpha').
+        output_scale: factor on the outputs (alpha).
+        activation: between linear layers.
+        loss: cross-entropy, or the mean squared error of the outputs to one-hot targets.
+        optimizer: AdamW (decoupled weight decay), Adam (decay as an L2 term) or SGD.
+        learning_rate: step size.
+        weight_decay: of the optimizer.
+        momentum: of SGD; the others ignore it.
+
+    Raises:
+        InputError: the learning rate, weight decay or momentum is out of range.
+        ValueError: a width, a scale or the activation is out of range (see `MLP`).
+    """
+
+    def __init__(
+        self,
+        num_classes: int = 47,
+        in_features: int = 784,
+        hidden: Sequence[int] = (128, 512, 128),
+        weight_scale: float = 1.0,
+        output_scale: float = 1.0,
+        activation: Activation = "relu",
+        loss: Loss = "cross_entropy",
+        optimizer: OptimizerName = "adamw",
+        learning_rate: float = 1e-3,
+        weight_decay: float = 0.0,
+        momentum: float = 0.0,
+    ) -> None:
+        super().__init__()
+        if not 0 < learning_rate < float("inf"):
+            raise InputError(f"expected a positive model.learning_rate, received {learning_rate}")
+        if not 0 <= weight_decay < float("inf"):
+            raise InputError(f"expected model.weight_decay of at least 0, received {weight_decay}")
+        if not 0 <= momentum < 1:
+            raise InputError(f"expected model.momentum in [0, 1), received {momentum}")
+        self.save_hyperparameters(logger=False)
+        self.network = MLP(
+            in_features=in_features,
+            hidden=hidden,
+            num_classes=num_classes,
+            weight_scale=weight_scale,
+            output_scale=output_scale,
+            activation=activation,
+        )
+        self.loss = loss
+        self.metrics = nn.ModuleDict({name: SetMetrics(num_classes) for name in SETS})
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Outputs (n, C) of images (n, 1, height, width) or vectors (n, in_features)."""
+        return self.network(images)
+
+    def loss_of(self, outputs: Tensor, labels: Tensor) -> Tensor:
+        """Mean loss () of outputs (n, C)."""
+        if self.loss == "cross_entropy":
+            return F.cross_entropy(outputs, labels)
+        targets = F.one_hot(labels, outputs.shape[1]).to(outputs.dtype)
+        return F.mse_loss(outputs, targets)  # the mean over the batch and the outputs
+
+    def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
+        """Loss of one minibatch. Nothing is logged here: an epoch takes milliseconds."""
+        images, labels = batch
+        return self.loss_of(self.network(images), labels)
+
+    def validation_step(
+        self, batch: tuple[Tensor, Tensor], batch_idx: int, dataloader_idx: int = 0
+    ) -> None:
+        """One chunk of the training subset (dataloader 0) or of the test images (1)."""
+        self._add_chunk(SETS[dataloader_idx], batch)
+
+    def test_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
+        """One chunk of the test images."""
+        self._add_chunk("test", batch)
+
+    def _add_chunk(self, name: str, batch: tuple[Tensor, Tensor]) -> None:
+        images, labels = batch
+        outputs = self.network(images)
+        self.metrics[name].update(self.loss_of(outputs, labels), outputs, labels)
+
+    def set_metrics(self, *names: str) -> dict[str, Tensor]:
+        """``<set>/loss``, ``<set>/accuracy``, ``<set>/accuracy_per_class`` since the last call."""
+        return {
+            f"{name}/{key}": value
+            for name in names
+            for key, value in self.metrics[name].compute().items()
+        }
+
+    def on_validation_epoch_end(self) -> None:
+        """Log the whole-set metrics for whoever monitors them."""
+        # The loggers get them with their epoch from the Evaluation callback.
+        self.evaluated = self.set_metrics(*SETS)
+        scalars = {key: value for key, value in self.evaluated.items() if value.ndim == 0}
+        self.log_dict(scalars, logger=not self.trainer.training)
+
+    def on_test_epoch_end(self) -> None:
+        """Log loss and accuracy of the test images."""
+        values = self.set_metrics("test")
+        self.log_dict({key: value for key, value in values.items() if value.ndim == 0})
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        """The optimizer, in its fused form, over all parameters of the network."""
+        options: dict[str, Any] = {
+            "lr": self.hparams["learning_rate"],
+            "weight_decay": self.hparams["weight_decay"],
+            "fused": True,
+        }
+        match self.hparams["optimizer"]:
+            case "adamw":
+                return torch.optim.AdamW(self.network.parameters(), **options)
+            case "adam":
+                return torch.optim.Adam(self.network.parameters(), **options)
+            case _:
+                momentum = self.hparams["momentum"]
+                return torch.optim.SGD(self.network.parameters(), momentum=momentum, **options)
