@@ -1,0 +1,124 @@
+"""Loss and accuracy of whole sets on a schedule that is dense in log(epoch)."""
+
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import lightning as L
+import torch
+from lightning.pytorch.callbacks import EarlyStopping
+
+from lightning_grok.callbacks.measurement import evaluating
+from lightning_grok.callbacks.recording import completed_epochs, is_resumed, record, split_values
+from lightning_grok.errors import InputError
+from lightning_grok.module import SETS, GrokModule
+from lightning_grok.schedule import PAPER_EPOCHS, evaluation_epochs, validate_epochs
+
+_NEVER = 2**31  # no epoch is a multiple of it
+
+
+class Evaluation(L.Callback):
+    """Runs Lightning's validation at chosen epochs only, and logs what it finds.
+
+    EarlyStopping and ModelCheckpoint therefore act at evaluated epochs alone: a patience counts
+    evaluations. The initialization is evaluated too, as epoch 0, outside validation.
+
+    Args:
+        every: every so many epochs; None takes the log-spaced schedule.
+        per_decade: log-spaced epochs a decade; the paper's checkpoints are evaluated besides.
+        epochs: an explicit increasing list instead of both.
+
+    Raises:
+        InputError: a number is below 1 or the list is out of order.
+    """
+
+    def __init__(
+        self,
+        every: int | None = None,
+        per_decade: int = 24,
+        epochs: Sequence[int] | None = None,
+    ) -> None:
+        super().__init__()
+        for key, number in (("every", every), ("per_decade", per_decade)):
+            if number is not None and number < 1:
+                raise InputError(f"expected evaluation.{key} of at least 1, received {number}")
+        self.every = every
+        self.per_decade = per_decade
+        try:
+            self.epochs = None if epochs is None else frozenset(validate_epochs(epochs))
+        except ValueError as error:
+            raise InputError(f"evaluation.epochs: {error}") from None
+        self._due: frozenset[int] = frozenset()
+        self._started = 0.0
+
+    def due(self, epoch: int) -> bool:
+        """Whether to evaluate after `epoch` completed epochs."""
+        if self.every is not None:
+            return epoch % self.every == 0
+        return epoch in self._due
+
+    def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
+        """Settle the schedule and take validation over from the Trainer's every-epoch default."""
+        if stage != "fit":
+            return
+        if not isinstance(pl_module, GrokModule):
+            received = type(pl_module).__name__
+            raise InputError(f"evaluation: expected a GrokModule, received {received}")
+        callbacks = trainer.callbacks
+        early = [c for c in callbacks[: callbacks.index(self)] if isinstance(c, EarlyStopping)]
+        if early:  # it would have taken the Trainer's default for its own schedule
+            raise InputError("expected Evaluation before EarlyStopping among trainer.callbacks")
+        self._due = self._schedule(trainer.max_epochs)
+        trainer.num_sanity_val_steps = 0
+        trainer.check_val_every_n_epoch = _NEVER
+
+    def _schedule(self, last: int | None) -> frozenset[int]:
+        end = 10**6 if last is None or last < 0 else last
+        if self.epochs is not None:
+            if max(self.epochs) > end:
+                raise InputError(
+                    f"expected evaluation.epochs up to trainer.max_epochs = {end}, "
+                    f"received {max(self.epochs)}"
+                )
+            return self.epochs
+        if end == 0:
+            return frozenset({0})
+        return evaluation_epochs(end, self.per_decade, PAPER_EPOCHS)
+
+    def on_fit_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Have Lightning set the validation dataloaders up before the first epoch."""
+        trainer.check_val_every_n_epoch = 1
+
+    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Evaluate the initialization, unless the run is a resumed one."""
+        assert isinstance(pl_module, GrokModule)
+        if is_resumed(trainer) or not self.due(0) or not trainer.val_dataloaders:
+            return
+        self._started = time.perf_counter()
+        with torch.no_grad(), evaluating(pl_module):
+            for index, loader in enumerate(trainer.val_dataloaders):
+                for batch_index, batch in enumerate(loader):
+                    placed = trainer.strategy.batch_to_device(batch, dataloader_idx=index)
+                    with trainer.precision_plugin.forward_context():
+                        pl_module.validation_step(placed, batch_index, index)
+        pl_module.evaluated = pl_module.set_metrics(*SETS)
+        self._record(trainer, pl_module, 0)
+
+    def on_train_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Tell Lightning whether the epoch that begins ends with a validation."""
+        epoch = completed_epochs(trainer)
+        trainer.check_val_every_n_epoch = epoch if self.due(epoch) else _NEVER
+
+    def on_validation_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Start the clock."""
+        self._started = time.perf_counter()
+
+    def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Log one evaluation."""
+        if trainer.state.fn == "fit":
+            self._record(trainer, pl_module, completed_epochs(trainer))
+
+    def _record(self, trainer: L.Trainer, pl_module: Any, epoch: int) -> None:
+        scalars, arrays = split_values(pl_module.evaluated)
+        scalars["evaluation/seconds"] = time.perf_counter() - self._started
+        record(trainer, "evaluation", epoch, scalars, arrays)

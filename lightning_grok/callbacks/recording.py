@@ -1,0 +1,68 @@
+"""Where a callback's numbers go: to every logger with their epoch, and to who monitors them."""
+
+from collections.abc import Mapping
+from typing import Any, Protocol, runtime_checkable
+
+import lightning as L
+import numpy as np
+import torch
+
+Value = float | np.ndarray
+
+
+@runtime_checkable
+class EventLogger(Protocol):
+    """A logger that takes a whole event: its scalars and its arrays, at an epoch."""
+
+    def log_event(
+        self,
+        event: str,
+        epoch: int,
+        step: int,
+        scalars: Mapping[str, float | str],
+        arrays: Mapping[str, np.ndarray],
+    ) -> None:
+        """Take one event."""
+
+
+def completed_epochs(trainer: L.Trainer) -> int:
+    """How many epochs are completed, from within a hook at the end of an epoch."""
+    return trainer.current_epoch + 1
+
+
+def is_resumed(trainer: L.Trainer) -> bool:
+    """Whether this fit goes on from a checkpoint, from within ``on_train_start``."""
+    return trainer.global_step > 0 or trainer.current_epoch > 0
+
+
+def record(
+    trainer: L.Trainer,
+    event: str,
+    epoch: int,
+    scalars: Mapping[str, float | str],
+    arrays: Mapping[str, np.ndarray] | None = None,
+) -> None:
+    """Send one event to the loggers, and its numbers to ``trainer.callback_metrics``.
+
+    Loggers that know events get all of it; any other Lightning logger gets the numbers, with
+    ``epoch`` beside them.
+    """
+    numbers = {key: float(value) for key, value in scalars.items() if not isinstance(value, str)}
+    for key, number in numbers.items():
+        trainer.callback_metrics[key] = torch.tensor(number)
+    for logger in trainer.loggers:
+        if isinstance(logger, EventLogger):
+            logger.log_event(event, epoch, trainer.global_step, scalars, arrays or {})
+        elif numbers:
+            logger.log_metrics({**numbers, "epoch": epoch}, step=trainer.global_step)
+
+
+def split_values(values: Mapping[str, Any]) -> tuple[dict[str, float], dict[str, np.ndarray]]:
+    """Scalars and arrays of what a measurement returned; tensors become arrays."""
+    plain = {
+        key: value.detach().cpu().numpy() if isinstance(value, torch.Tensor) else value
+        for key, value in values.items()
+    }
+    scalars = {key: float(value) for key, value in plain.items() if np.ndim(value) == 0}
+    arrays = {key: np.asarray(value) for key, value in plain.items() if np.ndim(value) > 0}
+    return scalars, arrays
