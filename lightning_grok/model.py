@@ -9,7 +9,7 @@ last. For its MNIST studies the paper counts from the flattened input: its ``mlp
 """
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from jaxtyping import Float
@@ -39,6 +39,10 @@ class MLP(nn.Module):
         output_scale: factor on the output (alpha of the paper).
         activation: elementwise activation between linear layers.
 
+    Attributes:
+        layers: the Sequential.
+        arguments: what ``MLP(**arguments)`` needs to build such a network anew.
+
     Raises:
         ValueError: a width or a scale is not positive, or the activation is unknown.
     """
@@ -66,6 +70,14 @@ class MLP(nn.Module):
         for fan_in, fan_out in zip(widths[:-1], widths[1:], strict=True):
             modules += [nn.Linear(fan_in, fan_out), _ACTIVATIONS[activation]()]
         self.layers = nn.Sequential(*modules[:-1])
+        self.arguments: dict[str, Any] = {
+            "in_features": in_features,
+            "hidden": list(hidden),
+            "num_classes": num_classes,
+            "weight_scale": weight_scale,
+            "output_scale": output_scale,
+            "activation": activation,
+        }
         self.in_features = in_features
         self.num_classes = num_classes
         self.output_scale = output_scale
