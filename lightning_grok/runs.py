@@ -174,6 +174,10 @@ class RunDirectory:
         path = self.path / "arrays" / measurement / f"{stem}.npz"
         write_atomically(path, lambda temporary: np.savez_compressed(temporary, **arrays))
 
+    def remove_arrays(self, measurement: str, name: str) -> None:
+        """Remove the arrays that a measurement wrote for the whole run under a name."""
+        (self.path / "arrays" / measurement / f"{name}.npz").unlink(missing_ok=True)
+
     def save_snapshot(self, epoch: int, state: Mapping[str, Any]) -> None:
         """Write the weights of one epoch."""
         import torch
@@ -181,6 +185,10 @@ class RunDirectory:
         write_atomically(
             snapshot_path(self.path, epoch), lambda temporary: torch.save(dict(state), temporary)
         )
+
+    def load_snapshot(self, epoch: int) -> dict[str, Any]:
+        """The weights of one epoch; see `load_snapshot`."""
+        return load_snapshot(self.path, epoch)
 
     def close(self) -> None:
         """Release the lock."""
@@ -361,31 +369,43 @@ def epoch_of(file: Path) -> int | None:
     return int(match[1]) if match else None
 
 
+def load_snapshot(run: Path, epoch: int) -> dict[str, Any]:
+    """The weights of a run's network at one epoch.
+
+    Raises:
+        InputError: no snapshot of that epoch, or a damaged one. Nothing in it is executed.
+    """
+    import pickle
+
+    import torch
+
+    path = snapshot_path(run, epoch)
+    if not path.exists():
+        kept = Run(run).snapshot_epochs()
+        raise InputError(f"expected an epoch of {kept} for {run}, received {epoch}")
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except (RuntimeError, EOFError, pickle.UnpicklingError) as error:
+        reason = str(error).splitlines()[0]
+        raise InputError(f"expected weights in {path}, received: {reason}") from None
+
+
 def load_model(run: str | os.PathLike[str], epoch: int) -> "MLP":
     """The network of a run at one of its snapshots, in evaluation mode.
 
     Raises:
         InputError: no snapshot of that epoch, or one that is damaged or of another network.
     """
-    import pickle
-
-    import torch
-
     from lightning_grok.model import MLP
 
     directory = read_run(run)
-    path = snapshot_path(directory.path, epoch)
-    if not path.exists():
-        raise InputError(
-            f"expected an epoch of {directory.snapshot_epochs()}, received {epoch} "
-            f"for {directory.path}"
-        )
+    state = load_snapshot(directory.path, epoch)
     try:
         model = MLP(**directory.meta["network"])
-        model.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
-    except (KeyError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
+        model.load_state_dict(state)
+    except (KeyError, TypeError, RuntimeError) as error:
         reason = str(error).splitlines()[0]
-        raise InputError(f"expected the weights of an MLP in {path}, received: {reason}") from None
+        raise InputError(f"expected the weights of an MLP in {run}, received: {reason}") from None
     return model.eval()
 
 

@@ -8,7 +8,7 @@ import lightning as L
 import torch
 from lightning.pytorch.callbacks import EarlyStopping
 
-from lightning_grok.callbacks.measurement import evaluating
+from lightning_grok.activations import evaluating
 from lightning_grok.callbacks.recording import completed_epochs, is_resumed, record, split_values
 from lightning_grok.errors import InputError
 from lightning_grok.module import SETS, GrokModule

@@ -4,13 +4,14 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any
 
 import lightning as L
+import numpy as np
 from lightning.pytorch.utilities.rank_zero import rank_zero_warn
 from lightning.pytorch.utilities.seed import isolate_rng
 from torch import Tensor, nn
 
+from lightning_grok.activations import evaluating
 from lightning_grok.callbacks.recording import (
     Value,
     completed_epochs,
@@ -19,7 +20,9 @@ from lightning_grok.callbacks.recording import (
     split_values,
 )
 from lightning_grok.errors import InputError
+from lightning_grok.loggers import RunLogger
 from lightning_grok.probe_set import ProbeSet
+from lightning_grok.runs import RunDirectory
 from lightning_grok.schedule import PAPER_EPOCHS, validate_epochs
 
 
@@ -56,6 +59,7 @@ class Measurement(L.Callback, ABC):
         except ValueError as error:
             raise InputError(f"{self.name}.epochs: {error}") from None
         self.strict = strict
+        self.epoch = 0  # of the network in `measure`
         self._due: frozenset[int] = frozenset()
 
     @abstractmethod
@@ -64,6 +68,15 @@ class Measurement(L.Callback, ABC):
 
         It is called in the order of epochs and may keep state from one to the next; what it keeps
         must be in `state_dict`.
+        """
+
+    def start(self, model: nn.Module) -> None:
+        """Called once with the initialization, before anything is measured; nothing by default."""
+
+    def summarize(self, run: RunDirectory, model: nn.Module, probe: ProbeSet, final: bool) -> None:
+        """Write what concerns the run so far; called after a measurement and, `final`, at the end.
+
+        The snapshots of all measured epochs stand in the directory. Nothing by default.
         """
 
     def due(self, epoch: int) -> bool:
@@ -91,35 +104,58 @@ class Measurement(L.Callback, ABC):
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Measure the initialization, unless the run is a resumed one."""
-        if self.enabled and not is_resumed(trainer) and self.due(0):
-            self._take(trainer, pl_module, 0)
+        if self.enabled and not is_resumed(trainer):
+            self.start(network_of(pl_module))
+            if self.due(0):
+                self._take(trainer, pl_module, 0)
 
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Measure after a completed epoch."""
         if self.enabled and self.due(completed_epochs(trainer)):
             self._take(trainer, pl_module, completed_epochs(trainer))
 
+    def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Summarize a run that came to its end."""
+        if self.enabled and trainer.current_epoch == trainer.max_epochs:
+            self._summarize(trainer, pl_module, trainer.current_epoch, final=True)
+
     def _take(self, trainer: L.Trainer, pl_module: L.LightningModule, epoch: int) -> None:
-        probe = getattr(trainer, "datamodule", None) and getattr(
-            trainer.datamodule, "probe_set", None
-        )
-        if probe is None:
-            raise InputError(f"{self.name}: expected a datamodule with a probe_set, received none")
+        probe = probe_set_of(trainer, self.name)
+        with self._forgiven(trainer, epoch):
+            scalars, arrays = self.taken(network_of(pl_module), probe, epoch)
+            record(trainer, self.name, epoch, scalars, arrays)
+            self._summarize(trainer, pl_module, epoch, final=False)
+
+    def _summarize(
+        self, trainer: L.Trainer, pl_module: L.LightningModule, epoch: int, *, final: bool
+    ) -> None:
+        runs = [each.directory for each in trainer.loggers if isinstance(each, RunLogger)]
+        probe = probe_set_of(trainer, self.name)
+        for run in runs:
+            with self._forgiven(trainer, epoch), undisturbed(network_of(pl_module)):
+                self.summarize(run, network_of(pl_module), probe, final)
+
+    @contextmanager
+    def _forgiven(self, trainer: L.Trainer, epoch: int) -> Iterator[None]:
+        """Turn an error of the measurement into an event, unless `strict`; a full disk is no such."""
         try:
-            scalars, arrays = self.taken(network_of(pl_module), probe)
+            yield
+        except OSError:
+            raise
         except Exception as error:
             if self.strict:
                 raise
             reason = f"{type(error).__name__}: {error}".splitlines()[0]
             rank_zero_warn(f"{self.name} at epoch {epoch} failed, training goes on. {reason}")
             record(trainer, "error", epoch, {"measurement": self.name, "message": reason})
-            return
-        record(trainer, self.name, epoch, scalars, arrays)
 
-    def taken(self, model: nn.Module, probe: ProbeSet) -> tuple[dict[str, float], dict[str, Any]]:
+    def taken(
+        self, model: nn.Module, probe: ProbeSet, epoch: int
+    ) -> tuple[dict[str, float], dict[str, np.ndarray]]:
         """Scalars under their full keys, with the seconds they took, and arrays under short ones."""
+        self.epoch = epoch
         start = time.perf_counter()
-        with isolate_rng(), evaluating(model):
+        with undisturbed(model):
             scalars, arrays = split_values(self.measure(model, probe))
         named = {f"{self.name}/{key}": value for key, value in scalars.items()}
         return named | {f"{self.name}/seconds": time.perf_counter() - start}, arrays
@@ -137,13 +173,22 @@ def placed(inputs: Tensor, model: nn.Module) -> Tensor:
     return inputs if parameter is None else inputs.to(parameter.device, parameter.dtype)
 
 
+def probe_set_of(trainer: L.Trainer, name: str) -> ProbeSet:
+    """The datamodule's probe set.
+
+    Raises:
+        InputError: there is none.
+    """
+    datamodule = getattr(trainer, "datamodule", None)
+    probe = getattr(datamodule, "probe_set", None)
+    if probe is None:
+        received = "no datamodule" if datamodule is None else type(datamodule).__name__
+        raise InputError(f"{name}: expected a datamodule with a probe_set, received {received}")
+    return probe
+
+
 @contextmanager
-def evaluating(model: nn.Module) -> Iterator[None]:
-    """Evaluation mode inside; every module's own flag is restored."""
-    flags = [(module, module.training) for module in model.modules()]
-    model.eval()
-    try:
+def undisturbed(model: nn.Module) -> Iterator[None]:
+    """Evaluation mode and a random state of its own inside; both are put back."""
+    with isolate_rng(), evaluating(model):
         yield
-    finally:
-        for module, training in flags:
-            module.training = training

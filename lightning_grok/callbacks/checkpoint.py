@@ -1,0 +1,171 @@
+"""What keeps a run from being lost: checkpoints, signals, weights of measured epochs."""
+
+import os
+import signal
+import time
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import lightning as L
+import torch
+from lightning.pytorch.callbacks import Checkpoint
+from lightning.pytorch.utilities.rank_zero import rank_zero_info
+
+from lightning_grok.callbacks.measurement import Measurement, network_of
+from lightning_grok.callbacks.recording import completed_epochs, is_resumed
+from lightning_grok.errors import InputError
+from lightning_grok.runs import RunDirectory, write_atomically
+
+LAST = "last.ckpt"
+PREVIOUS = "previous.ckpt"
+
+
+class Snapshots(L.Callback):
+    """Keeps the network's weights of every epoch at which an enabled measurement is due.
+
+    Args:
+        directory: of the run.
+    """
+
+    def __init__(self, directory: RunDirectory) -> None:
+        super().__init__()
+        self.directory = directory
+
+    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Keep the initialization, unless the run is a resumed one."""
+        if not is_resumed(trainer):
+            self._save(pl_module, 0)
+
+    def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Keep the weights of a measured epoch."""
+        epoch = completed_epochs(trainer)
+        measured = (c for c in trainer.callbacks if isinstance(c, Measurement) and c.enabled)
+        if any(measurement.due(epoch) for measurement in measured):
+            self._save(pl_module, epoch)
+
+    def _save(self, pl_module: L.LightningModule, epoch: int) -> None:
+        state = {key: value.cpu() for key, value in network_of(pl_module).state_dict().items()}
+        self.directory.save_snapshot(epoch, state)
+
+
+class FiniteLoss(L.Callback):
+    """Stops a run whose loss is no longer a number, before anything of it is kept."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._loss: Any = None
+
+    def on_train_batch_end(
+        self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, *args: Any
+    ) -> None:
+        """Remember the loss; looking at it would cost a synchronization a step."""
+        self._loss = outputs
+
+    def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Look at the last minibatch: weights that hold a NaN never lose it again."""
+        loss = self._loss["loss"] if isinstance(self._loss, dict) else self._loss
+        if loss is not None and not torch.isfinite(loss).all():
+            raise InputError(
+                f"expected a finite loss, received {float(loss)} in epoch "
+                f"{completed_epochs(trainer)}: a learning rate or weight scale that is too large, "
+                "or too low a precision; the checkpoint before it is kept"
+            )
+
+
+class RunCheckpoint(Checkpoint):
+    """Writes ``checkpoints/last.ckpt`` in Lightning's format, always whole, at the end of epochs.
+
+    It is written every so many seconds, at the end, and after the epoch in which SIGINT or SIGTERM
+    came; the one before it is kept as ``previous.ckpt``. It holds the length of the event log, so
+    that a resumed run neither loses nor doubles a line. Lightning runs this callback last.
+
+    Args:
+        directory: of the run.
+        seconds: shortest time between two checkpoints; 0 writes one every epoch.
+    """
+
+    def __init__(self, directory: RunDirectory, seconds: float) -> None:
+        super().__init__()
+        self.directory = directory
+        self.seconds = seconds
+        self.received: int | None = None
+        self._written = time.monotonic()
+        self._handlers: dict[int, Any] = {}
+
+    @property
+    def state_key(self) -> str:
+        """The key of this callback's state in a checkpoint."""
+        return type(self).__name__
+
+    def state_dict(self) -> dict[str, Any]:
+        """Where the event log ends."""
+        return {"log_size": self.directory.log_size}
+
+    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Take over the two signals; Lightning's own handlers have been set by now."""
+        for number in (signal.SIGINT, signal.SIGTERM):
+            try:
+                self._handlers[number] = signal.signal(number, self._receive)
+            except ValueError:  # only the main thread may; elsewhere signals stay as they were
+                return
+
+    def _receive(self, number: int, frame: FrameType | None) -> None:
+        if self.received is not None:
+            raise KeyboardInterrupt
+        self.received = number
+        name = signal.Signals(number).name
+        rank_zero_info(f"{name}: stops after this epoch; once more stops at once")
+
+    def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Write the checkpoint when it is time, and stop where a signal has come."""
+        if self.received is not None:
+            trainer.should_stop = True
+        ends = trainer.should_stop or completed_epochs(trainer) == trainer.max_epochs
+        if ends or time.monotonic() - self._written >= self.seconds:
+            self.write(trainer)
+
+    def write(self, trainer: L.Trainer) -> None:
+        """Write the checkpoint whole, then move it into place."""
+        folder = self.directory.checkpoints
+        write_atomically(folder / "next.ckpt", trainer.save_checkpoint)
+        if (folder / LAST).exists():
+            os.replace(folder / LAST, folder / PREVIOUS)
+        os.replace(folder / "next.ckpt", folder / LAST)
+        self.directory.update_meta(epoch=completed_epochs(trainer))
+        self._written = time.monotonic()
+
+    def teardown(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
+        """Give the signals back."""
+        while self._handlers:
+            number, handler = self._handlers.popitem()
+            signal.signal(number, handler)
+
+
+def newest_checkpoint(folder: Path) -> tuple[Path, dict[str, Any]] | None:
+    """The newest checkpoint that can be read whole, and its content; None where there is none.
+
+    Nothing in the file is executed.
+
+    Raises:
+        InputError: there are checkpoints, but none can be read.
+    """
+    found = [path for path in (folder / LAST, folder / PREVIOUS) if path.exists()]
+    for path in found:
+        content = _readable(path)
+        if content is not None:
+            return path, content
+    if found:
+        raise InputError(f"expected a readable checkpoint, received damaged ones in {folder}")
+    return None
+
+
+def _readable(path: Path) -> dict[str, Any] | None:
+    import pickle
+
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except (OSError, RuntimeError, EOFError, ValueError, KeyError, pickle.UnpicklingError):
+        return None
+    valid = isinstance(content, dict) and {"state_dict", "loops", "epoch"} <= content.keys()
+    return content if valid else None

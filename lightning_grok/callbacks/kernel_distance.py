@@ -1,0 +1,199 @@
+"""How far the neural tangent kernel has moved: from its own start, and since the last look."""
+
+import copy
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from lightning_grok.callbacks.measurement import Measurement, placed
+from lightning_grok.callbacks.recording import Value
+from lightning_grok.errors import InputError
+from lightning_grok.geometry import (
+    NTKFactors,
+    distance_between,
+    effective_rank,
+    kernel_distance_floor,
+    kernel_sketch,
+    kernel_target_alignment,
+    ntk_factors,
+    pairwise_kernel_distance,
+    sketched_kernel_distance,
+)
+from lightning_grok.geometry.ntk import trace_kernel
+from lightning_grok.geometry.sketch import KernelSketch
+from lightning_grok.model import MLP
+from lightning_grok.probe_set import ProbeSet
+from lightning_grok.runs import Run, RunDirectory
+
+Parameters = dict[str, Tensor]
+_FLOOR_PAIRS = 5
+_FOREIGN_SEED = 1  # of the fresh network that stands for the paper's reference
+
+
+class KernelDistance(Measurement):
+    """Kernel distance S of the full block kernel and of the trace kernel, over fixed samples.
+
+    Logged: ``{full,trace}/own`` to the run's own initialization, ``{full,trace}/previous`` to the
+    measurement before, ``{full,trace}/foreign`` to another random network of the same architecture
+    and scale (the paper's reference), the null floor ``{full,trace}/floor`` between fresh
+    initializations with its standard deviation ``floor_sd``, once; ``alignment`` of the trace
+    kernel with the labels and its ``effective_rank``. All are exact. Between the other pairs an
+    estimate with its standard error stands in ``pairwise_estimate.npz`` while the run goes on, and
+    the exact matrix in ``pairwise.npz`` at its end.
+
+    Args:
+        samples: images the kernel is taken over.
+        split: ``train`` (the first rows of the training subset, as in the paper) or ``test``.
+        seed: of the test images drawn and of the estimate's random signs.
+        probes: random sign vectors of the estimate; 0 leaves it out.
+        pairwise: whether to compute the exact matrix at the end.
+        enabled, epochs, strict: as for every `Measurement`.
+    """
+
+    name = "kernel_distance"
+
+    def __init__(
+        self,
+        enabled: bool = True,
+        samples: int = 256,
+        split: Literal["train", "test"] = "train",
+        seed: int = 0,
+        probes: int = 64,
+        pairwise: bool = True,
+        epochs: Sequence[int] | None = None,
+        strict: bool = False,
+    ) -> None:
+        super().__init__(enabled, epochs, strict)
+        if samples < 2:
+            raise InputError(f"expected kernel_distance.samples of at least 2, received {samples}")
+        if probes < 0 or probes == 1:
+            raise InputError(f"expected kernel_distance.probes of 0 or above 1, received {probes}")
+        self.samples = samples
+        self.split = split
+        self.seed = seed
+        self.probes = probes
+        self.pairwise = pairwise
+        self._initial: Parameters | None = None
+        self._previous: Parameters | None = None
+        self._references: dict[str, NTKFactors] = {}
+        self._sketches: dict[int, KernelSketch] = {}
+
+    def start(self, model: nn.Module) -> None:
+        """Keep the initialization: its parameters, a thousandth of what its kernel would take."""
+        self._initial = _parameters(model)
+        self._previous = None
+        self._references = {}
+        self._sketches = {}
+
+    def measure(self, model: nn.Module, probe: ProbeSet) -> Mapping[str, Value | Tensor]:
+        """All distances of the network as it is now."""
+        inputs, labels = self._inputs(model, probe)
+        now = ntk_factors(model, inputs)
+        if self.probes:
+            self._sketches[self.epoch] = kernel_sketch(now, probes=self.probes, seed=self.seed)
+        values = self._floor(model, inputs) if self._previous is None else {}
+        for kind, reference in self._settled(model, inputs).items():
+            values[f"full/{kind}"] = distance_between(reference, now)
+            values[f"trace/{kind}"] = distance_between(reference, now, kind="trace")
+        kernel = trace_kernel(now)
+        values["alignment"] = kernel_target_alignment(kernel, labels)
+        values["effective_rank"] = effective_rank(kernel)
+        self._previous = _parameters(model)
+        self._references["previous"] = now
+        return values
+
+    def _inputs(self, model: nn.Module, probe: ProbeSet) -> tuple[Tensor, Tensor]:
+        inputs, labels = probe.kernel_inputs(self.samples, self.split, self.seed)
+        return placed(inputs, model), labels
+
+    def _settled(self, model: nn.Module, inputs: Tensor) -> dict[str, NTKFactors]:
+        """Factors of the references; they are rebuilt from parameters after a resume only."""
+        known = {"own": self._initial, "previous": self._previous}
+        if isinstance(model, MLP):
+            known["foreign"] = self._foreign(model)
+        for kind, parameters in known.items():
+            if kind not in self._references and parameters is not None:
+                factors = ntk_factors(model, inputs, parameters=_on(model, parameters))
+                self._references[kind] = factors
+        return self._references
+
+    def _foreign(self, model: MLP) -> Parameters | None:
+        if "foreign" in self._references:
+            return None
+        return _parameters(_fresh(model, _FOREIGN_SEED))
+
+    def _floor(self, model: nn.Module, inputs: Tensor) -> dict[str, Value | Tensor]:
+        if not isinstance(model, MLP):  # another network doesn't say how it is built anew
+            return {}
+        floor = kernel_distance_floor(
+            lambda seed: _fresh(model, seed), inputs, pairs=_FLOOR_PAIRS, seed=self.seed
+        )
+        return {
+            "full/floor": floor.full,
+            "full/floor_sd": floor.full_sd,
+            "trace/floor": floor.trace,
+            "trace/floor_sd": floor.trace_sd,
+        }
+
+    def summarize(self, run: RunDirectory, model: nn.Module, probe: ProbeSet, final: bool) -> None:
+        """Write the distances of all pairs: an estimate, or the exact matrix at the end."""
+        reader = Run(run.path)
+        epochs = [e for e in reader.snapshot_epochs() if self.due(e)]
+        if len(epochs) < 2 or not (self.pairwise if final else self.probes):
+            return
+        inputs, _ = self._inputs(model, probe)
+        if not final:
+            run.save_arrays(self.name, "pairwise_estimate", self._estimate(run, model, inputs, epochs))
+            return
+        states = [_on(model, run.load_snapshot(epoch)) for epoch in epochs]
+        full = pairwise_kernel_distance(states, model, inputs)
+        trace = pairwise_kernel_distance(states, model, inputs, kind="trace")
+        arrays = {"epochs": np.array(epochs), "distance": full, "trace_distance": trace}
+        run.save_arrays(self.name, "pairwise", arrays)
+        run.remove_arrays(self.name, "pairwise_estimate")
+
+    def _estimate(
+        self, run: RunDirectory, model: nn.Module, inputs: Tensor, epochs: list[int]
+    ) -> dict[str, np.ndarray]:
+        for epoch in epochs:
+            if epoch not in self._sketches:  # measured before this process resumed the run
+                parameters = _on(model, run.load_snapshot(epoch))
+                factors = ntk_factors(model, inputs, parameters=parameters)
+                self._sketches[epoch] = kernel_sketch(factors, probes=self.probes, seed=self.seed)
+        distance = np.zeros((len(epochs), len(epochs)))
+        error = np.zeros_like(distance)
+        for i, first in enumerate(epochs):
+            for j, second in enumerate(epochs[:i]):
+                pair = sketched_kernel_distance(self._sketches[first], self._sketches[second])
+                distance[i, j] = distance[j, i] = pair.estimate
+                error[i, j] = error[j, i] = pair.standard_error
+        return {"epochs": np.array(epochs), "distance": distance, "standard_error": error}
+
+    def state_dict(self) -> dict[str, Any]:
+        """Parameters of the initialization and of the last measurement."""
+        return {"initial": self._initial, "previous": self._previous}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Take them back."""
+        self._initial = state_dict["initial"]
+        self._previous = state_dict["previous"]
+
+
+def _parameters(model: nn.Module) -> Parameters:
+    return {key: value.detach().cpu().clone() for key, value in model.state_dict().items()}
+
+
+def _on(model: nn.Module, parameters: Mapping[str, Tensor]) -> Parameters:
+    own = model.state_dict()
+    return {key: value.to(own[key]) for key, value in parameters.items()}
+
+
+def _fresh(model: MLP, seed: int) -> MLP:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        fresh = MLP(**copy.deepcopy(model.arguments))
+    parameter = next(model.parameters())
+    return fresh.to(parameter.device, parameter.dtype)

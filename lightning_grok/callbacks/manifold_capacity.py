@@ -1,0 +1,97 @@
+"""Capacity, radius and dimension of the class manifolds in every layer."""
+
+from collections.abc import Mapping, Sequence
+from typing import Literal
+
+from torch import Tensor, nn
+
+from lightning_grok.activations import record
+from lightning_grok.callbacks.layer_measurement import layers_of
+from lightning_grok.callbacks.measurement import Measurement, placed
+from lightning_grok.callbacks.recording import Value
+from lightning_grok.errors import InputError
+from lightning_grok.geometry import manifold_capacity
+from lightning_grok.probe_set import ProbeSet
+
+_SCALARS = (
+    "capacity", "radius", "dimension", "capacity_se", "radius_se", "dimension_se",
+    "center_correlation", "rank",
+)  # fmt: skip
+
+
+class ManifoldCapacity(Measurement):
+    """Replica mean-field capacity and anchor geometry of the classes (Chung et al. 2018).
+
+    Logged for every layer: ``capacity`` (harmonic mean over classes), ``radius`` and ``dimension``
+    (arithmetic means) with their Monte-Carlo standard errors ``..._se``, ``center_correlation``
+    before the common structure of the centers is removed and the ``rank`` that was removed. Values
+    of single classes go to the arrays. The images and the Gaussian vectors are the same at every
+    epoch. A split other than test stands before the layer.
+
+    Args:
+        layers: names of submodules; None takes all of ``model.layer_names``.
+        splits: ``test``, ``train`` or both.
+        per_class: images a class, at most; every class has as many as the smallest.
+        num_vectors: Gaussian vectors a class.
+        restarts: random starts of the removal of center correlations, for every rank.
+        kappa: margin.
+        seed: of images, vectors and restarts.
+        enabled, epochs, strict: as for every `Measurement`.
+    """
+
+    name = "manifold_capacity"
+
+    def __init__(
+        self,
+        enabled: bool = True,
+        layers: Sequence[str] | None = None,
+        splits: Sequence[Literal["train", "test"]] = ("test",),
+        per_class: int = 200,
+        num_vectors: int = 200,
+        restarts: int = 10,
+        kappa: float = 0.0,
+        seed: int = 0,
+        epochs: Sequence[int] | None = None,
+        strict: bool = False,
+    ) -> None:
+        super().__init__(enabled, epochs, strict)
+        bounds = {"per_class": 2, "num_vectors": 1, "restarts": 1, "kappa": 0}
+        given = {
+            "per_class": per_class,
+            "num_vectors": num_vectors,
+            "restarts": restarts,
+            "kappa": kappa,
+        }
+        for key, least in bounds.items():
+            if not given[key] >= least:
+                raise InputError(
+                    f"expected manifold_capacity.{key} of at least {least}, received {given[key]}"
+                )
+        self.layers = layers
+        self.splits = tuple(splits)
+        self.per_class = per_class
+        self.num_vectors = num_vectors
+        self.restarts = restarts
+        self.kappa = kappa
+        self.seed = seed
+
+    def measure(self, model: nn.Module, probe: ProbeSet) -> Mapping[str, Value | Tensor]:
+        """The geometry of every split and layer."""
+        values: dict[str, Value | Tensor] = {}
+        for split in self.splits:
+            images, labels = probe.manifold_points(split, self.per_class, self.seed)
+            activations = record(model, layers_of(model, self.layers), placed(images, model))
+            targets = labels.cpu().numpy()
+            for layer, points in activations.items():
+                result = manifold_capacity(
+                    points.double().cpu().numpy(),
+                    targets,
+                    kappa=self.kappa,
+                    num_vectors=self.num_vectors,
+                    restarts=self.restarts,
+                    seed=self.seed,
+                )
+                prefix = layer if split == "test" else f"{split}/{layer}"
+                values |= {f"{prefix}/{key}": getattr(result, key) for key in _SCALARS}
+                values |= {f"{prefix}/{key}": array for key, array in result.per_class.items()}
+        return values

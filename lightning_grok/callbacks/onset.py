@@ -1,0 +1,67 @@
+"""Memorization and generalization, detected while the network trains."""
+
+from typing import Any
+
+import lightning as L
+from lightning.pytorch.utilities.rank_zero import rank_zero_info
+
+from lightning_grok.analysis.onset import OnsetDetector
+from lightning_grok.callbacks.recording import completed_epochs, record
+from lightning_grok.errors import InputError
+from lightning_grok.loggers import RunLogger
+
+
+class Onset(L.Callback):
+    """Logs the events ``memorization`` and ``generalization`` when evaluations show them.
+
+    Both appear in run.json. The definitions are those of `lightning_grok.analysis.onset`, as far
+    as they need no look ahead.
+
+    Args:
+        stop_after: epochs to train on after generalization; None trains to the end.
+
+    Raises:
+        InputError: stop_after is negative.
+    """
+
+    def __init__(self, stop_after: int | None = None) -> None:
+        super().__init__()
+        if stop_after is not None and stop_after < 0:
+            raise InputError(f"expected onset.stop_after of at least 0, received {stop_after}")
+        self.stop_after = stop_after
+        self.detector = OnsetDetector()
+        self.generalized: int | None = None
+
+    def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Look at the newest evaluation."""
+        if trainer.state.fn != "fit":
+            return
+        epoch = completed_epochs(trainer)
+        metrics = trainer.callback_metrics
+        found = self.detector.update(
+            epoch, float(metrics["train/accuracy"]), float(metrics["test/accuracy"])
+        )
+        for event in found:
+            rank_zero_info(f"{event.name} at epoch {event.epoch} (known at epoch {epoch})")
+            record(trainer, event.name, event.epoch, {"known_at": epoch})
+            for logger in trainer.loggers:
+                if isinstance(logger, RunLogger):
+                    logger.directory.update_meta(**{event.name: event.epoch})
+            if event.name == "generalization":
+                self.generalized = event.epoch
+
+    def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Stop where the user asked for it."""
+        if self.stop_after is None or self.generalized is None:
+            return
+        if completed_epochs(trainer) >= self.generalized + self.stop_after:
+            trainer.should_stop = True
+
+    def state_dict(self) -> dict[str, Any]:
+        """What was seen so far."""
+        return {"detector": self.detector.state_dict(), "generalized": self.generalized}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Take it back."""
+        self.detector.load_state_dict(state_dict["detector"])
+        self.generalized = state_dict["generalized"]

@@ -1,0 +1,75 @@
+"""A progress bar of epochs: accuracy and the last geometry readings, nothing per step."""
+
+import sys
+from typing import Any
+
+import lightning as L
+from lightning.pytorch.callbacks import ProgressBar
+from tqdm.auto import tqdm
+
+from lightning_grok.callbacks.recording import completed_epochs
+
+_READINGS = {
+    "train/accuracy": "train",
+    "test/accuracy": "test",
+    "kernel_distance/full/own": "kernel",
+    "manifold_capacity/layers.6/capacity": "capacity",
+}
+
+
+class EpochProgress(ProgressBar):
+    """One bar over all epochs, drawn twice a second at most.
+
+    Where the output is no terminal, a line is printed at most every half minute.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._bar: tqdm | None = None
+        self._enabled = True
+
+    def disable(self) -> None:
+        """Draw nothing."""
+        self._enabled = False
+
+    def enable(self) -> None:
+        """Draw again."""
+        self._enabled = True
+
+    def on_train_start(self, trainer: L.Trainer, *args: Any) -> None:
+        """Open the bar at the epochs that are done."""
+        last = trainer.max_epochs
+        self._bar = tqdm(
+            total=None if last is None or last < 0 else last,
+            initial=trainer.current_epoch,
+            disable=not self._enabled,
+            unit="epoch",
+            dynamic_ncols=True,
+            mininterval=0.5 if sys.stderr.isatty() else 30.0,
+        )
+
+    def on_train_epoch_end(self, trainer: L.Trainer, *args: Any) -> None:
+        """Count an epoch; the bar itself decides whether to draw."""
+        if self._bar is None:
+            return
+        if self._bar.n + 1 >= self._bar.last_print_n + self._bar.miniters:
+            self._bar.set_postfix_str(self._readings(trainer), refresh=False)
+        self._bar.update(completed_epochs(trainer) - self._bar.n)
+
+    def _readings(self, trainer: L.Trainer) -> str:
+        metrics = trainer.callback_metrics
+        return ", ".join(
+            f"{label} {float(metrics[key]):.3g}"
+            for key, label in _READINGS.items()
+            if key in metrics
+        )
+
+    def print(self, *args: Any, **kwargs: Any) -> None:
+        """Print above the bar."""
+        tqdm.write(" ".join(str(arg) for arg in args))
+
+    def teardown(self, trainer: L.Trainer, *args: Any) -> None:
+        """Close the bar."""
+        if self._bar is not None:
+            self._bar.close()
+            self._bar = None

@@ -1,0 +1,44 @@
+"""``python -m lightning_grok``: training by LightningCLI, everything else by small commands."""
+
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+
+from lightning_grok.errors import InputError
+
+COMMANDS = {
+    "dashboard": "a local page that shows runs while they train",
+    "figures": "the figures of a run, or those of the paper from many runs",
+    "measure": "compute a measurement afterwards, from a run's snapshots",
+    "report": "one HTML file of runs that opens without a network",
+    "runs": "list runs with their setup, state and events",
+    "sweep": "run a sweep file on this machine or on a Dask cluster",
+    "verdict": "test the paper's claims on runs",
+    "workspace": "build the W&B workspace of a project",
+}
+"""Commands that need no trainer to start: `lightning_grok.commands.<name>`."""
+
+EPILOG = "Further commands: " + "; ".join(f"{name}: {what}" for name, what in COMMANDS.items())
+
+
+def main(args: Sequence[str] | None = None) -> None:
+    """Run one command line.
+
+    Args:
+        args: the arguments behind the program's name; None takes ``sys.argv``.
+
+    Raises:
+        SystemExit: with status 2 and one line on stderr where the input is bad.
+    """
+    arguments = list(sys.argv[1:] if args is None else args)
+    try:
+        if arguments and arguments[0] in COMMANDS:
+            command = import_module(f"lightning_grok.commands.{arguments[0]}")
+            command.main(arguments[1:])
+        else:
+            from lightning_grok.fit import GrokCLI
+
+            GrokCLI(arguments)
+    except InputError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
