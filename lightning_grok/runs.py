@@ -375,18 +375,27 @@ def load_snapshot(run: Path, epoch: int) -> dict[str, Any]:
     Raises:
         InputError: no snapshot of that epoch, or a damaged one. Nothing in it is executed.
     """
-    import pickle
-
-    import torch
-
     path = snapshot_path(run, epoch)
     if not path.exists():
         kept = Run(run).snapshot_epochs()
         raise InputError(f"expected an epoch of {kept} for {run}, received {epoch}")
+    return load_torch(path)
+
+
+def load_torch(path: Path) -> Any:
+    """What ``torch.save`` wrote, on the CPU; nothing in the file is executed.
+
+    Raises:
+        InputError: the file is damaged or holds more than weights and plain values.
+    """
+    import torch
+
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
-    except (RuntimeError, EOFError, pickle.UnpicklingError) as error:
-        reason = str(error).splitlines()[0]
+    except OSError:
+        raise
+    except Exception as error:  # a damaged file fails anywhere inside the reader
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise InputError(f"expected weights in {path}, received: {reason}") from None
 
 

@@ -15,7 +15,7 @@ from lightning.pytorch.utilities.rank_zero import rank_zero_info
 from lightning_grok.callbacks.measurement import Measurement, network_of
 from lightning_grok.callbacks.recording import completed_epochs, is_resumed
 from lightning_grok.errors import InputError
-from lightning_grok.runs import RunDirectory, write_atomically
+from lightning_grok.runs import RunDirectory, load_torch, write_atomically
 
 LAST = "last.ckpt"
 PREVIOUS = "previous.ckpt"
@@ -161,11 +161,9 @@ def newest_checkpoint(folder: Path) -> tuple[Path, dict[str, Any]] | None:
 
 
 def _readable(path: Path) -> dict[str, Any] | None:
-    import pickle
-
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except (OSError, RuntimeError, EOFError, ValueError, KeyError, pickle.UnpicklingError):
+        content = load_torch(path)
+    except (InputError, OSError):
         return None
     valid = isinstance(content, dict) and {"state_dict", "loops", "epoch"} <= content.keys()
     return content if valid else None

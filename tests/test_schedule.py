@@ -1,0 +1,37 @@
+import pytest
+
+from lightning_grok.schedule import PAPER_EPOCHS, evaluation_epochs, log_spaced, validate_epochs
+
+
+def test_the_papers_checkpoints() -> None:
+    until_10k = [epoch for epoch in PAPER_EPOCHS if 0 < epoch <= 10_000]
+    assert len(until_10k) == 28
+    assert len(PAPER_EPOCHS) - 1 == 32
+    assert PAPER_EPOCHS[0] == 0
+    assert {1, 5, 10, 50, 100, 500, 1500, 4000, 10_000, 50_000} <= set(PAPER_EPOCHS)
+
+
+def test_a_decade_has_as_many_epochs_as_asked_for() -> None:
+    epochs = log_spaced(10_000, 24)
+    for low in (100, 1000):
+        assert sum(low <= epoch < 10 * low for epoch in epochs) == 24
+    assert epochs[:10] == list(range(1, 11))  # finer than whole epochs: every epoch
+    assert epochs == sorted(set(epochs))
+
+
+def test_a_schedule_has_start_end_and_the_papers_epochs() -> None:
+    epochs = evaluation_epochs(777, 24)
+    assert {0, 777, 40, 500} <= epochs
+    assert max(epochs) == 777
+
+
+@pytest.mark.parametrize("epochs", [[], [-1, 2], [3, 2], [2, 2]])
+def test_bad_lists_are_refused(epochs: list[int]) -> None:
+    with pytest.raises(ValueError, match="expected"):
+        validate_epochs(epochs)
+
+
+@pytest.mark.parametrize(("last", "per_decade"), [(0, 24), (10, 0)])
+def test_bad_grids_are_refused(last: int, per_decade: int) -> None:
+    with pytest.raises(ValueError, match="at least 1"):
+        log_spaced(last, per_decade)
