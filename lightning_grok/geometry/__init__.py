@@ -14,6 +14,14 @@ if TYPE_CHECKING:
         kernel_target_alignment,
         kernel_velocity,
     )
+    from lightning_grok.geometry.linear_probe import (
+        DirectAccuracy,
+        PaperProbe,
+        SoundProbe,
+        direct_accuracy,
+        paper_probe,
+        sound_probe,
+    )
     from lightning_grok.geometry.ntk import empirical_ntk, layer_ntk
     from lightning_grok.geometry.pairwise import (
         distance_between,
@@ -24,8 +32,12 @@ if TYPE_CHECKING:
     from lightning_grok.geometry.spectrum import effective_rank, participation_ratio
 
 _SUBMODULE = {
+    "DirectAccuracy": "linear_probe",
     "KernelSketch": "sketch",
     "NTKFactors": "factors",
+    "PaperProbe": "linear_probe",
+    "SoundProbe": "linear_probe",
+    "direct_accuracy": "linear_probe",
     "distance_between": "pairwise",
     "effective_rank": "spectrum",
     "empirical_ntk": "ntk",
@@ -37,13 +49,19 @@ _SUBMODULE = {
     "layer_ntk": "ntk",
     "ntk_factors": "factors",
     "pairwise_kernel_distance": "pairwise",
+    "paper_probe": "linear_probe",
     "participation_ratio": "spectrum",
     "sketched_kernel_distance": "sketch",
+    "sound_probe": "linear_probe",
 }
 
 __all__ = [
+    "DirectAccuracy",
     "KernelSketch",
     "NTKFactors",
+    "PaperProbe",
+    "SoundProbe",
+    "direct_accuracy",
     "distance_between",
     "effective_rank",
     "empirical_ntk",
@@ -55,8 +73,10 @@ __all__ = [
     "layer_ntk",
     "ntk_factors",
     "pairwise_kernel_distance",
+    "paper_probe",
     "participation_ratio",
     "sketched_kernel_distance",
+    "sound_probe",
 ]
 
 
