@@ -19,14 +19,13 @@ from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
 import lightning_grok
+from lightning_grok.callbacks import Evaluation, KernelDistance, LinearProbe, Onset
 from lightning_grok.callbacks.checkpoint import (
     FiniteLoss,
     RunCheckpoint,
     Snapshots,
     newest_checkpoint,
 )
-from lightning_grok.callbacks.evaluation import Evaluation
-from lightning_grok.callbacks.kernel_distance import KernelDistance
 from lightning_grok.callbacks.progress import EpochProgress
 from lightning_grok.cli import EPILOG
 from lightning_grok.data import GrokData
@@ -37,7 +36,9 @@ from lightning_grok.runs import Run, RunDirectory, find_runs, is_alive
 
 GROUPS: dict[str, type[L.Callback]] = {
     "evaluation": Evaluation,
+    "onset": Onset,
     "kernel_distance": KernelDistance,
+    "linear_probe": LinearProbe,
 }
 """Groups of the command line, each a callback of every fit, in the order in which they act."""
 
@@ -73,6 +74,7 @@ class GrokCLI(LightningCLI):
             trainer_defaults={"logger": False, "enable_checkpointing": False, "max_epochs": 10_000},
             parser_kwargs={"epilog": EPILOG},
             args=list(args),
+            load_from_checkpoint_support=False,  # the module keeps its own arguments
         )
 
     @staticmethod
@@ -108,6 +110,9 @@ class GrokCLI(LightningCLI):
 
     def instantiate_trainer(self, **kwargs: Any) -> L.Trainer:
         """The trainer, with our progress bar unless bars are switched off."""
+        config = self._get(self.config_init, "trainer", default={})
+        if config.get("enable_progress_bar") is not False:
+            self.trainer_defaults["callbacks"] = [EpochProgress()]
         trainer = super().instantiate_trainer(**kwargs)
         own = [c for c in trainer.callbacks if type(c) in GROUPS.values()]
         # Evaluation tells Lightning when to validate, before anyone else asks.

@@ -108,7 +108,7 @@ class GrokModule(L.LightningModule):
             activation=activation,
         )
         self.loss = loss
-        self.metrics = nn.ModuleDict({name: SetMetrics(num_classes) for name in SETS})
+        self.metrics = nn.ModuleList(SetMetrics(num_classes) for _ in SETS)
 
     def forward(self, images: Tensor) -> Tensor:
         """Outputs (n, C) of images (n, 1, height, width) or vectors (n, in_features)."""
@@ -130,23 +130,23 @@ class GrokModule(L.LightningModule):
         self, batch: tuple[Tensor, Tensor], batch_idx: int, dataloader_idx: int = 0
     ) -> None:
         """One chunk of the training subset (dataloader 0) or of the test images (1)."""
-        self._add_chunk(SETS[dataloader_idx], batch)
+        self._add_chunk(dataloader_idx, batch)
 
     def test_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
         """One chunk of the test images."""
-        self._add_chunk("test", batch)
+        self._add_chunk(SETS.index("test"), batch)
 
-    def _add_chunk(self, name: str, batch: tuple[Tensor, Tensor]) -> None:
+    def _add_chunk(self, index: int, batch: tuple[Tensor, Tensor]) -> None:
         images, labels = batch
         outputs = self.network(images)
-        self.metrics[name].update(self.loss_of(outputs, labels), outputs, labels)
+        self.metrics[index].update(self.loss_of(outputs, labels), outputs, labels)
 
     def set_metrics(self, *names: str) -> dict[str, Tensor]:
         """``<set>/loss``, ``<set>/accuracy``, ``<set>/accuracy_per_class`` since the last call."""
         return {
             f"{name}/{key}": value
             for name in names
-            for key, value in self.metrics[name].compute().items()
+            for key, value in self.metrics[SETS.index(name)].compute().items()
         }
 
     def on_validation_epoch_end(self) -> None:
@@ -154,7 +154,7 @@ class GrokModule(L.LightningModule):
         # The loggers get them with their epoch from the Evaluation callback.
         self.evaluated = self.set_metrics(*SETS)
         scalars = {key: value for key, value in self.evaluated.items() if value.ndim == 0}
-        self.log_dict(scalars, logger=not self.trainer.training)
+        self.log_dict(scalars, logger=self.trainer.state.fn != "fit")
 
     def on_test_epoch_end(self) -> None:
         """Log loss and accuracy of the test images."""

@@ -1,0 +1,17 @@
+"""Thin Lightning shells: when to measure, without disturbing training, where the numbers go."""
+
+from lightning_grok.callbacks.evaluation import Evaluation
+from lightning_grok.callbacks.kernel_distance import KernelDistance
+from lightning_grok.callbacks.layer_measurement import LayerMeasurement
+from lightning_grok.callbacks.linear_probe import LinearProbe
+from lightning_grok.callbacks.measurement import Measurement
+from lightning_grok.callbacks.onset import Onset
+
+__all__ = [
+    "Evaluation",
+    "KernelDistance",
+    "LayerMeasurement",
+    "LinearProbe",
+    "Measurement",
+    "Onset",
+]

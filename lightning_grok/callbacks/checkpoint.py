@@ -128,7 +128,9 @@ class RunCheckpoint(Checkpoint):
     def write(self, trainer: L.Trainer) -> None:
         """Write the checkpoint whole, then move it into place."""
         folder = self.directory.checkpoints
-        write_atomically(folder / "next.ckpt", trainer.save_checkpoint)
+        write_atomically(
+            folder / "next.ckpt", lambda path: trainer.save_checkpoint(path, weights_only=False)
+        )
         if (folder / LAST).exists():
             os.replace(folder / LAST, folder / PREVIOUS)
         os.replace(folder / "next.ckpt", folder / LAST)

@@ -68,7 +68,7 @@ class EpochProgress(ProgressBar):
         """Print above the bar."""
         tqdm.write(" ".join(str(arg) for arg in args))
 
-    def teardown(self, trainer: L.Trainer, *args: Any) -> None:
+    def teardown(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
         """Close the bar."""
         if self._bar is not None:
             self._bar.close()

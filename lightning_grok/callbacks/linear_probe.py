@@ -1,0 +1,85 @@
+"""What a linear readout of the features knows about digits that the network never saw."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from torch import Tensor, nn
+
+from lightning_grok.activations import record
+from lightning_grok.callbacks.layer_measurement import layers_of
+from lightning_grok.callbacks.measurement import Measurement, placed
+from lightning_grok.callbacks.recording import Value
+from lightning_grok.errors import InputError
+from lightning_grok.geometry import direct_accuracy, paper_probe, sound_probe
+from lightning_grok.probe_set import ProbeSet
+
+
+class LinearProbe(Measurement):
+    """Accuracy of linear readouts of MNIST digits from the network's features.
+
+    ``sound/accuracy``: converged logistic regression on standardized features of the layer before
+    the last, scored on held-out digits that are turned as the training images are;
+    ``sound_stored``: the same with upright digits, as the paper showed them to a network trained on
+    transposed letters. ``paper/accuracy``: the paper's own probe, 100 SGD steps on the unscaled
+    logits scored on its own training samples. ``direct/accuracy`` and ``direct_stored/accuracy``:
+    the network's own digit outputs. Each probe comes with ``accuracy_sd`` over its draws.
+
+    Args:
+        layer: whose features are read; None takes the one before the last.
+        samples: digits a readout is fitted to (half of them where there are fewer than twice that).
+        draws: random splits.
+        seed: of the draws.
+        enabled, epochs, strict: as for every `Measurement`.
+
+    Raises:
+        InputError: samples or draws are below 1.
+    """
+
+    name = "linear_probe"
+
+    def __init__(
+        self,
+        enabled: bool = True,
+        layer: str | None = None,
+        samples: int = 1280,
+        draws: int = 5,
+        seed: int = 0,
+        epochs: Sequence[int] | None = None,
+        strict: bool = False,
+    ) -> None:
+        super().__init__(enabled, epochs, strict)
+        for key, number in (("samples", samples), ("draws", draws)):
+            if number < 1:
+                raise InputError(f"expected linear_probe.{key} of at least 1, received {number}")
+        self.layer = layer
+        self.samples = samples
+        self.draws = draws
+        self.seed = seed
+
+    def measure(self, model: nn.Module, probe: ProbeSet) -> Mapping[str, Value | Tensor]:
+        """All readouts in both orientations of the digits."""
+        transfer = probe.transfer
+        labels = transfer.labels.numpy()
+        options = {
+            "train_size": min(self.samples, len(labels) // 2),
+            "draws": self.draws,
+            "seed": self.seed,
+        }
+        names = layers_of(model, None) if self.layer is None else [self.layer]
+        logits = getattr(model, "layer_names", names)[-1]
+        layer = names[-2] if self.layer is None else self.layer
+        values: dict[str, Value | Tensor] = {}
+        for suffix, images in (("", transfer.matched), ("_stored", transfer.stored)):
+            recorded = record(model, [layer, logits], placed(images, model))
+            features, outputs = (recorded[key].cpu().numpy() for key in (layer, logits))
+            values |= _flat(f"sound{suffix}", sound_probe(features, labels, **options))
+            if suffix:
+                values |= _flat("paper", paper_probe(outputs, labels, **options))
+            if transfer.digits_are_classes:
+                values |= _flat(f"direct{suffix}", direct_accuracy(outputs, labels))
+        return values
+
+
+def _flat(name: str, result: tuple[float, ...]) -> dict[str, float | np.ndarray]:
+    fields = getattr(result, "_asdict")()  # noqa: B009  (a NamedTuple of one of three kinds)
+    return {f"{name}/{key}": value for key, value in fields.items()}
