@@ -2,15 +2,17 @@
 
 import hashlib
 import json
+import logging
 import platform
 import shlex
 import signal
 import sys
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import lightning as L
 import torch
@@ -62,16 +64,35 @@ class RunOptions:
     checkpoint_seconds: float = 20.0
 
 
+# True of this way of training, and nothing that the reader of the terminal could act on.
+_NOISE = (
+    r"The number of training batches .* is smaller than the logging interval",
+    r"`isinstance\(treespec, LeafSpec\)` is deprecated",
+)
+
+
+class GrokParser(LightningArgumentParser):
+    """Lightning's parser with an error of one line instead of two screens of usage."""
+
+    def error(self, message: str, ex: Exception | None = None) -> NoReturn:
+        """Leave with status 2."""
+        raise InputError(f"{' '.join(message.split())} (see --help)") from ex
+
+
 class GrokCLI(LightningCLI):
     """fit, validate and test a `GrokModule` on `GrokData`; fit writes a run directory."""
 
     def __init__(self, args: Sequence[str]) -> None:
+        for message in _NOISE:
+            warnings.filterwarnings("ignore", message)
+        logging.getLogger("lightning.pytorch.utilities.rank_zero").addFilter(_is_no_tip)
         super().__init__(
             GrokModule,
             GrokData,
             save_config_callback=None,
             seed_everything_default=314159,
             trainer_defaults={"logger": False, "enable_checkpointing": False, "max_epochs": 10_000},
+            parser_class=GrokParser,
             parser_kwargs={"epilog": EPILOG},
             args=list(args),
             load_from_checkpoint_support=False,  # the module keeps its own arguments
@@ -311,6 +332,10 @@ class FitRun:
             epoch = meta.get(event)
             print(f"{event}: {'not seen' if epoch is None else f'epoch {epoch}'}")
         print(f"run: {directory.path}")
+
+
+def _is_no_tip(record: logging.LogRecord) -> bool:
+    return not record.getMessage().startswith(("💡", "TPU available", "GPU available: False"))
 
 
 def _resume_command() -> str:

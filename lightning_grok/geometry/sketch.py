@@ -108,6 +108,6 @@ def sketched_kernel_distance(first: KernelSketch, second: KernelSketch) -> Dista
     return DistanceEstimate(float(estimate), float(np.sqrt(spread)))
 
 
-def _distance(products: np.ndarray) -> np.ndarray:
+def _distance(products: np.ndarray) -> np.ndarray | np.float64:
     inner, squares1, squares2 = products
     return 1.0 - np.clip(inner / np.sqrt(squares1 * squares2), -1.0, 1.0)
