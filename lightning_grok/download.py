@@ -10,6 +10,7 @@ import http.client
 import os
 import shutil
 import threading
+import urllib.error
 import urllib.request
 import zipfile
 from collections.abc import Callable, Iterator
@@ -134,6 +135,9 @@ def _open(url: str) -> Any:
 
     try:
         return _within(2 * _SILENCE_SECONDS, connect)
+    except urllib.error.HTTPError as error:
+        error.close()  # it is a response too, with a socket of its own
+        raise DownloadError(f"{url} answers {error.code} {error.reason}") from None
     except (OSError, http.client.HTTPException) as error:
         reason = getattr(error, "reason", None) or error
         raise DownloadError(f"{url} can't be reached ({reason})") from None

@@ -40,23 +40,12 @@ class Transfer(NamedTuple):
     same_distribution: bool
     digits_are_classes: bool
 
-    def split(self, samples: int = 1280, seed: int = PROBE_SEED) -> tuple[Labels, Labels]:
-        """Rows to fit a probe on and rows to score it on: disjoint, together all, seeded.
+    def fit_size(self, samples: int = 1280) -> int:
+        """How many of the digits to fit a probe on: `samples`, the paper's 1,280, or half of all.
 
-        At least half is kept to score on: of the 1,000 embedded test digits 500 are fitted.
-
-        Args:
-            samples: rows to fit on, the paper's 1,280.
-            seed: of the draw; the caller takes another one for each of several draws.
-
-        Raises:
-            InputError: `samples` is below 1.
+        At least half is kept to score on: of the 1,000 embedded test digits 500.
         """
-        if samples < 1:
-            raise InputError(f"expected at least 1 sample to fit a probe on, received {samples}")
-        rows = torch.from_numpy(np.random.default_rng(seed).permutation(len(self.labels)))
-        fitted = min(samples, len(rows) // 2)
-        return rows[:fitted], rows[fitted:]
+        return min(samples, len(self.labels) // 2)
 
 
 class ProbeSet(NamedTuple):
