@@ -40,13 +40,6 @@ class Transfer(NamedTuple):
     same_distribution: bool
     digits_are_classes: bool
 
-    def fit_size(self, samples: int = 1280) -> int:
-        """How many of the digits to fit a probe on: `samples`, the paper's 1,280, or half of all.
-
-        At least half is kept to score on: of the 1,000 embedded test digits 500.
-        """
-        return min(samples, len(self.labels) // 2)
-
 
 class ProbeSet(NamedTuple):
     """Fixed images for measurements; equal arguments return equal images.
