@@ -57,6 +57,7 @@ class BatchLoader:
         self.samples = samples
         self.batch_size = batch_size
         self.sampler = SequentialSampler(samples.labels) if sampler is None else sampler
+        self.batch_sampler = None  # Lightning looks for it beside a sampler
 
     def __len__(self) -> int:
         return -(-len(self.samples.labels) // self.batch_size)

@@ -1,40 +1,29 @@
 """The training commands: LightningCLI with the measurements as groups and a run directory."""
 
-import hashlib
-import json
 import logging
-import platform
-import shlex
-import signal
-import sys
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any, NoReturn
 
 import lightning as L
-import torch
 import yaml
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
-import lightning_grok
-from lightning_grok.callbacks import Evaluation, KernelDistance, LinearProbe, Onset
-from lightning_grok.callbacks.checkpoint import (
-    FiniteLoss,
-    RunCheckpoint,
-    Snapshots,
-    newest_checkpoint,
+from lightning_grok.callbacks import (
+    Evaluation,
+    KernelDistance,
+    LinearProbe,
+    Measurement,
+    Onset,
 )
 from lightning_grok.callbacks.progress import EpochProgress
+from lightning_grok.callbacks.recording import callbacks_of
 from lightning_grok.cli import EPILOG
 from lightning_grok.data import GrokData
 from lightning_grok.errors import InputError
-from lightning_grok.loggers import RunLogger
+from lightning_grok.fit_run import FitRun, RunOptions, config_digest, first_line, newest_run
 from lightning_grok.module import GrokModule
-from lightning_grok.runs import Run, RunDirectory, find_runs, is_alive
 
 GROUPS: dict[str, type[L.Callback]] = {
     "evaluation": Evaluation,
@@ -44,25 +33,8 @@ GROUPS: dict[str, type[L.Callback]] = {
 }
 """Groups of the command line, each a callback of every fit, in the order in which they act."""
 
-_NOT_THE_RUN = ("run", "resume", "wandb", "ckpt_path", "weights_only")
-"""Top keys of a configuration that do not change what a run computes."""
-
-
-@dataclass
-class RunOptions:
-    """Where a run is written.
-
-    Args:
-        name: of the run's directory; it must be new. None makes one of the data, the setup and the
-            seed, with a number behind it where that is taken.
-        root: the folder of runs.
-        checkpoint_seconds: shortest time between two checkpoints.
-    """
-
-    name: str | None = None
-    root: str = "runs"
-    checkpoint_seconds: float = 20.0
-
+_OF_THE_COMMAND = ("config", "resume", "ckpt_path", "weights_only")
+"""Options of one command, which are no part of a run's configuration."""
 
 # True of this way of training, and nothing that the reader of the terminal could act on.
 _NOISE = (
@@ -80,9 +52,14 @@ class GrokParser(LightningArgumentParser):
 
 
 class GrokCLI(LightningCLI):
-    """fit, validate and test a `GrokModule` on `GrokData`; fit writes a run directory."""
+    """fit, validate and test a `GrokModule` on `GrokData`; fit writes a run directory.
 
-    def __init__(self, args: Sequence[str]) -> None:
+    Args:
+        args: the command line behind the program's name.
+        run: False builds data, module and trainer from a line without a subcommand, and stops.
+    """
+
+    def __init__(self, args: Sequence[str], run: bool = True) -> None:
         for message in _NOISE:
             warnings.filterwarnings("ignore", message)
         logging.getLogger("lightning.pytorch.utilities.rank_zero").addFilter(_is_no_tip)
@@ -95,6 +72,7 @@ class GrokCLI(LightningCLI):
             parser_class=GrokParser,
             parser_kwargs={"epilog": EPILOG},
             args=list(args),
+            run=run,
             load_from_checkpoint_support=False,  # the module keeps its own arguments
         )
 
@@ -127,7 +105,7 @@ class GrokCLI(LightningCLI):
         except InputError:
             raise
         except (ValueError, TypeError, MisconfigurationException) as error:
-            raise InputError(_first_line(error)) from None
+            raise InputError(first_line(error)) from None
 
     def instantiate_trainer(self, **kwargs: Any) -> L.Trainer:
         """The trainer, with our progress bar unless bars are switched off."""
@@ -135,15 +113,18 @@ class GrokCLI(LightningCLI):
         if config.get("enable_progress_bar") is not False:
             self.trainer_defaults["callbacks"] = [EpochProgress()]
         trainer = super().instantiate_trainer(**kwargs)
-        own = [c for c in trainer.callbacks if type(c) in GROUPS.values()]
+        callbacks = callbacks_of(trainer)
         # Evaluation tells Lightning when to validate, before anyone else asks.
-        trainer.callbacks = own + [c for c in trainer.callbacks if c not in own]
+        callbacks.sort(key=lambda callback: type(callback) not in GROUPS.values())
         return trainer
 
     def fit(self, model: GrokModule, datamodule: GrokData, **kwargs: Any) -> None:
         """Train in a run directory, new or resumed."""
         datamodule.prepare_data()
         datamodule.setup("fit")
+        for callback in callbacks_of(self.trainer):
+            if isinstance(callback, Measurement):  # refused before there is a directory
+                callback.plan(self.trainer.max_epochs)
         options = self.config_init[self.subcommand]
         resolved = self._resolved()
         digest = config_digest(resolved)
@@ -154,194 +135,15 @@ class GrokCLI(LightningCLI):
                 return
         else:
             found = None
-        FitRun(self, options.run, resolved, digest).run(model, datamodule, found, kwargs)
+        FitRun(self.trainer, options.run, resolved, digest).run(model, datamodule, found, kwargs)
 
     def _resolved(self) -> dict[str, Any]:
         """The whole configuration, as it could be given again."""
         parser = self._parser(self.subcommand)
         config = self.config[self.subcommand].clone()
-        config.pop("config", None)
-        return yaml.safe_load(parser.dump(config, skip_none=False))
-
-
-def config_digest(config: dict[str, Any]) -> str:
-    """A short hash of everything in a configuration that changes what a run computes."""
-    kept = {key: value for key, value in config.items() if key not in _NOT_THE_RUN}
-    kept["data"] = {k: v for k, v in kept["data"].items() if k not in ("root", "download")}
-    text = json.dumps(kept, sort_keys=True, default=str)
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
-
-
-def newest_run(options: RunOptions, digest: str) -> Run | None:
-    """The run to resume: the named one, else the newest of the configuration; None where none is.
-
-    Raises:
-        InputError: the named run is of another configuration, or somebody is writing it.
-    """
-    root = Path(options.root)
-    if options.name is not None:
-        paths = [root / options.name] if (root / options.name / "run.json").is_file() else []
-        for path in paths:
-            if Run(path).meta.get("config_digest") != digest:
-                raise InputError(
-                    f"expected the configuration that {path} was started with "
-                    f"({path / 'config.yaml'}), received another one"
-                )
-    else:
-        paths = [p for p in find_runs(root) if Run(p).meta.get("config_digest") == digest]
-    if not paths:
-        return None
-    run = Run(max(paths, key=lambda path: str(Run(path).meta.get("created", ""))))
-    if is_alive(run.path):
-        raise InputError(f"expected a run that stands still, but another process runs {run.path}")
-    return run
-
-
-def setup_name(config: dict[str, Any]) -> str:
-    """optimizer-weight_scale-train_size-output_scale-weight_decay, the published way of naming.
-
-    What else differs from the paper's EMNIST runs is appended.
-    """
-    model, data = config["model"], config["data"]
-    optimizer = {"adamw": "AdamW", "adam": "Adam", "sgd": "SGD"}[model["optimizer"]]
-    scales = (model["weight_scale"], data["train_size"], model["output_scale"])
-    name = "-".join([optimizer, *(f"{v:g}" for v in (*scales, model["weight_decay"]))])
-    if model["loss"] != "cross_entropy":
-        name += f"-{model['loss']}"
-    if list(model["hidden"]) != [128, 512, 128]:
-        name += "-" + "x".join(str(width) for width in model["hidden"])
-    if data["permute_fraction"] > 0:
-        name += f"-permuted{data['permute_fraction']:g}"
-    return name
-
-
-class FitRun:
-    """One fit in one run directory: opened, trained, closed with its state.
-
-    Args:
-        cli: what was built from the command line.
-        options: the group ``run``.
-        config: the resolved configuration.
-        digest: of the configuration.
-    """
-
-    def __init__(
-        self, cli: GrokCLI, options: RunOptions, config: dict[str, Any], digest: str
-    ) -> None:
-        self.trainer = cli.trainer
-        self.options = options
-        self.config = config
-        self.digest = digest
-
-    def run(
-        self, model: GrokModule, datamodule: GrokData, found: Run | None, kwargs: dict[str, Any]
-    ) -> None:
-        """Train, and leave the directory in a state that says how it ended."""
-        directory = self._open(datamodule, found)
-        checkpoint = RunCheckpoint(directory, self.options.checkpoint_seconds)
-        state = "failed"
-        try:
-            start = self._prepare(directory, model, datamodule)
-            self.trainer.loggers = [RunLogger(directory), *self.trainer.loggers]
-            self.trainer.callbacks = [
-                FiniteLoss(), *self.trainer.callbacks, Snapshots(directory), checkpoint
-            ]  # fmt: skip
-            if start is not None:
-                kwargs["ckpt_path"] = start
-            self.trainer.fit(model, datamodule=datamodule, **kwargs | {"weights_only": True})
-            state = "finished" if checkpoint.received is None else "interrupted"
-        except MisconfigurationException as error:
-            raise InputError(_first_line(error)) from None
-        except (KeyboardInterrupt, SystemExit):
-            state = "interrupted"
-            raise
-        finally:
-            self._close(directory, state)
-        if checkpoint.received is not None:
-            print(f"interrupted at epoch {self.trainer.current_epoch}; to go on:\n{_resume_command()}")
-            sys.exit(128 + signal.Signals(checkpoint.received))
-        self._finish(directory)
-
-    def _open(self, datamodule: GrokData, found: Run | None) -> RunDirectory:
-        if found is not None:
-            used = found.meta.get("dataset")
-            if used not in (None, datamodule.dataset_name):
-                raise InputError(
-                    f"expected the data of {found.path}, {used}, received {datamodule.dataset_name}"
-                )
-            return RunDirectory(found.path)
-        numbered = self.options.name is None
-        seed = self.config["seed_everything"]
-        data = datamodule.dataset_name.split()[0].lower()
-        name = self.options.name or f"{data}_{setup_name(self.config)}_seed{seed}"
-        return RunDirectory.create(Path(self.options.root), name, numbered=numbered)
-
-    def _prepare(
-        self, directory: RunDirectory, model: GrokModule, datamodule: GrokData
-    ) -> Path | None:
-        """Write what describes the run, or rewind it to its checkpoint, which is returned."""
-        found = newest_checkpoint(directory.checkpoints)
-        if found is not None:
-            path, content = found
-            epoch = content["epoch"] + 1
-            directory.rewind(content["callbacks"]["RunCheckpoint"]["log_size"], epoch)
-            directory.update_meta(state="running", epoch=epoch)
-            print(f"resuming {directory.path} at epoch {epoch}")
-            return path
-        directory.rewind(0, -1)
-        text = yaml.safe_dump(self.config, sort_keys=False)
-        (directory.path / "config.yaml").write_text(text)
-        probe = datamodule.probe_set
-        directory.update_meta(
-            name=directory.name,
-            dataset=datamodule.dataset_name,
-            setup=setup_name(self.config),
-            seed=self.config["seed_everything"],
-            state="running",
-            epoch=0,
-            max_epochs=self.trainer.max_epochs,
-            steps_per_epoch=len(datamodule.train_dataloader()),
-            network=model.network.arguments,
-            layer_names=model.network.layer_names,
-            num_classes=datamodule.num_classes,
-            class_names=list(datamodule.class_names),
-            transfer={
-                "name": probe.transfer.name,
-                "same_distribution": probe.transfer.same_distribution,
-            },
-            memorization=None,
-            generalization=None,
-            created=datetime.now(UTC).isoformat(timespec="milliseconds"),
-            machine=f"{platform.processor() or platform.machine()}, {torch.get_num_threads()} threads",
-            version=lightning_grok.__version__,
-            config_digest=self.digest,
-        )
-        print(f"writing {directory.path}")
-        return None
-
-    def _close(self, directory: RunDirectory, state: str) -> None:
-        if state == "failed" and directory.log_size == 0:
-            directory.discard()
-            return
-        directory.update_meta(state=state)
-        directory.close()
-
-    def _finish(self, directory: RunDirectory) -> None:
-        meta = directory.meta
-        for event in ("memorization", "generalization"):
-            epoch = meta.get(event)
-            print(f"{event}: {'not seen' if epoch is None else f'epoch {epoch}'}")
-        print(f"run: {directory.path}")
+        resolved = yaml.safe_load(parser.dump(config, skip_none=False))
+        return {key: value for key, value in resolved.items() if key not in _OF_THE_COMMAND}
 
 
 def _is_no_tip(record: logging.LogRecord) -> bool:
     return not record.getMessage().startswith(("💡", "TPU available", "GPU available: False"))
-
-
-def _resume_command() -> str:
-    arguments = [a for a in sys.argv[1:] if a != "--resume"]
-    return shlex.join(["python", "-m", "lightning_grok", *arguments, "--resume"])
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0]

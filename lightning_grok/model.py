@@ -9,6 +9,7 @@ last. For its MNIST studies the paper counts from the flattened input: its ``mlp
 """
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any, Literal
 
 import torch
@@ -67,7 +68,7 @@ class MLP(nn.Module):
             names = ", ".join(_ACTIVATIONS)
             raise ValueError(f"expected an activation of {names}; received {activation!r}")
         modules: list[nn.Module] = []
-        for fan_in, fan_out in zip(widths[:-1], widths[1:], strict=True):
+        for fan_in, fan_out in pairwise(widths):
             modules += [nn.Linear(fan_in, fan_out), _ACTIVATIONS[activation]()]
         self.layers = nn.Sequential(*modules[:-1])
         self.arguments: dict[str, Any] = {

@@ -7,7 +7,8 @@ import lightning as L
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torchmetrics import Accuracy, MeanMetric
+from torchmetrics import MeanMetric
+from torchmetrics.classification import MulticlassAccuracy
 
 from lightning_grok.errors import InputError
 from lightning_grok.model import MLP, Activation
@@ -28,10 +29,10 @@ class SetMetrics(nn.Module):
 
     def __init__(self, num_classes: int) -> None:
         super().__init__()
-        task = {"task": "multiclass", "num_classes": num_classes, "validate_args": False}
+        options: dict[str, Any] = {"num_classes": num_classes, "validate_args": False}
         self.loss = MeanMetric(nan_strategy="disable")  # a diverged loss is news, not to be hidden
-        self.per_class = Accuracy(average="none", **task)
-        self.overall = Accuracy(average="micro", **task)
+        self.per_class = MulticlassAccuracy(average="none", **options)
+        self.overall = MulticlassAccuracy(average="micro", **options)
 
     def update(self, loss: Tensor, outputs: Tensor, labels: Tensor) -> None:
         """Add a chunk: its mean loss (), outputs (n, C) and labels (n,)."""
@@ -139,14 +140,19 @@ class GrokModule(L.LightningModule):
     def _add_chunk(self, index: int, batch: tuple[Tensor, Tensor]) -> None:
         images, labels = batch
         outputs = self.network(images)
-        self.metrics[index].update(self.loss_of(outputs, labels), outputs, labels)
+        self._metrics(index).update(self.loss_of(outputs, labels), outputs, labels)
+
+    def _metrics(self, index: int) -> SetMetrics:
+        metrics = self.metrics[index]
+        assert isinstance(metrics, SetMetrics)
+        return metrics
 
     def set_metrics(self, *names: str) -> dict[str, Tensor]:
         """``<set>/loss``, ``<set>/accuracy``, ``<set>/accuracy_per_class`` since the last call."""
         return {
             f"{name}/{key}": value
             for name in names
-            for key, value in self.metrics[SETS.index(name)].compute().items()
+            for key, value in self._metrics(SETS.index(name)).compute().items()
         }
 
     def on_validation_epoch_end(self) -> None:

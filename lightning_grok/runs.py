@@ -168,6 +168,15 @@ class RunDirectory:
             if written is not None and written > epoch:
                 file.unlink()
 
+    def forget(self, event: str) -> None:
+        """Remove all lines and arrays of one kind of event, so that it can be written anew."""
+        if self.events_path.exists():
+            lines = self.events_path.read_text().splitlines(keepends=True)
+            mark = f'{{"event": {json.dumps(event)}, '
+            text = "".join(line for line in lines if not line.startswith(mark))
+            write_atomically(self.events_path, lambda path: path.write_text(text))
+        shutil.rmtree(self.path / "arrays" / event, ignore_errors=True)
+
     def save_arrays(self, measurement: str, epoch: int | str, arrays: Mapping[str, Any]) -> None:
         """Write named arrays of one measurement at one epoch (or of a whole run, by a name)."""
         stem = f"{epoch:07d}" if isinstance(epoch, int) else epoch
@@ -258,7 +267,7 @@ class Run:
 
     @property
     def setup(self) -> str:
-        """The published way of naming a setup: optimizer-weight_scale-train_size-output_scale-wd."""
+        """The setup as published: optimizer-weight_scale-train_size-output_scale-weight_decay."""
         return str(self.meta.get("setup", ""))
 
     @property
@@ -311,11 +320,13 @@ class Run:
     def arrays(self, measurement: str) -> dict[int, dict[str, np.ndarray]]:
         """The arrays of a measurement: epoch -> name -> array."""
         files = sorted(self.path.glob(f"arrays/{measurement}/*.npz"))
-        found = {epoch: _read_arrays(file) for file in files if (epoch := epoch_of(file)) is not None}
+        found = {
+            epoch: _read_arrays(file) for file in files if (epoch := epoch_of(file)) is not None
+        }
         return {epoch: arrays for epoch, arrays in found.items() if arrays}
 
     def array(self, measurement: str, name: str) -> dict[str, np.ndarray]:
-        """The arrays that a measurement wrote once for the run, by name; empty if there are none."""
+        """The arrays that a measurement wrote for the run as a whole; empty if there are none."""
         return _read_arrays(self.path / "arrays" / measurement / f"{name}.npz")
 
     def snapshot_epochs(self) -> list[int]:

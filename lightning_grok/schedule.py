@@ -5,6 +5,7 @@ evenly in log(epoch), because everything in grokking happens on that axis.
 """
 
 from collections.abc import Iterable
+from itertools import pairwise
 
 PAPER_EPOCHS: tuple[int, ...] = (
     *range(6), *range(10, 60, 10), *range(100, 600, 100), *range(1000, 4500, 500),
@@ -48,6 +49,6 @@ def validate_epochs(epochs: Iterable[int]) -> tuple[int, ...]:
     listed = tuple(epochs)
     if not listed:
         raise ValueError("expected at least one epoch, received an empty list")
-    if listed[0] < 0 or any(b <= a for a, b in zip(listed[:-1], listed[1:], strict=True)):
+    if listed[0] < 0 or any(b <= a for a, b in pairwise(listed)):
         raise ValueError(f"expected strictly increasing epochs from 0 on, received {list(listed)}")
     return listed

@@ -13,16 +13,19 @@ from lightning.pytorch.callbacks import Checkpoint
 from lightning.pytorch.utilities.rank_zero import rank_zero_info
 
 from lightning_grok.callbacks.measurement import Measurement, network_of
-from lightning_grok.callbacks.recording import completed_epochs, is_resumed
+from lightning_grok.callbacks.recording import callbacks_of, completed_epochs, is_resumed
 from lightning_grok.errors import InputError
 from lightning_grok.runs import RunDirectory, load_torch, write_atomically
+from lightning_grok.schedule import PAPER_EPOCHS
 
 LAST = "last.ckpt"
 PREVIOUS = "previous.ckpt"
 
 
 class Snapshots(L.Callback):
-    """Keeps the network's weights of every epoch at which an enabled measurement is due.
+    """Keeps the network's weights for later analysis: 1 MB at each of the paper's checkpoints.
+
+    Epochs at which an enabled measurement is due, and the end, are kept too.
 
     Args:
         directory: of the run.
@@ -38,10 +41,11 @@ class Snapshots(L.Callback):
             self._save(pl_module, 0)
 
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Keep the weights of a measured epoch."""
+        """Keep the weights of an epoch that may be looked at again."""
         epoch = completed_epochs(trainer)
-        measured = (c for c in trainer.callbacks if isinstance(c, Measurement) and c.enabled)
-        if any(measurement.due(epoch) for measurement in measured):
+        measured = (c for c in callbacks_of(trainer) if isinstance(c, Measurement) and c.enabled)
+        wanted = epoch in PAPER_EPOCHS or epoch == trainer.max_epochs
+        if wanted or any(measurement.due(epoch) for measurement in measured):
             self._save(pl_module, epoch)
 
     def _save(self, pl_module: L.LightningModule, epoch: int) -> None:

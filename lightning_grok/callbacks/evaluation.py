@@ -9,7 +9,13 @@ import torch
 from lightning.pytorch.callbacks import EarlyStopping
 
 from lightning_grok.activations import evaluating
-from lightning_grok.callbacks.recording import completed_epochs, is_resumed, record, split_values
+from lightning_grok.callbacks.recording import (
+    callbacks_of,
+    completed_epochs,
+    is_resumed,
+    record,
+    split_values,
+)
 from lightning_grok.errors import InputError
 from lightning_grok.module import SETS, GrokModule
 from lightning_grok.schedule import PAPER_EPOCHS, evaluation_epochs, validate_epochs
@@ -64,7 +70,7 @@ class Evaluation(L.Callback):
         if not isinstance(pl_module, GrokModule):
             received = type(pl_module).__name__
             raise InputError(f"evaluation: expected a GrokModule, received {received}")
-        callbacks = trainer.callbacks
+        callbacks = callbacks_of(trainer)
         early = [c for c in callbacks[: callbacks.index(self)] if isinstance(c, EarlyStopping)]
         if early:  # it would have taken the Trainer's default for its own schedule
             raise InputError("expected Evaluation before EarlyStopping among trainer.callbacks")

@@ -146,7 +146,9 @@ class KernelDistance(Measurement):
             return
         inputs, _ = self._inputs(model, probe)
         if not final:
-            run.save_arrays(self.name, "pairwise_estimate", self._estimate(run, model, inputs, epochs))
+            run.save_arrays(
+                self.name, "pairwise_estimate", self._estimate(run, model, inputs, epochs)
+            )
             return
         states = [_on(model, run.load_snapshot(epoch)) for epoch in epochs]
         full = pairwise_kernel_distance(states, model, inputs)

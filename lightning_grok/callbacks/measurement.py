@@ -83,8 +83,9 @@ class Measurement(L.Callback, ABC):
         """Whether to measure after `epoch` completed epochs; override for another policy."""
         return epoch in self._due
 
-    def plan(self, last: int) -> None:
-        """Settle the epochs of a run that ends at `last` (-1: open end)."""
+    def plan(self, last: int | None) -> None:
+        """Settle the epochs of a run that ends at `last` (-1 or None: open end)."""
+        last = -1 if last is None else last
         if self.epochs is not None:
             if 0 <= last < self.epochs[-1]:
                 raise InputError(
@@ -99,8 +100,7 @@ class Measurement(L.Callback, ABC):
     def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
         """Settle the epochs, before anything is trained."""
         if stage == "fit":
-            last = trainer.max_epochs
-            self.plan(-1 if last is None else last)
+            self.plan(trainer.max_epochs)
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Measure the initialization, unless the run is a resumed one."""
@@ -137,7 +137,7 @@ class Measurement(L.Callback, ABC):
 
     @contextmanager
     def _forgiven(self, trainer: L.Trainer, epoch: int) -> Iterator[None]:
-        """Turn an error of the measurement into an event, unless `strict`; a full disk is no such."""
+        """Turn an error into an event, unless `strict`; a full disk stops the run in any case."""
         try:
             yield
         except OSError:
@@ -152,7 +152,7 @@ class Measurement(L.Callback, ABC):
     def taken(
         self, model: nn.Module, probe: ProbeSet, epoch: int
     ) -> tuple[dict[str, float], dict[str, np.ndarray]]:
-        """Scalars under their full keys, with the seconds they took, and arrays under short ones."""
+        """Scalars under their full keys, with the seconds taken, and arrays under short ones."""
         self.epoch = epoch
         start = time.perf_counter()
         with undisturbed(model):

@@ -25,6 +25,11 @@ class EventLogger(Protocol):
         """Take one event."""
 
 
+def callbacks_of(trainer: L.Trainer) -> list[L.Callback]:
+    """The trainer's own list of callbacks."""
+    return trainer.callbacks  # type: ignore[attr-defined]  # set where type checkers don't look
+
+
 def completed_epochs(trainer: L.Trainer) -> int:
     """How many epochs are completed, from within a hook at the end of an epoch."""
     return trainer.current_epoch + 1

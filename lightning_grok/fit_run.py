@@ -1,0 +1,231 @@
+"""One fit in one run directory: opened or resumed, trained, closed with its state."""
+
+import hashlib
+import json
+import platform
+import shlex
+import signal
+import sys
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+import torch
+import yaml
+from lightning.pytorch.utilities.exceptions import MisconfigurationException
+
+import lightning_grok
+from lightning_grok.callbacks.checkpoint import (
+    FiniteLoss,
+    RunCheckpoint,
+    Snapshots,
+    newest_checkpoint,
+)
+from lightning_grok.callbacks.recording import callbacks_of
+from lightning_grok.data import GrokData
+from lightning_grok.errors import InputError
+from lightning_grok.loggers import RunLogger
+from lightning_grok.module import GrokModule
+from lightning_grok.runs import Run, RunDirectory, find_runs, is_alive
+
+_NOT_THE_RUN = ("run", "wandb")
+"""Groups of a configuration that do not change what a run computes."""
+
+
+@dataclass
+class RunOptions:
+    """Where a run is written.
+
+    Args:
+        name: of the run's directory; it must be new. None makes one of the data, the setup and the
+            seed, with a number behind it where that is taken.
+        root: the folder of runs.
+        checkpoint_seconds: shortest time between two checkpoints.
+    """
+
+    name: str | None = None
+    root: str = "runs"
+    checkpoint_seconds: float = 20.0
+
+
+def config_digest(config: dict[str, Any]) -> str:
+    """A short hash of everything in a configuration that changes what a run computes."""
+    kept = {key: value for key, value in config.items() if key not in _NOT_THE_RUN}
+    kept["data"] = {k: v for k, v in kept["data"].items() if k not in ("root", "download")}
+    text = json.dumps(kept, sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def newest_run(options: RunOptions, digest: str) -> Run | None:
+    """The run to resume: the named one, else the newest of the configuration; None where none is.
+
+    Raises:
+        InputError: the named run is of another configuration, or somebody is writing it.
+    """
+    root = Path(options.root)
+    if options.name is not None:
+        paths = [root / options.name] if (root / options.name / "run.json").is_file() else []
+        for path in paths:
+            if Run(path).meta.get("config_digest") != digest:
+                raise InputError(
+                    f"expected the configuration that {path} was started with "
+                    f"({path / 'config.yaml'}), received another one"
+                )
+    else:
+        paths = [p for p in find_runs(root) if Run(p).meta.get("config_digest") == digest]
+    if not paths:
+        return None
+    run = Run(max(paths, key=lambda path: str(Run(path).meta.get("created", ""))))
+    if is_alive(run.path):
+        raise InputError(f"expected a run that stands still, but another process runs {run.path}")
+    return run
+
+
+def setup_name(config: dict[str, Any]) -> str:
+    """optimizer-weight_scale-train_size-output_scale-weight_decay, the published way of naming.
+
+    What else differs from the paper's EMNIST runs is appended.
+    """
+    model, data = config["model"], config["data"]
+    optimizer = {"adamw": "AdamW", "adam": "Adam", "sgd": "SGD"}[model["optimizer"]]
+    scales = (model["weight_scale"], data["train_size"], model["output_scale"])
+    name = "-".join([optimizer, *(f"{v:g}" for v in (*scales, model["weight_decay"]))])
+    if model["loss"] != "cross_entropy":
+        name += f"-{model['loss']}"
+    if list(model["hidden"]) != [128, 512, 128]:
+        name += "-" + "x".join(str(width) for width in model["hidden"])
+    if data["permute_fraction"] > 0:
+        name += f"-permuted{data['permute_fraction']:g}"
+    return name
+
+
+class FitRun:
+    """One fit in one run directory: opened, trained, closed with its state.
+
+    Args:
+        trainer: built, not used yet.
+        options: the group ``run``.
+        config: the resolved configuration.
+        digest: of the configuration.
+    """
+
+    def __init__(
+        self, trainer: L.Trainer, options: RunOptions, config: dict[str, Any], digest: str
+    ) -> None:
+        self.trainer = trainer
+        self.options = options
+        self.config = config
+        self.digest = digest
+
+    def run(
+        self, model: GrokModule, datamodule: GrokData, found: Run | None, kwargs: dict[str, Any]
+    ) -> None:
+        """Train, and leave the directory in a state that says how it ended."""
+        directory = self._open(datamodule, found)
+        checkpoint = RunCheckpoint(directory, self.options.checkpoint_seconds)
+        state = "failed"
+        try:
+            start = self._prepare(directory, model, datamodule)
+            self.trainer.loggers = [RunLogger(directory), *self.trainer.loggers]
+            callbacks = callbacks_of(self.trainer)
+            callbacks[:] = [FiniteLoss(), *callbacks, Snapshots(directory), checkpoint]
+            if start is not None:
+                kwargs["ckpt_path"] = start
+            self.trainer.fit(model, datamodule=datamodule, **kwargs | {"weights_only": True})
+            state = "finished" if checkpoint.received is None else "interrupted"
+        except MisconfigurationException as error:
+            raise InputError(first_line(error)) from None
+        except (KeyboardInterrupt, SystemExit):
+            state = "interrupted"
+            raise
+        finally:
+            self._close(directory, state)
+        if checkpoint.received is not None:
+            print(
+                f"interrupted at epoch {self.trainer.current_epoch}; to go on:\n{_resume_command()}"
+            )
+            sys.exit(128 + signal.Signals(checkpoint.received))
+        self._finish(directory)
+
+    def _open(self, datamodule: GrokData, found: Run | None) -> RunDirectory:
+        if found is not None:
+            used = found.meta.get("dataset")
+            if used not in (None, datamodule.dataset_name):
+                raise InputError(
+                    f"expected the data of {found.path}, {used}, received {datamodule.dataset_name}"
+                )
+            return RunDirectory(found.path)
+        numbered = self.options.name is None
+        seed = self.config["seed_everything"]
+        data = datamodule.dataset_name.split()[0].lower()
+        name = self.options.name or f"{data}_{setup_name(self.config)}_seed{seed}"
+        return RunDirectory.create(Path(self.options.root), name, numbered=numbered)
+
+    def _prepare(
+        self, directory: RunDirectory, model: GrokModule, datamodule: GrokData
+    ) -> Path | None:
+        """Write what describes the run, or rewind it to its checkpoint, which is returned."""
+        found = newest_checkpoint(directory.checkpoints)
+        if found is not None:
+            path, content = found
+            epoch = content["epoch"] + 1
+            directory.rewind(content["callbacks"]["RunCheckpoint"]["log_size"], epoch)
+            directory.update_meta(state="running", epoch=epoch)
+            print(f"resuming {directory.path} at epoch {epoch}")
+            return path
+        directory.rewind(0, -1)
+        text = yaml.safe_dump(self.config, sort_keys=False)
+        (directory.path / "config.yaml").write_text(text)
+        probe = datamodule.probe_set
+        directory.update_meta(
+            name=directory.name,
+            dataset=datamodule.dataset_name,
+            setup=setup_name(self.config),
+            seed=self.config["seed_everything"],
+            state="running",
+            epoch=0,
+            max_epochs=self.trainer.max_epochs,
+            steps_per_epoch=len(datamodule.train_dataloader()),
+            network=model.network.arguments,
+            layer_names=model.network.layer_names,
+            num_classes=datamodule.num_classes,
+            class_names=list(datamodule.class_names),
+            transfer={
+                "name": probe.transfer.name,
+                "same_distribution": probe.transfer.same_distribution,
+            },
+            memorization=None,
+            generalization=None,
+            created=datetime.now(UTC).isoformat(timespec="milliseconds"),
+            machine=f"{platform.machine()}, {torch.get_num_threads()} threads",
+            version=lightning_grok.__version__,
+            config_digest=self.digest,
+        )
+        print(f"writing {directory.path}")
+        return None
+
+    def _close(self, directory: RunDirectory, state: str) -> None:
+        if state == "failed" and directory.log_size == 0:
+            directory.discard()
+            return
+        directory.update_meta(state=state)
+        directory.close()
+
+    def _finish(self, directory: RunDirectory) -> None:
+        meta = directory.meta
+        for event in ("memorization", "generalization"):
+            epoch = meta.get(event)
+            print(f"{event}: {'not seen' if epoch is None else f'epoch {epoch}'}")
+        print(f"run: {directory.path}")
+
+
+def _resume_command() -> str:
+    arguments = [a for a in sys.argv[1:] if a != "--resume"]
+    return shlex.join(["python", "-m", "lightning_grok", *arguments, "--resume"])
+
+
+def first_line(error: BaseException) -> str:
+    """What an error says, without its explanations."""
+    return (str(error).splitlines() or [type(error).__name__])[0]

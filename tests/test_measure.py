@@ -1,0 +1,52 @@
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from lightning_grok.cli import main
+from lightning_grok.runs import Run
+
+Fit = Callable[..., Run]
+
+
+def test_measuring_afterwards_gives_the_live_numbers(fit: Fit, tmp_path: Path) -> None:
+    live = fit()
+    before = {key: live.series(key) for key in live.keys if "seconds" not in key}
+    arrays = live.array("kernel_distance", "pairwise")
+    overlay = tmp_path / "more.yaml"
+    overlay.write_text("linear_probe: {enabled: true}\n")
+    main(["measure", str(live.path), f"--config={overlay}", "--kernel_distance.strict=true"])
+    after = Run(live.path)
+    assert len(after.events) == len(live.events)
+    for key, (epochs, values) in before.items():
+        assert after.series(key)[0].tolist() == epochs.tolist()
+        assert after.series(key)[1].tolist() == values.tolist()
+    again = after.array("kernel_distance", "pairwise")
+    assert all(np.array_equal(arrays[key], again[key]) for key in arrays)
+
+
+def test_a_new_measurement_is_one_function_and_one_entry(fit: Fit, tmp_path: Path) -> None:
+    run = fit("--kernel_distance.enabled=false", "--linear_probe.enabled=false")
+    overlay = tmp_path / "ratio.yaml"
+    overlay.write_text(
+        "trainer:\n"
+        "  callbacks:\n"
+        "    - class_path: lightning_grok.callbacks.LayerMeasurement\n"
+        "      init_args: {function: lightning_grok.geometry.participation_ratio}\n"
+    )
+    main(["measure", str(run.path), f"--config={overlay}"])
+    after = Run(run.path)
+    for layer in run.meta["layer_names"]:
+        epochs, values = after.series(f"participation_ratio/{layer}")
+        assert epochs.tolist() == [0, 1, 2, 3]
+        assert (values > 1).all()
+    assert after.series("test/accuracy")[0].tolist() == [0, 1, 2, 3]
+
+
+def test_nothing_to_measure_is_said(fit: Fit, capsys: pytest.CaptureFixture[str]) -> None:
+    run = fit("--kernel_distance.enabled=false", "--linear_probe.enabled=false")
+    with pytest.raises(SystemExit):
+        main(["measure", str(run.path)])
+    assert "expected a measurement in the arguments" in capsys.readouterr().err
+    assert Run(run.path).state == "finished"
