@@ -11,10 +11,7 @@ from lightning_grok.callbacks.checkpoint import newest_checkpoint
 from lightning_grok.runs import Run
 
 Fit = Callable[..., Run]
-OFF = [
-    f"--{group}.enabled=false"
-    for group in ("kernel_distance", "linear_probe")
-]
+OFF = [f"--{group}.enabled=false" for group in ("kernel_distance", "linear_probe")]
 
 
 def weights(run: Run) -> dict[str, torch.Tensor]:
@@ -97,7 +94,9 @@ def test_an_interrupted_run_goes_on_bit_for_bit(
     assert (broken.state, broken.epoch) == ("interrupted", 7)
     # Killed later, after lines, arrays and snapshots that no checkpoint covers:
     with open(broken.path / "events.jsonl", "a") as file:
-        file.write('{"event": "evaluation", "epoch": 8, "step": 8, "test/loss": 1.0}\n{"event": "ev')
+        file.write(
+            '{"event": "evaluation", "epoch": 8, "step": 8, "test/loss": 1.0}\n{"event": "ev'
+        )
     resumed = fit(*settings, "--resume", name="broken")
     assert resumed.state == "finished"
     assert timeless(resumed) == timeless(whole)
@@ -105,7 +104,9 @@ def test_an_interrupted_run_goes_on_bit_for_bit(
     contents = [{**end[1], "loops": None, "callbacks": None} for end in ends if end]
     assert states_equal(*contents)
     for epoch in whole.snapshot_epochs():
-        same = [(run.path / f"snapshots/epoch_{epoch:07d}.pt").read_bytes() for run in (whole, resumed)]
+        same = [
+            (run.path / f"snapshots/epoch_{epoch:07d}.pt").read_bytes() for run in (whole, resumed)
+        ]
         assert same[0] == same[1]
 
 
@@ -131,8 +132,12 @@ def test_a_torn_checkpoint_gives_way_to_the_one_before(fit: Fit) -> None:
 
 def test_a_configuration_is_saved_as_it_can_be_given_again(fit: Fit, tmp_path: Path) -> None:
     run = fit()
-    again = fit(f"--config={run.path / 'config.yaml'}", f"--run.root={tmp_path}", "--run.name=again")
-    saved = [yaml.safe_load((r.path / "config.yaml").read_text()) for r in (run, Run(tmp_path / "again"))]
+    again = fit(
+        f"--config={run.path / 'config.yaml'}", f"--run.root={tmp_path}", "--run.name=again"
+    )
+    saved = [
+        yaml.safe_load((r.path / "config.yaml").read_text()) for r in (run, Run(tmp_path / "again"))
+    ]
     for config in saved:
         del config["run"]
     assert saved[0] == saved[1]
