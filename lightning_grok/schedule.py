@@ -13,6 +13,9 @@ PAPER_EPOCHS: tuple[int, ...] = (
 )  # fmt: skip
 """The paper's checkpoints (28 to epoch 10,000, 32 to 50,000), preceded by the initialization."""
 
+OPEN_END = 10**6
+"""Where the schedule of a run ends that has no last epoch."""
+
 Schedule = frozenset[int]
 
 

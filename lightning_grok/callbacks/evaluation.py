@@ -18,7 +18,7 @@ from lightning_grok.callbacks.recording import (
 )
 from lightning_grok.errors import InputError
 from lightning_grok.module import SETS, GrokModule
-from lightning_grok.schedule import PAPER_EPOCHS, evaluation_epochs, validate_epochs
+from lightning_grok.schedule import OPEN_END, PAPER_EPOCHS, evaluation_epochs, validate_epochs
 
 _NEVER = 2**31  # no epoch is a multiple of it
 
@@ -79,7 +79,7 @@ class Evaluation(L.Callback):
         trainer.check_val_every_n_epoch = _NEVER
 
     def _schedule(self, last: int | None) -> frozenset[int]:
-        end = 10**6 if last is None or last < 0 else last
+        end = OPEN_END if last is None or last < 0 else last
         if self.epochs is not None:
             if max(self.epochs) > end:
                 raise InputError(

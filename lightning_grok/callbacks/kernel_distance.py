@@ -1,14 +1,14 @@
 """How far the neural tangent kernel has moved: from its own start, and since the last look."""
 
 import copy
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, Literal
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from lightning_grok.callbacks.measurement import Measurement, placed
+from lightning_grok.callbacks.measurement import Epochs, Measurement, placed
 from lightning_grok.callbacks.recording import Value
 from lightning_grok.errors import InputError
 from lightning_grok.geometry import (
@@ -63,7 +63,7 @@ class KernelDistance(Measurement):
         seed: int = 0,
         probes: int = 64,
         pairwise: bool = True,
-        epochs: Sequence[int] | None = None,
+        epochs: Epochs = None,
         strict: bool = False,
     ) -> None:
         super().__init__(enabled, epochs, strict)

@@ -8,7 +8,7 @@ from typing import Any, Literal
 from torch import Tensor, nn
 
 from lightning_grok.activations import record
-from lightning_grok.callbacks.measurement import Measurement, placed
+from lightning_grok.callbacks.measurement import Epochs, Measurement, placed
 from lightning_grok.callbacks.recording import Value
 from lightning_grok.errors import InputError
 from lightning_grok.probe_set import ProbeSet
@@ -53,7 +53,7 @@ class LayerMeasurement(Measurement):
         per_class: int = 200,
         seed: int = 0,
         enabled: bool = True,
-        epochs: Sequence[int] | None = None,
+        epochs: Epochs = None,
         strict: bool = False,
     ) -> None:
         self.function = _imported(function)

@@ -1,13 +1,13 @@
 """What a linear readout of the features knows about digits that the network never saw."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import numpy as np
 from torch import Tensor, nn
 
 from lightning_grok.activations import record
 from lightning_grok.callbacks.layer_measurement import layers_of
-from lightning_grok.callbacks.measurement import Measurement, placed
+from lightning_grok.callbacks.measurement import Epochs, Measurement, placed
 from lightning_grok.callbacks.recording import Value
 from lightning_grok.errors import InputError
 from lightning_grok.geometry import direct_accuracy, paper_probe, sound_probe
@@ -44,7 +44,7 @@ class LinearProbe(Measurement):
         samples: int = 1280,
         draws: int = 5,
         seed: int = 0,
-        epochs: Sequence[int] | None = None,
+        epochs: Epochs = None,
         strict: bool = False,
     ) -> None:
         super().__init__(enabled, epochs, strict)

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from lightning_grok.activations import record
 from lightning_grok.callbacks.layer_measurement import layers_of
-from lightning_grok.callbacks.measurement import Measurement, placed
+from lightning_grok.callbacks.measurement import Epochs, Measurement, placed
 from lightning_grok.callbacks.recording import Value
 from lightning_grok.errors import InputError
 from lightning_grok.geometry import manifold_capacity
@@ -51,7 +51,7 @@ class ManifoldCapacity(Measurement):
         restarts: int = 10,
         kappa: float = 0.0,
         seed: int = 0,
-        epochs: Sequence[int] | None = None,
+        epochs: Epochs = None,
         strict: bool = False,
     ) -> None:
         super().__init__(enabled, epochs, strict)

@@ -23,7 +23,16 @@ from lightning_grok.errors import InputError
 from lightning_grok.loggers import RunLogger
 from lightning_grok.probe_set import ProbeSet
 from lightning_grok.runs import RunDirectory
-from lightning_grok.schedule import PAPER_EPOCHS, validate_epochs
+from lightning_grok.schedule import (
+    OPEN_END,
+    PAPER_EPOCHS,
+    evaluation_epochs,
+    log_spaced,
+    validate_epochs,
+)
+
+Epochs = Sequence[int] | int | None
+"""Completed epochs; or how many log-spaced ones a decade beside the paper's; or the paper's."""
 
 
 class Measurement(L.Callback, ABC):
@@ -39,7 +48,8 @@ class Measurement(L.Callback, ABC):
     Args:
         enabled: False switches the measurement off.
         epochs: completed epochs to measure at, increasing; 0 is the initialization. None takes the
-            paper's checkpoints up to the run's end, and the end.
+            paper's checkpoints up to the run's end, and the end; a number adds to these so many
+            log-spaced epochs a decade.
         strict: True lets an error of the measurement stop the run; False logs it as an event
             ``error`` with a warning and trains on.
 
@@ -49,13 +59,13 @@ class Measurement(L.Callback, ABC):
 
     name: str
 
-    def __init__(
-        self, enabled: bool = True, epochs: Sequence[int] | None = None, strict: bool = False
-    ) -> None:
+    def __init__(self, enabled: bool = True, epochs: Epochs = None, strict: bool = False) -> None:
         super().__init__()
         self.enabled = enabled
         try:
-            self.epochs = None if epochs is None else validate_epochs(epochs)
+            self.epochs = validate_epochs(epochs) if isinstance(epochs, Sequence) else epochs
+            if isinstance(self.epochs, int):
+                log_spaced(1, self.epochs)
         except ValueError as error:
             raise InputError(f"{self.name}.epochs: {error}") from None
         self.strict = strict
@@ -86,7 +96,7 @@ class Measurement(L.Callback, ABC):
     def plan(self, last: int | None) -> None:
         """Settle the epochs of a run that ends at `last` (-1 or None: open end)."""
         last = -1 if last is None else last
-        if self.epochs is not None:
+        if isinstance(self.epochs, tuple):
             if 0 <= last < self.epochs[-1]:
                 raise InputError(
                     f"expected {self.name}.epochs up to trainer.max_epochs = {last}, "
@@ -94,8 +104,10 @@ class Measurement(L.Callback, ABC):
                 )
             self._due = frozenset(self.epochs)
         else:
-            ended = {last} if last >= 0 else set()
-            self._due = frozenset(e for e in PAPER_EPOCHS if last < 0 or e <= last) | ended
+            end = last if last >= 0 else OPEN_END
+            self._due = frozenset({0, end, *(epoch for epoch in PAPER_EPOCHS if epoch <= end)})
+            if self.epochs is not None and end > 0:
+                self._due |= evaluation_epochs(end, self.epochs)
 
     def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
         """Settle the epochs, before anything is trained."""
