@@ -24,6 +24,7 @@ from lightning_grok.data import GrokData
 from lightning_grok.errors import InputError
 from lightning_grok.fit_run import FitRun, RunOptions, config_digest, first_line, newest_run
 from lightning_grok.module import GrokModule
+from lightning_grok.wandb_logger import WandbOptions
 
 GROUPS: dict[str, type[L.Callback]] = {
     "evaluation": Evaluation,
@@ -86,6 +87,7 @@ class GrokCLI(LightningCLI):
         for name, callback in GROUPS.items():
             parser.add_lightning_class_args(callback, name)
         parser.add_class_arguments(RunOptions, "run")
+        parser.add_class_arguments(WandbOptions, "wandb")
         parser.add_argument(
             "--resume",
             action="store_true",
@@ -135,7 +137,9 @@ class GrokCLI(LightningCLI):
                 return
         else:
             found = None
-        FitRun(self.trainer, options.run, resolved, digest).run(model, datamodule, found, kwargs)
+        FitRun(self.trainer, options.run, options.wandb, resolved, digest).run(
+            model, datamodule, found, kwargs
+        )
 
     def _resolved(self) -> dict[str, Any]:
         """The whole configuration, as it could be given again."""

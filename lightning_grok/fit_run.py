@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import math
 import platform
 import shlex
 import signal
@@ -17,6 +18,7 @@ import yaml
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
 import lightning_grok
+from lightning_grok.analysis.onset import run_events
 from lightning_grok.callbacks.checkpoint import (
     FiniteLoss,
     RunCheckpoint,
@@ -29,6 +31,7 @@ from lightning_grok.errors import InputError
 from lightning_grok.loggers import RunLogger
 from lightning_grok.module import GrokModule
 from lightning_grok.runs import Run, RunDirectory, find_runs, is_alive
+from lightning_grok.wandb_logger import GrokWandbLogger, WandbOptions, open_wandb
 
 _NOT_THE_RUN = ("run", "wandb")
 """Groups of a configuration that do not change what a run computes."""
@@ -107,15 +110,22 @@ class FitRun:
     Args:
         trainer: built, not used yet.
         options: the group ``run``.
+        wandb: the group ``wandb``.
         config: the resolved configuration.
         digest: of the configuration.
     """
 
     def __init__(
-        self, trainer: L.Trainer, options: RunOptions, config: dict[str, Any], digest: str
+        self,
+        trainer: L.Trainer,
+        options: RunOptions,
+        wandb: WandbOptions,
+        config: dict[str, Any],
+        digest: str,
     ) -> None:
         self.trainer = trainer
         self.options = options
+        self.wandb = wandb
         self.config = config
         self.digest = digest
 
@@ -125,10 +135,12 @@ class FitRun:
         """Train, and leave the directory in a state that says how it ended."""
         directory = self._open(datamodule, found)
         checkpoint = RunCheckpoint(directory, self.options.checkpoint_seconds)
-        state = "failed"
+        state, logger = "failed", None
         try:
             start = self._prepare(directory, model, datamodule)
-            self.trainer.loggers = [RunLogger(directory), *self.trainer.loggers]
+            logger = self._open_wandb(directory)
+            own = [RunLogger(directory), *([logger] if logger else [])]
+            self.trainer.loggers = [*own, *self.trainer.loggers]
             callbacks = callbacks_of(self.trainer)
             callbacks[:] = [FiniteLoss(), *callbacks, Snapshots(directory), checkpoint]
             if start is not None:
@@ -142,12 +154,15 @@ class FitRun:
             raise
         finally:
             self._close(directory, state)
+            place = (
+                "" if logger is None else logger.close(summary(directory), failed=state == "failed")
+            )
         if checkpoint.received is not None:
             print(
                 f"interrupted at epoch {self.trainer.current_epoch}; to go on:\n{_resume_command()}"
             )
             sys.exit(128 + signal.Signals(checkpoint.received))
-        self._finish(directory)
+        self._finish(directory, place)
 
     def _open(self, datamodule: GrokData, found: Run | None) -> RunDirectory:
         if found is not None:
@@ -213,17 +228,45 @@ class FitRun:
         directory.update_meta(state=state)
         directory.close()
 
-    def _finish(self, directory: RunDirectory) -> None:
+    def _open_wandb(self, directory: RunDirectory) -> GrokWandbLogger | None:
+        known = directory.meta.get("wandb_id")
+        logger = open_wandb(self.wandb, directory.path, self.config, known)
+        if logger is not None:
+            directory.update_meta(wandb_id=logger.version)
+        return logger
+
+    def _finish(self, directory: RunDirectory, place: str) -> None:
         meta = directory.meta
         for event in ("memorization", "generalization"):
             epoch = meta.get(event)
             print(f"{event}: {'not seen' if epoch is None else f'epoch {epoch}'}")
         print(f"run: {directory.path}")
+        if place:
+            print(f"W&B: {place}")
 
 
 def _resume_command() -> str:
     arguments = [a for a in sys.argv[1:] if a != "--resume"]
     return shlex.join(["python", "-m", "lightning_grok", *arguments, "--resume"])
+
+
+def summary(directory: RunDirectory) -> dict[str, float]:
+    """Events and final values of a run, for W&B's table of runs."""
+    run = Run(directory.path)
+    if not run.series("test/accuracy")[0].size:
+        return {}
+    events = run_events(run)
+    found = {
+        "t_mem": events.t_mem,
+        "t_half": events.test.t_half,
+        "lag_decades": math.log10(events.test.t_half / events.t_mem)
+        if math.isfinite(events.t_mem)
+        else math.nan,
+        "grokked": float(events.grokked),
+        "final/train_accuracy": float(run.series("train/accuracy")[1][-1]),
+        "final/test_accuracy": float(run.series("test/accuracy")[1][-1]),
+    }
+    return {key: value for key, value in found.items() if math.isfinite(value)}
 
 
 def first_line(error: BaseException) -> str:

@@ -1,4 +1,4 @@
-"""Loggers: the run's own directory, and Weights & Biases."""
+"""The logger of a run's own directory."""
 
 from collections.abc import Mapping
 from typing import Any
