@@ -112,6 +112,8 @@ class RunDirectory:
             except FileExistsError:
                 if numbered:
                     continue
+                if not (path / "run.json").exists():  # it died before it was anything
+                    return cls(path)
                 raise InputError(
                     f"expected a new run name, but {path} exists; add --resume to continue it"
                 ) from None

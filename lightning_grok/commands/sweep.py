@@ -1,0 +1,77 @@
+"""``python -m lightning_grok sweep``: a sweep file on this machine or on a Dask cluster."""
+
+import argparse
+import shlex
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from tqdm import tqdm
+
+from lightning_grok.errors import InputError
+from lightning_grok.sweep import Outcome, Point, grid, plan, read_sweep, run_points
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Run all points of a sweep that are not finished."""
+    parser = argparse.ArgumentParser(
+        prog="python -m lightning_grok sweep",
+        description="Run the grid of a W&B sweep file without W&B, each point a fit of its own. "
+        "Given again, the command skips points that are finished and resumes those begun.",
+    )
+    parser.add_argument("file", type=Path, help="sweep file, as for `wandb sweep`")
+    parser.add_argument("--seeds", help="values of seed_everything, as 0-9 or 0,3,7")
+    parser.add_argument("--root", type=Path, help="folder of the runs (runs/<file's name>)")
+    parser.add_argument("--workers", type=int, help="points at a time on this machine")
+    parser.add_argument("--scheduler", help="address of a running Dask scheduler")
+    parser.add_argument("--dry-run", action="store_true", help="print the commands only")
+    options = parser.parse_args(arguments)
+    if options.workers is not None and options.workers < 1:
+        raise InputError(f"expected --workers of at least 1, received {options.workers}")
+    sweep = read_sweep(options.file)
+    root = options.root or Path("runs") / options.file.stem
+    points = plan(sweep, grid(sweep, _seeds(options.seeds)), root)
+    todo = [point for point in points if not point.finished]
+    if options.dry_run:
+        for point in todo:
+            print(shlex.join(part.replace("${interpreter}", "python") for part in point.command))
+    print(f"{len(points)} points, {len(points) - len(todo)} finished, {len(todo)} to run in {root}")
+    if todo and not options.dry_run:
+        _run(todo, options.scheduler, options.workers)
+
+
+def _run(todo: list[Point], scheduler: str | None, workers: int | None) -> None:
+    outcomes: list[Outcome] = []
+    bar = tqdm(total=len(todo), unit="point", file=sys.stderr)
+    try:
+        for outcome in run_points(todo, scheduler=scheduler, workers=workers):
+            outcomes.append(outcome)
+            failed = sum(each.status != 0 for each in outcomes)
+            bar.set_postfix_str(f"{failed} failed, last {outcome.name}", refresh=False)
+            bar.update()
+    except KeyboardInterrupt:
+        bar.close()
+        print(f"stopped: {len(outcomes)} of {len(todo)} done; the same command goes on")
+        sys.exit(130)
+    bar.close()
+    logs = {point.name: point.log for point in todo}
+    failures = [outcome for outcome in outcomes if outcome.status != 0]
+    for outcome in failures:
+        log = logs[outcome.name]
+        lines = log.read_text().strip().splitlines() or ["(nothing printed)"]
+        print(f"failed: {outcome.name} (status {outcome.status}): {lines[-1]}\n  log: {log}")
+    print(f"{len(outcomes) - len(failures)} done, {len(failures)} failed")
+    if failures:
+        sys.exit(1)
+
+
+def _seeds(text: str | None) -> list[int] | None:
+    if text is None:
+        return None
+    seeds: list[int] = []
+    for part in text.split(","):
+        first, dash, last = part.partition("-")
+        if not first.isdigit() or (dash and not last.isdigit()):
+            raise InputError(f"expected seeds such as 0-9 or 0,3,7, received {text}")
+        seeds += range(int(first), int(last or first) + 1)
+    return seeds
