@@ -30,7 +30,8 @@ from lightning_grok.data import GrokData
 from lightning_grok.errors import InputError
 from lightning_grok.loggers import RunLogger
 from lightning_grok.module import GrokModule
-from lightning_grok.runs import Run, RunDirectory, find_runs, is_alive
+from lightning_grok.run_directory import RunDirectory
+from lightning_grok.runs import Run, find_runs, is_alive
 from lightning_grok.wandb_logger import GrokWandbLogger, WandbOptions, open_wandb
 
 _NOT_THE_RUN = ("run", "wandb")

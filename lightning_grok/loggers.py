@@ -7,7 +7,7 @@ import numpy as np
 from lightning.pytorch.loggers.logger import Logger
 from lightning.pytorch.utilities.rank_zero import rank_zero_only
 
-from lightning_grok.runs import RunDirectory
+from lightning_grok.run_directory import RunDirectory
 
 
 class RunLogger(Logger):

@@ -10,7 +10,8 @@ from lightning_grok.callbacks.recording import callbacks_of
 from lightning_grok.errors import InputError
 from lightning_grok.fit import GROUPS, GrokCLI
 from lightning_grok.loggers import RunLogger
-from lightning_grok.runs import RunDirectory, read_run
+from lightning_grok.run_directory import RunDirectory
+from lightning_grok.runs import read_run
 
 
 def measure_run(path: Path, arguments: list[str]) -> dict[str, int]:

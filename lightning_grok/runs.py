@@ -1,32 +1,20 @@
-"""A run's directory: what is written where, and reading it back as tables and arrays.
+"""Reading runs back from their directories, as tables and arrays, finished or running.
 
-    runs/<name>/
-        run.json            name, dataset, setup, seed, state, machine: one object
-        config.yaml         the resolved configuration
-        events.jsonl        one JSON object a logged event; NaN and infinities are null
-        arrays/<measurement>/<epoch>.npz    what is not a scalar
-        snapshots/epoch_<epoch>.pt          weights at the measured epochs
-        checkpoints/        Lightning's format, for resuming
-        figures/            made at the end of the run
-
-`RunDirectory` is held by the one process that writes; `Run` reads, also while another process
-writes: a last line cut short and half-written files are passed over. A run is alive while its
-writer holds the lock file `.lock`, so a killed run is told from a running one.
+A last line cut short and half-written files are passed over: a run may be written meanwhile by
+another process, on another machine (`lightning_grok.run_directory` is the writing side).
 """
 
 import json
-import math
 import os
-import re
-import shutil
-from collections.abc import Callable, Mapping
+import zipfile
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from filelock import FileLock, Timeout
 
 from lightning_grok.errors import InputError
+from lightning_grok.run_directory import epoch_of, load_snapshot, read_json, snapshot_epochs
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -34,181 +22,6 @@ if TYPE_CHECKING:
     from lightning_grok.model import MLP
 
 STATES = ("running", "finished", "interrupted", "failed")
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+=-]{0,150}")
-
-
-def validate_name(name: str) -> str:
-    """`name` if it is safe as the name of one directory, else an InputError."""
-    if not _NAME.fullmatch(name):
-        raise InputError(
-            "expected a run name of letters, digits and ._+=- that begins with a letter or digit "
-            f"(at most 151), received {name!r}"
-        )
-    return name
-
-
-def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
-    """Call ``write(temporary)`` beside `path`, flush it to disk and rename it into place.
-
-    A reader sees the old file or the new one, never a part; on any error nothing is left behind.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    # The suffix is kept: numpy and matplotlib choose the format by it.
-    temporary = path.with_name(f".{path.stem}.{os.getpid()}.part{path.suffix}")
-    try:
-        write(temporary)
-        with open(temporary, "rb+") as file:
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-class RunDirectory:
-    """The directory of one run, held for writing by one process.
-
-    Args:
-        path: the directory; it must exist (see `create`).
-
-    Raises:
-        InputError: another process writes into it.
-    """
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self.events_path = path / "events.jsonl"
-        self.checkpoints = path / "checkpoints"
-        self.figures = path / "figures"
-        self._lock = FileLock(path / ".lock")
-        try:
-            # A reader that asks whether the run is alive holds the lock for microseconds.
-            self._lock.acquire(timeout=1.0)
-        except Timeout:
-            raise InputError(
-                f"expected a run directory that nobody writes to, but another process runs {path}"
-            ) from None
-
-    @classmethod
-    def create(cls, root: Path, name: str, *, numbered: bool) -> Self:
-        """Make and hold ``root/name``, or the first free ``root/name_2``, ... if `numbered`.
-
-        Two processes that start at the same moment get two directories: the making of a directory
-        either succeeds or fails as a whole.
-
-        Raises:
-            InputError: the name is taken (and not `numbered`), unsafe, or `root` is not writable.
-        """
-        validate_name(name)
-        try:
-            root.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise InputError(
-                f"expected a folder for runs at {root}, received: {error.strerror}"
-            ) from None
-        for number in range(1, 100_000):
-            path = root / (name if number == 1 else f"{name}_{number}")
-            try:
-                path.mkdir()
-            except FileExistsError:
-                if numbered:
-                    continue
-                if not (path / "run.json").exists():  # it died before it was anything
-                    return cls(path)
-                raise InputError(
-                    f"expected a new run name, but {path} exists; add --resume to continue it"
-                ) from None
-            except OSError as error:
-                raise InputError(
-                    f"expected a writable folder for runs, received {root}: {error.strerror}"
-                ) from None
-            return cls(path)
-        raise InputError(f"expected a free name, but {name}_2 to {name}_99999 exist in {root}")
-
-    @property
-    def name(self) -> str:
-        """The last part of the path."""
-        return self.path.name
-
-    @property
-    def meta(self) -> dict[str, Any]:
-        """The content of run.json; empty before the first `update_meta`."""
-        return _read_json(self.path / "run.json")
-
-    def update_meta(self, **values: Any) -> None:
-        """Set keys of run.json, atomically."""
-        text = json.dumps({**self.meta, **values}, indent=2) + "\n"
-        write_atomically(self.path / "run.json", lambda path: path.write_text(text))
-
-    def log(self, event: str, epoch: int, step: int, values: Mapping[str, float | str]) -> None:
-        """Append one line to the event log. On an error (disk full) the line is taken back."""
-        record = {"event": event, "epoch": epoch, "step": step}
-        record |= {key: _jsonable(value) for key, value in values.items()}
-        line = (json.dumps(record) + "\n").encode()
-        with open(self.events_path, "ab") as file:
-            start = file.tell()
-            try:
-                file.write(line)
-                file.flush()
-            except OSError:
-                os.truncate(self.events_path, start)
-                raise
-
-    @property
-    def log_size(self) -> int:
-        """Length of the event log in bytes: where a resumed run continues it."""
-        return self.events_path.stat().st_size if self.events_path.exists() else 0
-
-    def rewind(self, log_size: int, epoch: int) -> None:
-        """Forget all that was written after `epoch`: log lines, arrays and snapshots.
-
-        A run that resumes from its checkpoint of `epoch` then writes them anew.
-        """
-        if log_size < self.log_size:
-            os.truncate(self.events_path, log_size)
-        for file in [*self.path.glob("arrays/*/*.npz"), *self.path.glob("snapshots/epoch_*.pt")]:
-            written = epoch_of(file)
-            if written is not None and written > epoch:
-                file.unlink()
-
-    def forget(self, event: str) -> None:
-        """Remove all lines and arrays of one kind of event, so that it can be written anew."""
-        if self.events_path.exists():
-            lines = self.events_path.read_text().splitlines(keepends=True)
-            mark = f'{{"event": {json.dumps(event)}, '
-            text = "".join(line for line in lines if not line.startswith(mark))
-            write_atomically(self.events_path, lambda path: path.write_text(text))
-        shutil.rmtree(self.path / "arrays" / event, ignore_errors=True)
-
-    def save_arrays(self, measurement: str, epoch: int | str, arrays: Mapping[str, Any]) -> None:
-        """Write named arrays of one measurement at one epoch (or of a whole run, by a name)."""
-        stem = f"{epoch:07d}" if isinstance(epoch, int) else epoch
-        path = self.path / "arrays" / measurement / f"{stem}.npz"
-        write_atomically(path, lambda temporary: np.savez_compressed(temporary, **arrays))
-
-    def remove_arrays(self, measurement: str, name: str) -> None:
-        """Remove the arrays that a measurement wrote for the whole run under a name."""
-        (self.path / "arrays" / measurement / f"{name}.npz").unlink(missing_ok=True)
-
-    def save_snapshot(self, epoch: int, state: Mapping[str, Any]) -> None:
-        """Write the weights of one epoch."""
-        import torch
-
-        write_atomically(
-            snapshot_path(self.path, epoch), lambda temporary: torch.save(dict(state), temporary)
-        )
-
-    def load_snapshot(self, epoch: int) -> dict[str, Any]:
-        """The weights of one epoch; see `load_snapshot`."""
-        return load_snapshot(self.path, epoch)
-
-    def close(self) -> None:
-        """Release the lock."""
-        self._lock.release()
-
-    def discard(self) -> None:
-        """Remove a directory whose run never began."""
-        self.close()
-        shutil.rmtree(self.path, ignore_errors=True)
 
 
 class Run:
@@ -255,7 +68,7 @@ class Run:
     @property
     def meta(self) -> dict[str, Any]:
         """The content of run.json; empty where it isn't there."""
-        return _read_json(self.path / "run.json")
+        return read_json(self.path / "run.json")
 
     @property
     def config(self) -> dict[str, Any]:
@@ -333,8 +146,7 @@ class Run:
 
     def snapshot_epochs(self) -> list[int]:
         """Epochs whose weights are kept."""
-        files = self.path.glob("snapshots/epoch_*.pt")
-        return sorted(epoch for file in files if (epoch := epoch_of(file)) is not None)
+        return snapshot_epochs(self.path)
 
 
 def read_run(path: str | os.PathLike[str]) -> Run:
@@ -371,47 +183,6 @@ def is_alive(path: Path) -> bool:
     return False
 
 
-def snapshot_path(run: Path, epoch: int) -> Path:
-    """Where the weights of an epoch stand."""
-    return run / "snapshots" / f"epoch_{epoch:07d}.pt"
-
-
-def epoch_of(file: Path) -> int | None:
-    """The epoch in a file's name, or None for a file that belongs to the whole run."""
-    match = re.fullmatch(r"(?:epoch_)?(\d+)", file.stem)
-    return int(match[1]) if match else None
-
-
-def load_snapshot(run: Path, epoch: int) -> dict[str, Any]:
-    """The weights of a run's network at one epoch.
-
-    Raises:
-        InputError: no snapshot of that epoch, or a damaged one. Nothing in it is executed.
-    """
-    path = snapshot_path(run, epoch)
-    if not path.exists():
-        kept = Run(run).snapshot_epochs()
-        raise InputError(f"expected an epoch of {kept} for {run}, received {epoch}")
-    return load_torch(path)
-
-
-def load_torch(path: Path) -> Any:
-    """What ``torch.save`` wrote, on the CPU; nothing in the file is executed.
-
-    Raises:
-        InputError: the file is damaged or holds more than weights and plain values.
-    """
-    import torch
-
-    try:
-        return torch.load(path, map_location="cpu", weights_only=True)
-    except OSError:
-        raise
-    except Exception as error:  # a damaged file fails anywhere inside the reader
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise InputError(f"expected weights in {path}, received: {reason}") from None
-
-
 def load_model(run: str | os.PathLike[str], epoch: int) -> "MLP":
     """The network of a run at one of its snapshots, in evaluation mode.
 
@@ -431,23 +202,9 @@ def load_model(run: str | os.PathLike[str], epoch: int) -> "MLP":
     return model.eval()
 
 
-def _read_json(path: Path) -> dict[str, Any]:
-    try:
-        return json.loads(path.read_text())
-    except (OSError, ValueError):
-        return {}
-
-
 def _read_arrays(path: Path) -> dict[str, np.ndarray]:
     try:
         with np.load(path, allow_pickle=False) as archive:
             return dict(archive)
-    except (OSError, ValueError, EOFError):
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile):
         return {}
-
-
-def _jsonable(value: float | str) -> float | int | str | None:
-    if isinstance(value, str | int):
-        return value
-    number = float(value)
-    return number if math.isfinite(number) else None

@@ -11,15 +11,8 @@ import torch
 
 from lightning_grok.errors import InputError
 from lightning_grok.model import MLP
-from lightning_grok.runs import (
-    RunDirectory,
-    find_runs,
-    is_alive,
-    load_model,
-    read_run,
-    validate_name,
-    write_atomically,
-)
+from lightning_grok.run_directory import RunDirectory, validate_name, write_atomically
+from lightning_grok.runs import find_runs, is_alive, load_model, read_run
 
 
 @pytest.fixture
@@ -92,6 +85,7 @@ def test_names_are_numbered_and_never_shared(tmp_path: Path) -> None:
     first = RunDirectory.create(tmp_path, "run", numbered=True)
     second = RunDirectory.create(tmp_path, "run", numbered=True)
     assert (first.name, second.name) == ("run", "run_2")
+    first.update_meta(name="run")
     with pytest.raises(InputError, match="expected a new run name"):
         RunDirectory.create(tmp_path, "run", numbered=False)
     with pytest.raises(InputError, match="another process"):
@@ -102,7 +96,7 @@ def test_names_are_numbered_and_never_shared(tmp_path: Path) -> None:
 
 def test_a_killed_writer_is_told_from_a_living_one(tmp_path: Path) -> None:
     code = (
-        "import sys; from pathlib import Path; from lightning_grok.runs import RunDirectory\n"
+        "import sys; from pathlib import Path; from lightning_grok.run_directory import RunDirectory\n"
         f"d = RunDirectory.create(Path({str(tmp_path)!r}), 'run', numbered=False)\n"
         "d.update_meta(state='running'); print('ready', flush=True); sys.stdin.read()"
     )

@@ -15,7 +15,7 @@ from lightning.pytorch.utilities.rank_zero import rank_zero_info
 from lightning_grok.callbacks.measurement import Measurement, network_of
 from lightning_grok.callbacks.recording import callbacks_of, completed_epochs, is_resumed
 from lightning_grok.errors import InputError
-from lightning_grok.runs import RunDirectory, load_torch, write_atomically
+from lightning_grok.run_directory import RunDirectory, load_torch, write_atomically
 from lightning_grok.schedule import PAPER_EPOCHS
 
 LAST = "last.ckpt"

@@ -26,7 +26,8 @@ from lightning_grok.geometry.ntk import trace_kernel
 from lightning_grok.geometry.sketch import KernelSketch
 from lightning_grok.model import MLP
 from lightning_grok.probe_set import ProbeSet
-from lightning_grok.runs import Run, RunDirectory
+from lightning_grok.run_directory import RunDirectory
+from lightning_grok.runs import Run
 
 Parameters = dict[str, Tensor]
 _FLOOR_PAIRS = 5

@@ -22,7 +22,7 @@ from lightning_grok.callbacks.recording import (
 from lightning_grok.errors import InputError
 from lightning_grok.loggers import RunLogger
 from lightning_grok.probe_set import ProbeSet
-from lightning_grok.runs import RunDirectory
+from lightning_grok.run_directory import RunDirectory
 from lightning_grok.schedule import (
     OPEN_END,
     PAPER_EPOCHS,
