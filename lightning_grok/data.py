@@ -196,8 +196,8 @@ class GrokData(L.LightningDataModule):
             return wanted
         lost = f"{wanted.name} is not in {missing[0].parent} ({len(missing)} of 4 files missing)"
         remedy = (
-            f"To use {wanted.name}, put {missing[0].name} and its companions there, or set data.root "
-            f"or LIGHTNING_GROK_DATA to the folder that holds {wanted.folder}."
+            f"To use {wanted.name}, put {missing[0].name} and its companions there, or set "
+            f"data.root or LIGHTNING_GROK_DATA to the folder that holds {wanted.folder}."
         )
         if self.fallback is None:
             raise InputError(f"{lost}; {reason}. {remedy}")
