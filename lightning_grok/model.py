@@ -15,6 +15,9 @@ from typing import Any, Literal
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
+from torch.nn.modules.module import _has_any_global_hook
+
+from lightning_grok.matmul import Library, has_onednn, relu_network
 
 Activation = Literal["relu", "gelu", "tanh", "sigmoid", "silu", "identity"]
 
@@ -39,6 +42,8 @@ class MLP(nn.Module):
             initialization (alpha' of the paper; its text says weights, its code scales both).
         output_scale: factor on the output (alpha of the paper).
         activation: elementwise activation between linear layers.
+        matmul: library that multiplies float32 matrices on the CPU; ``onednn`` serves ReLU networks
+            only, and where this PyTorch lacks it the default does.
 
     Attributes:
         layers: the Sequential.
@@ -56,6 +61,7 @@ class MLP(nn.Module):
         weight_scale: float = 1.0,
         output_scale: float = 1.0,
         activation: Activation = "relu",
+        matmul: Library = "default",
     ) -> None:
         super().__init__()
         widths = [in_features, *hidden, num_classes]
@@ -78,6 +84,7 @@ class MLP(nn.Module):
             "weight_scale": weight_scale,
             "output_scale": output_scale,
             "activation": activation,
+            "matmul": matmul,
         }
         self.in_features = in_features
         self.num_classes = num_classes
@@ -86,13 +93,67 @@ class MLP(nn.Module):
             for parameter in self.parameters():
                 parameter.mul_(weight_scale)
 
+    @property
+    def matmul(self) -> Library:
+        """Library that multiplies the matrices; it may be changed at any time."""
+        return self.arguments["matmul"]
+
+    @matmul.setter
+    def matmul(self, library: Library) -> None:
+        if library not in ("default", "onednn"):
+            raise ValueError(f"expected matmul to be default or onednn; received {library!r}")
+        self.arguments["matmul"] = library
+
     def forward(self, inputs: Float[Tensor, "*shape"]) -> Float[Tensor, "n classes"]:
         """Logits of a batch of vectors (n, in_features) or of images (n, 1, height, width)."""
         # A single unbatched vector arrives under torch.func.vmap; flatten(-1) would merge nothing.
         features = inputs if inputs.shape[-1] == self.in_features else inputs.flatten(1)
-        return self.layers(features) * self.output_scale
+        if self._is_fusable(features):
+            linear = [layer for layer in self.layers if isinstance(layer, nn.Linear)]
+            weights, biases = [layer.weight for layer in linear], [layer.bias for layer in linear]
+            library = self.matmul if has_onednn() else "default"
+            outputs = relu_network(features, weights, biases, library)
+        else:
+            outputs = self.layers(features)
+        return outputs if self.output_scale == 1 else outputs * self.output_scale
+
+    def _is_fusable(self, features: Tensor) -> bool:
+        """Whether the layers may run as one function, nobody being there to see the difference.
+
+        Gradients are taken through it in training mode only: derivatives of derivatives,
+        ``torch.func`` and hooks on layers belong to measurements.
+        """
+        return (
+            self.arguments["activation"] == "relu"
+            and features.ndim == 2
+            and features.dtype == torch.float32
+            and features.device.type == "cpu"
+            and (self.training or not torch.is_grad_enabled())
+            and not torch.is_autocast_enabled("cpu")
+            and not torch.compiler.is_compiling()
+            and not torch._C._are_functorch_transforms_active()
+            and _is_plain(self.layers)
+        )
 
     @property
     def layer_names(self) -> list[str]:
         """Names of all layers, input side first: ``layers.0``, ``layers.1``, ..."""
         return [f"layers.{index}" for index in range(len(self.layers))]
+
+
+def _is_plain(layers: nn.Sequential) -> bool:
+    """Whether `layers` are the linear maps and ReLUs they were built as, with no hooks on them."""
+    if _has_any_global_hook():
+        return False
+    return (
+        not layers._forward_hooks
+        and not layers._forward_pre_hooks
+        and all(
+            type(module) in (nn.Linear, nn.ReLU)
+            and not module._forward_hooks
+            and not module._forward_pre_hooks
+            and not module._backward_hooks
+            and not module._backward_pre_hooks
+            for module in layers
+        )
+    )
