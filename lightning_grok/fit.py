@@ -14,6 +14,7 @@ from lightning_grok.callbacks import (
     Evaluation,
     KernelDistance,
     LinearProbe,
+    ManifoldCapacity,
     Measurement,
     Onset,
 )
@@ -30,6 +31,7 @@ GROUPS: dict[str, type[L.Callback]] = {
     "evaluation": Evaluation,
     "onset": Onset,
     "kernel_distance": KernelDistance,
+    "manifold_capacity": ManifoldCapacity,
     "linear_probe": LinearProbe,
 }
 """Groups of the command line, each a callback of every fit, in the order in which they act."""
@@ -100,6 +102,13 @@ class GrokCLI(LightningCLI):
         """Parse what was given, without a look at ``sys.argv``."""
         self.config = parser.parse_args(args)
 
+    def _set_seed(self) -> None:
+        """Seed everything; a seed out of range is bad input."""
+        try:
+            super()._set_seed()
+        except ValueError as error:
+            raise InputError(f"seed_everything: {first_line(error)}") from None
+
     def instantiate_classes(self) -> None:
         """Build data, model and trainer; what they refuse is bad input."""
         try:
@@ -108,6 +117,12 @@ class GrokCLI(LightningCLI):
             raise
         except (ValueError, TypeError, MisconfigurationException) as error:
             raise InputError(first_line(error)) from None
+        processes = self.trainer.num_devices * self.trainer.num_nodes
+        if processes > 1:
+            raise InputError(
+                "expected one training process (trainer.devices=1, trainer.num_nodes=1): a run is "
+                f"one small network, run several side by side; received {processes}"
+            )
 
     def instantiate_trainer(self, **kwargs: Any) -> L.Trainer:
         """The trainer, with our progress bar unless bars are switched off."""

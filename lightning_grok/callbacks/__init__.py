@@ -4,6 +4,7 @@ from lightning_grok.callbacks.evaluation import Evaluation
 from lightning_grok.callbacks.kernel_distance import KernelDistance
 from lightning_grok.callbacks.layer_measurement import LayerMeasurement
 from lightning_grok.callbacks.linear_probe import LinearProbe
+from lightning_grok.callbacks.manifold_capacity import ManifoldCapacity
 from lightning_grok.callbacks.measurement import Measurement
 from lightning_grok.callbacks.onset import Onset
 
@@ -12,6 +13,7 @@ __all__ = [
     "KernelDistance",
     "LayerMeasurement",
     "LinearProbe",
+    "ManifoldCapacity",
     "Measurement",
     "Onset",
 ]

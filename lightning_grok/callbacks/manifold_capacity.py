@@ -1,8 +1,12 @@
 """Capacity, radius and dimension of the class manifolds in every layer."""
 
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Literal
 
+import numpy as np
+import torch
 from torch import Tensor, nn
 
 from lightning_grok.activations import record
@@ -10,6 +14,7 @@ from lightning_grok.callbacks.layer_measurement import layers_of
 from lightning_grok.callbacks.measurement import Epochs, Measurement, placed
 from lightning_grok.callbacks.recording import Value
 from lightning_grok.errors import InputError
+from lightning_grok.geometry import ManifoldCapacity as ManifoldGeometry
 from lightning_grok.geometry import manifold_capacity
 from lightning_grok.probe_set import ProbeSet
 
@@ -25,7 +30,7 @@ class ManifoldCapacity(Measurement):
     Logged for every layer: ``capacity`` (harmonic mean over classes), ``radius`` and ``dimension``
     (arithmetic means) with their Monte-Carlo standard errors ``..._se``, ``center_correlation``
     before the common structure of the centers is removed and the ``rank`` that was removed. Values
-    of single classes go to the arrays. The images and the Gaussian vectors are the same at every
+    of single classes go to the arrays, ``capacity_per_class`` and so on. The images and the Gaussian vectors are the same at every
     epoch. A split other than test stands before the layer.
 
     Args:
@@ -82,16 +87,21 @@ class ManifoldCapacity(Measurement):
             images, labels = probe.manifold_points(split, self.per_class, self.seed)
             activations = record(model, layers_of(model, self.layers), placed(images, model))
             targets = labels.cpu().numpy()
-            for layer, points in activations.items():
-                result = manifold_capacity(
-                    points.double().cpu().numpy(),
-                    targets,
-                    kappa=self.kappa,
-                    num_vectors=self.num_vectors,
-                    restarts=self.restarts,
-                    seed=self.seed,
-                )
+            # The solver leaves the interpreter lock: layers share the cores that torch may use.
+            with ThreadPoolExecutor(torch.get_num_threads()) as pool:
+                results = list(pool.map(partial(self._geometry, targets), activations.values()))
+            for layer, result in zip(activations, results, strict=True):
                 prefix = layer if split == "test" else f"{split}/{layer}"
                 values |= {f"{prefix}/{key}": getattr(result, key) for key in _SCALARS}
-                values |= {f"{prefix}/{key}": array for key, array in result.per_class.items()}
+                values |= {f"{prefix}/{key}_per_class": v for key, v in result.per_class.items()}
         return values
+
+    def _geometry(self, labels: np.ndarray, points: Tensor) -> ManifoldGeometry:
+        return manifold_capacity(
+            points.double().cpu().numpy(),
+            labels,
+            kappa=self.kappa,
+            num_vectors=self.num_vectors,
+            restarts=self.restarts,
+            seed=self.seed,
+        )

@@ -8,6 +8,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from lightning_grok.geometry.anchor import AnchorGeometry, anchor_geometry
+    from lightning_grok.geometry.capacity import ManifoldCapacity, manifold_capacity
+    from lightning_grok.geometry.center_correlation import CenterStructure, center_structure
     from lightning_grok.geometry.factors import NTKFactors, ntk_factors
     from lightning_grok.geometry.kernel import (
         kernel_distance,
@@ -32,11 +35,16 @@ if TYPE_CHECKING:
     from lightning_grok.geometry.spectrum import effective_rank, participation_ratio
 
 _SUBMODULE = {
+    "AnchorGeometry": "anchor",
+    "CenterStructure": "center_correlation",
     "DirectAccuracy": "linear_probe",
     "KernelSketch": "sketch",
+    "ManifoldCapacity": "capacity",
     "NTKFactors": "factors",
     "PaperProbe": "linear_probe",
     "SoundProbe": "linear_probe",
+    "anchor_geometry": "anchor",
+    "center_structure": "center_correlation",
     "direct_accuracy": "linear_probe",
     "distance_between": "pairwise",
     "effective_rank": "spectrum",
@@ -47,6 +55,7 @@ _SUBMODULE = {
     "kernel_target_alignment": "kernel",
     "kernel_velocity": "kernel",
     "layer_ntk": "ntk",
+    "manifold_capacity": "capacity",
     "ntk_factors": "factors",
     "pairwise_kernel_distance": "pairwise",
     "paper_probe": "linear_probe",
@@ -56,11 +65,16 @@ _SUBMODULE = {
 }
 
 __all__ = [
+    "AnchorGeometry",
+    "CenterStructure",
     "DirectAccuracy",
     "KernelSketch",
+    "ManifoldCapacity",
     "NTKFactors",
     "PaperProbe",
     "SoundProbe",
+    "anchor_geometry",
+    "center_structure",
     "direct_accuracy",
     "distance_between",
     "effective_rank",
@@ -71,6 +85,7 @@ __all__ = [
     "kernel_target_alignment",
     "kernel_velocity",
     "layer_ntk",
+    "manifold_capacity",
     "ntk_factors",
     "pairwise_kernel_distance",
     "paper_probe",
