@@ -1,0 +1,26 @@
+"""Runs as figures: read from a run's directory, drawn by matplotlib, as pure functions.
+
+run_figure              the paper's Figure 2 of a run
+performance_figure      accuracy and loss
+geometry_figure         capacity, radius and dimension of every layer
+kernel_distance_figure  kernel distance over pairs of epochs
+umap_figure             the embedding at one epoch
+write_run_figures       all of them, as files in the run's directory
+
+A figure belongs to its caller and to no window: nothing here uses pyplot or keeps a setting.
+"""
+
+from lightning_grok.figures.geometry import geometry_figure
+from lightning_grok.figures.kernel_distance import kernel_distance_figure
+from lightning_grok.figures.overview import run_figure, write_run_figures
+from lightning_grok.figures.performance import performance_figure
+from lightning_grok.figures.umap import umap_figure
+
+__all__ = [
+    "geometry_figure",
+    "kernel_distance_figure",
+    "performance_figure",
+    "run_figure",
+    "umap_figure",
+    "write_run_figures",
+]

@@ -1,0 +1,100 @@
+"""The paper's Figure 2 for any run, and the files of a run's figures."""
+
+import os
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from lightning_grok.errors import InputError
+from lightning_grok.figures.geometry import geometry_figure, geometry_view
+from lightning_grok.figures.kernel_distance import (
+    kernel_distance_figure,
+    pairwise_view,
+    start_view,
+)
+from lightning_grok.figures.layout import page_figure, style
+from lightning_grok.figures.performance import performance_figure, performance_view
+from lightning_grok.figures.umap import umap_figure, umap_view
+from lightning_grok.run_directory import write_atomically
+from lightning_grok.runs import Run, read_run
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+# Without dates and versions the same run gives the same bytes.
+_METADATA: dict[str, dict[str, Any]] = {
+    ".png": {"Software": None},
+    ".pdf": {"CreationDate": None, "Creator": None, "Producer": None},
+}
+_DPI = {".png": 200, ".pdf": 300}  # of the PDF: its heatmap and points only
+
+
+def run_figure(run: Run) -> "Figure":
+    """Figure 2 of Zheng et al. (2024) for one run, two columns wide.
+
+    Accuracy and loss; capacity, radius and dimension of the class manifolds in every layer; kernel
+    distance to the run's own start and between all measured epochs; UMAP frames. What was not
+    measured is left out, and what a running run has so far is shown.
+
+    Raises:
+        InputError: nothing was measured.
+    """
+    columns = [
+        view
+        for view in (
+            performance_view(run), geometry_view(run), start_view(run), pairwise_view(run),
+        )
+        if view is not None
+    ]  # fmt: skip
+    first = len(columns) % 2  # an odd one out has a row for itself
+    rows = [columns[:1]] if first else []
+    rows += [columns[i : i + 2] for i in range(first, len(columns), 2)]
+    frames = umap_view(run)
+    if frames is not None:
+        rows.append([frames])
+    if not rows:
+        raise InputError(f"expected a run with measurements, received none in {run.path}")
+    return page_figure(run, rows)
+
+
+def write_run_figures(run_path: str | os.PathLike[str]) -> list[Path]:
+    """Write all figures of a run into its directory ``figures``, as PNG and PDF.
+
+    ``run`` is `run_figure`; ``performance``, ``geometry``, ``kernel_distance`` and ``umap`` (of the
+    newest epoch) are single views, where they were measured. The same run gives the same bytes.
+
+    Returns:
+        The files written; none for a run without measurements.
+
+    Raises:
+        InputError: there is no run.
+    """
+    run = read_run(run_path)
+    drawn: dict[str, Callable[[Run], Figure]] = {
+        "run": run_figure,
+        "performance": performance_figure,
+        "geometry": geometry_figure,
+        "kernel_distance": kernel_distance_figure,
+        "umap": _newest_umap,
+    }
+    written = []
+    for name, draw in drawn.items():
+        try:
+            figure = draw(run)
+        except InputError:  # not measured in this run
+            continue
+        for suffix in (".png", ".pdf"):
+            path = run.path / "figures" / f"{name}{suffix}"
+            write_atomically(path, partial(_save, figure))
+            written.append(path)
+    return written
+
+
+def _newest_umap(run: Run) -> "Figure":
+    return umap_figure(run, max(run.arrays("umap"), default=0))
+
+
+def _save(figure: "Figure", path: Path) -> None:
+    with style():
+        figure.savefig(path, dpi=_DPI[path.suffix], metadata=_METADATA[path.suffix])

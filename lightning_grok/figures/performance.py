@@ -1,0 +1,68 @@
+"""Accuracy and loss on the training subset and the test set."""
+
+from typing import TYPE_CHECKING
+
+from lightning_grok.figures.epoch_axis import (
+    draw_epoch_axis,
+    draw_events,
+    draw_series,
+    event_handles,
+    find_events,
+)
+from lightning_grok.figures.layout import View, view_figure
+from lightning_grok.figures.palette import TEST, TRAIN
+from lightning_grok.runs import Run
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure, SubFigure
+
+_PARTS = {"train": TRAIN, "test": TEST}
+_LOSSES = {"cross_entropy": "cross-entropy (nats)", "mse": "mean squared error"}
+
+
+def performance_figure(run: Run) -> "Figure":
+    """Accuracy over loss (log), train and test, with memorization and generalization.
+
+    Raises:
+        InputError: the run has no evaluation.
+    """
+    return view_figure(run, performance_view(run), "evaluations")
+
+
+def performance_view(run: Run) -> View | None:
+    """Panels for what was logged of accuracy and loss; None where nothing was."""
+    logged = [
+        quantity
+        for quantity in ("accuracy", "loss")
+        if any(run.series(f"{part}/{quantity}")[0].size for part in _PARTS)
+    ]
+    if not logged:
+        return None
+    heading = " and ".join(logged).capitalize()
+    return View(heading, 0.7 + 1.3 * len(logged), lambda parent: _draw(parent, run, logged))
+
+
+def _draw(parent: "Figure | SubFigure", run: Run, logged: list[str]) -> None:
+    events = find_events(run)
+    column = parent.subplots(len(logged), 1, sharex=True, squeeze=False)[:, 0]
+    handles = {}
+    for axes, quantity in zip(column, logged, strict=True):
+        draw_epoch_axis(axes, run)
+        axes.label_outer()
+        draw_events(axes, events)
+        for part, color in _PARTS.items():
+            line = draw_series(axes, run, f"{part}/{quantity}", color=color, label=part)
+            if line is not None:
+                handles[part] = line
+        if quantity == "accuracy":
+            axes.set(ylim=(-0.02, 1.02), ylabel="accuracy (fraction)")
+        else:
+            loss = str(run.config.get("model", {}).get("loss", ""))
+            axes.set_ylabel(_LOSSES.get(loss, "loss"))
+            axes.set_yscale("log", nonpositive="mask")
+    parent.align_ylabels(column)
+    parent.legend(
+        handles=[*handles.values(), *event_handles(events, meaning=True)],
+        loc="outside lower center",
+        ncols=2,
+    )

@@ -1,0 +1,143 @@
+"""Embeddings of the representations, frame by frame on the same axes."""
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from lightning_grok.errors import InputError
+from lightning_grok.figures.layout import COLUMN, PAGE, View, view_figure
+from lightning_grok.figures.palette import class_color, class_marker
+from lightning_grok.runs import Run
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure, SubFigure
+    from matplotlib.lines import Line2D
+
+Frames = dict[int, dict[str, np.ndarray]]
+"""Epoch -> ``coordinates`` (n, 2) and ``labels`` (n,)."""
+
+_FRAMES = 8
+_DECADES = 3.0  # of epochs, the last ones, that the frames are spread over
+
+
+def umap_figure(run: Run, epoch: int) -> "Figure":
+    """The embedding at one epoch, on the axes of all epochs of the run.
+
+    Raises:
+        InputError: there is none of that epoch.
+    """
+    frames = run.arrays("umap")
+    if epoch not in frames:
+        raise InputError(f"expected an epoch of {sorted(frames)} for {run.path}, received {epoch}")
+    heading = f"UMAP of the representations by class at epoch {epoch:,}"
+    rows = _legend_rows(run, frames, COLUMN)
+    view = View(
+        heading,
+        COLUMN + 0.1 + 0.14 * rows,
+        lambda parent: _draw(parent, run, frames, [epoch], titled=False),
+    )
+    return view_figure(run, view, "embeddings")
+
+
+def umap_view(run: Run) -> View | None:
+    """A row of frames as wide as a page, from the initialization to the newest; None for none."""
+    frames = run.arrays("umap")
+    if not frames:
+        return None
+    shown = frame_epochs(sorted(frames))
+    rows = _legend_rows(run, frames, PAGE)
+    return View(
+        "UMAP of the representations by class, on the same axes at all epochs",
+        min(PAGE / len(shown), 1.8) + 0.45 + 0.14 * rows,
+        lambda parent: _draw(parent, run, frames, shown, titled=True),
+    )
+
+
+def frame_epochs(measured: list[int]) -> list[int]:
+    """At most eight of the measured epochs: the first, the last, and between them those nearest to
+    an even spacing in log(epoch) over the last three decades, where representations change."""
+    if len(measured) <= _FRAMES:
+        return measured
+    rest = np.array(measured[1:], dtype=float)
+    start = max(rest[0], rest[-1] / 10**_DECADES)
+    wanted = np.geomspace(start, rest[-1], _FRAMES - 1)
+    nearest = np.abs(np.log(rest[:, None] / wanted)).argmin(axis=0)
+    return [measured[0], *(measured[1 + index] for index in sorted(set(nearest.tolist())))]
+
+
+def _draw(
+    parent: "Figure | SubFigure", run: Run, frames: Frames, shown: list[int], *, titled: bool
+) -> None:
+    row = parent.subplots(1, len(shown), squeeze=False)[0]
+    center, reach = _window(frames)
+    size = 1.2 if titled else 3.0
+    for axes, epoch in zip(row, shown, strict=True):
+        _draw_frame(axes, frames[epoch], size)
+        axes.set(xlim=center[0] + reach, ylim=center[1] + reach, xticks=[], yticks=[])
+        axes.set_box_aspect(1)
+        axes.spines[:].set_visible(True)
+        if titled:
+            axes.set_title(f"epoch {epoch:,}")
+    row[0].set(xlabel="UMAP 1 (a.u.)", ylabel="UMAP 2 (a.u.)")
+    width = PAGE if titled else COLUMN
+    handles = _class_handles(run, frames)
+    columns = _legend_columns(run, frames, width)
+    parent.legend(
+        handles=handles,
+        loc="outside lower center",
+        ncols=columns,
+        handlelength=1.0,
+        handletextpad=0.2,
+        columnspacing=0.8,
+    )
+
+
+def _draw_frame(axes: "Axes", frame: dict[str, np.ndarray], size: float) -> None:
+    coordinates, labels = frame["coordinates"], frame["labels"].astype(int)
+    markers = np.array([class_marker(label) for label in labels])
+    for marker in dict.fromkeys(markers.tolist()):  # a scatter has one marker
+        of_marker = markers == marker
+        x, y = coordinates[of_marker].T
+        colors = [class_color(label) for label in labels[of_marker]]
+        axes.scatter(x, y, s=size, c=colors, marker=marker, linewidths=0, rasterized=True)
+
+
+def _window(frames: Frames) -> tuple[np.ndarray, np.ndarray]:
+    """Center (2,) and half-widths (-h, h) of the square that holds the points of all frames."""
+    points = np.concatenate([frame["coordinates"] for frame in frames.values()])
+    low, high = np.nanmin(points, axis=0), np.nanmax(points, axis=0)
+    half = 0.53 * float(np.max(high - low)) or 1.0
+    return (low + high) / 2, np.array([-half, half])
+
+
+def _class_handles(run: Run, frames: Frames) -> list["Line2D"]:
+    from matplotlib.lines import Line2D
+
+    style: dict[str, Any] = {"linestyle": "", "markersize": 4, "markeredgewidth": 0}
+    return [
+        Line2D([], [], color=class_color(k), marker=class_marker(k), label=name, **style)
+        for k, name in _classes(run, frames).items()
+    ]
+
+
+def _classes(run: Run, frames: Frames) -> dict[int, str]:
+    """Label -> name of the classes that occur."""
+    names = run.meta.get("class_names") or []
+    labels = np.unique(np.concatenate([frame["labels"] for frame in frames.values()])).astype(int)
+    return {
+        int(label): str(names[label]) if label < len(names) else f"class {label}"
+        for label in labels
+    }
+
+
+def _legend_columns(run: Run, frames: Frames, width: float) -> int:
+    classes = _classes(run, frames)
+    longest = max(len(name) for name in classes.values())
+    fitting = max(1, int(72 * width / (18 + 4.2 * longest)))
+    rows = -(-len(classes) // fitting)
+    return -(-len(classes) // rows)  # rows of equal length
+
+
+def _legend_rows(run: Run, frames: Frames, width: float) -> int:
+    return -(-len(_classes(run, frames)) // _legend_columns(run, frames, width))
