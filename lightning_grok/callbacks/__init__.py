@@ -7,6 +7,8 @@ from lightning_grok.callbacks.linear_probe import LinearProbe
 from lightning_grok.callbacks.manifold_capacity import ManifoldCapacity
 from lightning_grok.callbacks.measurement import Measurement
 from lightning_grok.callbacks.onset import Onset
+from lightning_grok.callbacks.umap_snapshot import UmapSnapshot
+from lightning_grok.callbacks.weight_norm import WeightNorm
 
 __all__ = [
     "Evaluation",
@@ -16,4 +18,6 @@ __all__ = [
     "ManifoldCapacity",
     "Measurement",
     "Onset",
+    "UmapSnapshot",
+    "WeightNorm",
 ]

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from lightning_grok.geometry.anchor import AnchorGeometry, anchor_geometry
     from lightning_grok.geometry.capacity import ManifoldCapacity, manifold_capacity
     from lightning_grok.geometry.center_correlation import CenterStructure, center_structure
+    from lightning_grok.geometry.embedding import Embedding, align, compile_umap, embed
     from lightning_grok.geometry.factors import NTKFactors, ntk_factors
     from lightning_grok.geometry.kernel import (
         kernel_distance,
@@ -33,21 +34,27 @@ if TYPE_CHECKING:
     )
     from lightning_grok.geometry.sketch import KernelSketch, kernel_sketch, sketched_kernel_distance
     from lightning_grok.geometry.spectrum import effective_rank, participation_ratio
+    from lightning_grok.geometry.weights import ParameterNorms, parameter_cosine, parameter_norms
 
 _SUBMODULE = {
     "AnchorGeometry": "anchor",
     "CenterStructure": "center_correlation",
     "DirectAccuracy": "linear_probe",
+    "Embedding": "embedding",
     "KernelSketch": "sketch",
     "ManifoldCapacity": "capacity",
     "NTKFactors": "factors",
     "PaperProbe": "linear_probe",
+    "ParameterNorms": "weights",
     "SoundProbe": "linear_probe",
+    "align": "embedding",
     "anchor_geometry": "anchor",
     "center_structure": "center_correlation",
+    "compile_umap": "embedding",
     "direct_accuracy": "linear_probe",
     "distance_between": "pairwise",
     "effective_rank": "spectrum",
+    "embed": "embedding",
     "empirical_ntk": "ntk",
     "kernel_distance": "kernel",
     "kernel_distance_floor": "pairwise",
@@ -59,6 +66,8 @@ _SUBMODULE = {
     "ntk_factors": "factors",
     "pairwise_kernel_distance": "pairwise",
     "paper_probe": "linear_probe",
+    "parameter_cosine": "weights",
+    "parameter_norms": "weights",
     "participation_ratio": "spectrum",
     "sketched_kernel_distance": "sketch",
     "sound_probe": "linear_probe",
@@ -68,16 +77,21 @@ __all__ = [
     "AnchorGeometry",
     "CenterStructure",
     "DirectAccuracy",
+    "Embedding",
     "KernelSketch",
     "ManifoldCapacity",
     "NTKFactors",
     "PaperProbe",
+    "ParameterNorms",
     "SoundProbe",
+    "align",
     "anchor_geometry",
     "center_structure",
+    "compile_umap",
     "direct_accuracy",
     "distance_between",
     "effective_rank",
+    "embed",
     "empirical_ntk",
     "kernel_distance",
     "kernel_distance_floor",
@@ -89,6 +103,8 @@ __all__ = [
     "ntk_factors",
     "pairwise_kernel_distance",
     "paper_probe",
+    "parameter_cosine",
+    "parameter_norms",
     "participation_ratio",
     "sketched_kernel_distance",
     "sound_probe",

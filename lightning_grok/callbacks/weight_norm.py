@@ -1,0 +1,50 @@
+"""How large the weights are: all together, layer by layer, and against the initialization."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from torch import Tensor, nn
+
+from lightning_grok.callbacks.measurement import Epochs, Measurement
+from lightning_grok.callbacks.recording import Value
+from lightning_grok.geometry import parameter_cosine, parameter_norms
+
+
+class WeightNorm(Measurement):
+    """Euclidean norms of the parameters, biases included.
+
+    Logged: ``total`` ‖θ‖, ``relative`` ‖θ‖ / ‖θ₀‖ to the run's own initialization, ``cosine`` of
+    the angle between θ and θ₀, and for every layer with parameters its own norm, ``layers.0`` and
+    so on. The last layer's is the one whose fall the paper shows for MNIST (Figure 8).
+
+    Args:
+        enabled, epochs, strict: as for every `Measurement`.
+    """
+
+    name = "weight_norm"
+
+    def __init__(self, enabled: bool = True, epochs: Epochs = None, strict: bool = False) -> None:
+        super().__init__(enabled, epochs, strict)
+        self._initial: dict[str, Tensor] | None = None
+
+    def start(self, model: nn.Module) -> None:
+        """Keep the initialization."""
+        self._initial = {key: p.detach().cpu().clone() for key, p in model.named_parameters()}
+
+    def measure(self, model: nn.Module, probe: Any) -> Mapping[str, Value | Tensor]:
+        """All norms; the images play no part."""
+        now = {key: p.detach().cpu() for key, p in model.named_parameters()}
+        norms = parameter_norms(now)
+        values: dict[str, Value | Tensor] = {**norms.layers, "total": norms.total}
+        if self._initial is not None:
+            values["relative"] = norms.total / parameter_norms(self._initial).total
+            values["cosine"] = parameter_cosine(now, self._initial)
+        return values
+
+    def state_dict(self) -> dict[str, Any]:
+        """The initialization."""
+        return {"initial": self._initial}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Take it back."""
+        self._initial = state_dict["initial"]
