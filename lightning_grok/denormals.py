@@ -11,9 +11,9 @@ import torch
 def flushed_denormals() -> Iterator[None]:
     """Take numbers below 1.2e-38 (float32) for zero in this thread; afterwards as before.
 
-    Gradients of a network that fits its training set fall below it. Intel's processors multiply
-    such numbers a hundred times slower: an epoch of the paper's run with weight scale 10 takes
-    three times as long with them.
+    A network that fits its training set has such gradients: of the study's, with weight scale 10,
+    9 in 100 by the outputs and 4 by the hidden units from epoch 500 on. AMD's Zen 4 is as fast with
+    them as without; Intel's processors multiply them a hundred times slower.
     """
     smallest = sys.float_info.min
     before = smallest / 4 == 0.0  # the setting concerns Python's own arithmetic too

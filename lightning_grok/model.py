@@ -50,7 +50,7 @@ class MLP(nn.Module):
         arguments: what ``MLP(**arguments)`` needs to build such a network anew.
 
     Raises:
-        ValueError: a width or a scale is not positive, or the activation is unknown.
+        ValueError: a width or a scale is not positive, or the activation or library is unknown.
     """
 
     def __init__(
@@ -84,8 +84,8 @@ class MLP(nn.Module):
             "weight_scale": weight_scale,
             "output_scale": output_scale,
             "activation": activation,
-            "matmul": matmul,
         }
+        self.matmul = matmul
         self.in_features = in_features
         self.num_classes = num_classes
         self.output_scale = output_scale
@@ -106,8 +106,8 @@ class MLP(nn.Module):
 
     def forward(self, inputs: Float[Tensor, "*shape"]) -> Float[Tensor, "n classes"]:
         """Logits of a batch of vectors (n, in_features) or of images (n, 1, height, width)."""
-        # A single unbatched vector arrives under torch.func.vmap; flatten(-1) would merge nothing.
-        features = inputs if inputs.shape[-1] == self.in_features else inputs.flatten(1)
+        # A single unbatched vector arrives under torch.func.vmap.
+        features = inputs if inputs.ndim < 3 else inputs.flatten(1)
         if self._is_fusable(features):
             linear = [layer for layer in self.layers if isinstance(layer, nn.Linear)]
             weights, biases = [layer.weight for layer in linear], [layer.bias for layer in linear]
@@ -142,18 +142,16 @@ class MLP(nn.Module):
 
 
 def _is_plain(layers: nn.Sequential) -> bool:
-    """Whether `layers` are the linear maps and ReLUs they were built as, with no hooks on them."""
-    if _has_any_global_hook():
+    """Whether `layers` are still linear maps with ReLUs between them, and carry no hooks."""
+    if _has_any_global_hook() or len(layers) % 2 == 0:
         return False
-    return (
-        not layers._forward_hooks
-        and not layers._forward_pre_hooks
-        and all(
-            type(module) in (nn.Linear, nn.ReLU)
-            and not module._forward_hooks
-            and not module._forward_pre_hooks
-            and not module._backward_hooks
-            and not module._backward_pre_hooks
-            for module in layers
-        )
+    return all(
+        type(layer) is nn.ReLU if index % 2 else type(layer) is nn.Linear and layer.bias is not None
+        for index, layer in enumerate(layers)
+    ) and not any(
+        module._forward_hooks
+        or module._forward_pre_hooks
+        or module._backward_hooks
+        or module._backward_pre_hooks
+        for module in (layers, *layers)
     )

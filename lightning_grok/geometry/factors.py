@@ -143,10 +143,10 @@ def ntk_factors(
     """Factors of the model's empirical neural tangent kernel at the inputs.
 
     The model is a `lightning_grok.model.MLP` or an ``nn.Sequential`` (nested ones included) of
-    ``nn.Linear`` and of modules without parameters. What stands before the first linear layer,
-    such as ``nn.Flatten``, is applied as it is; what follows must act elementwise, which is tested
-    by its derivative at the inputs rather than by its name. The kernel is taken over the
-    parameters that require a gradient. Nothing returned shares memory with the parameters.
+    ``nn.Linear`` and of modules without a state. What stands before the first linear layer, such
+    as ``nn.Flatten``, is applied as it is; what follows must act elementwise, which is tested by
+    its derivative at the inputs rather than by its name. The kernel is taken over the parameters
+    that require a gradient. Nothing returned shares memory with parameters or inputs.
 
     Args:
         model: the network, in training or evaluation mode; evaluated in the latter.
@@ -167,7 +167,7 @@ def ntk_factors(
     values = parameter_values(model, parameters, dtype)
     check_samples(inputs)
     reference = next(iter(values.values()))
-    hidden = inputs.detach().to(device=reference.device, dtype=reference.dtype)
+    hidden = inputs.detach().to(device=reference.device, dtype=reference.dtype, copy=True)
     layers: list[LinearLayer] = []
     with evaluation_mode(model):
         for name, module in modules:
@@ -216,12 +216,14 @@ def _unpacked(module: nn.Module, prefix: str) -> Iterator[tuple[str, nn.Module]]
     if _has_hooks(module):
         raise NotALinearStackError(f"expected no hooks, received them on {prefix[:-1] or 'model'}")
     if isinstance(module, nn.Sequential) and type(module).forward is nn.Sequential.forward:
-        for name, child in module.named_children():
+        # named_children would pass over the second place of a module that stands in two.
+        for name, child in module._modules.items():
+            assert child is not None
             yield from _unpacked(child, f"{prefix}{name}.")
         return
-    if type(module) is not nn.Linear and any(True for _ in module.parameters()):
+    if type(module) is not nn.Linear and module.state_dict():
         raise NotALinearStackError(
-            f"expected nn.Linear or a module without parameters, received {type(module).__name__}"
+            f"expected nn.Linear or a module without a state, received {type(module).__name__}"
         )
     yield prefix[:-1], module
 

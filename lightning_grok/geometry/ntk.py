@@ -57,7 +57,7 @@ def empirical_ntk(
             and the factors, or 2 block_size c P numbers by autodiff.
 
     Returns:
-        The kernel, symmetric and positive semidefinite.
+        The kernel, symmetric and positive semidefinite up to rounding.
 
     Raises:
         ValueError: no samples, non-finite inputs, outputs that are not (n, c), no parameter that
@@ -263,10 +263,14 @@ def _jacobian_function(
     samples = inputs.detach().to(device=reference.device, dtype=reference.dtype)
     frozen = {name: value for name, value in values.items() if name not in learned}
     chosen = {name: value for name, value in values.items() if name in learned}
+    places = _places(model)
 
     def outputs(learned_values: dict[str, Tensor], sample: Tensor) -> Tensor:
-        state = {**learned_values, **frozen, **buffers}
-        return torch.func.functional_call(model, state, (sample[None],))[0]
+        known = {**learned_values, **frozen, **buffers}
+        state = {place: known[name] for place, name in places.items()}
+        batch = sample[None].clone()  # the model may work in place
+        # Tied here, since functional_call would leave our tensors in a module that is used twice.
+        return torch.func.functional_call(model, state, (batch,), tie_weights=False)[0]
 
     def summed(learned_values: dict[str, Tensor], sample: Tensor) -> Tensor:
         return outputs(learned_values, sample).sum()[None]
@@ -286,3 +290,16 @@ def _jacobian_function(
         return {name: value.detach().flatten(2) for name, value in found.items()}
 
     return jacobian, len(samples), len(probe)
+
+
+def _places(model: nn.Module) -> dict[str, str]:
+    """Every place of a parameter or buffer, once, with the first name that the tensor has."""
+    names = {id(own): name for name, own in (*model.named_parameters(), *model.named_buffers())}
+    return {
+        f"{path}.{key}".lstrip("."): names[id(own)]
+        for path, module in model.named_modules()
+        for key, own in (
+            *module.named_parameters(recurse=False, remove_duplicate=False),
+            *module.named_buffers(recurse=False, remove_duplicate=False),
+        )
+    }

@@ -1,0 +1,74 @@
+"""Slow and obvious oracles: a loop wherever the package is clever."""
+
+from itertools import permutations
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+
+def explicit_jacobians(model: nn.Module, inputs: Tensor) -> dict[str, Tensor]:
+    """Derivatives (n, c, p) of all outputs by each learning parameter, one backward pass each."""
+    names = [name for name, own in model.named_parameters() if own.requires_grad]
+    learned = [own for own in model.parameters() if own.requires_grad]
+    rows: list[list[list[Tensor]]] = []
+    for sample in inputs:
+        outputs = model(sample[None])[0]
+        rows.append(
+            [
+                [
+                    torch.zeros(own.numel(), dtype=own.dtype) if grad is None else grad.flatten()
+                    for own, grad in zip(
+                        learned,
+                        torch.autograd.grad(output, learned, retain_graph=True, allow_unused=True),
+                        strict=True,
+                    )
+                ]
+                for output in outputs
+            ]
+        )
+    return {
+        name: torch.stack([torch.stack([grads[k] for grads in sample]) for sample in rows])
+        for k, name in enumerate(names)
+    }
+
+
+def explicit_ntk(model: nn.Module, inputs: Tensor, kind: str = "full", layer: str = "") -> Tensor:
+    """K = J Jᵀ, of all parameters or of those whose name begins with `layer`."""
+    found = explicit_jacobians(model, inputs)
+    jacobian = torch.cat([j for name, j in found.items() if name.startswith(layer)], dim=2)
+    n, c, _ = jacobian.shape
+    kernel = jacobian.flatten(0, 1) @ jacobian.flatten(0, 1).T
+    if kind == "full":
+        return kernel
+    blocks = kernel.view(n, c, n, c)
+    if kind == "trace":
+        return torch.einsum("iaja->ij", blocks) / c
+    return torch.einsum("iajb->ij", blocks) / c
+
+
+def distance(first: Tensor, second: Tensor) -> float:
+    """1 - cosine of two kernels, by NumPy in float64."""
+    x, y = (np.asarray(kernel.detach().double()).ravel() for kernel in (first, second))
+    return 1 - x @ y / (np.linalg.norm(x) * np.linalg.norm(y))
+
+
+def linear_cka(x: np.ndarray, y: np.ndarray) -> float:
+    """‖Yᵀ X‖² / (‖Xᵀ X‖ ‖Yᵀ Y‖) of centered features (Kornblith et al. 2019)."""
+    x, y = (values - values.mean(axis=0) for values in (x, y))
+    norms = np.linalg.norm(x.T @ x) * np.linalg.norm(y.T @ y)
+    return float(np.linalg.norm(y.T @ x) ** 2 / norms)
+
+
+def unbiased_traces(points: np.ndarray) -> tuple[float, float]:
+    """(tr Σ)² and tr Σ² as means over all ordered quadruples of distinct samples.
+
+    Half a squared difference has the mean tr Σ, and (x_i - x_j)·(x_k - x_l) squared the mean
+    4 tr Σ²; both need samples that are not shared.
+    """
+    squares, traces = [], []
+    for i, j, k, l in permutations(range(len(points)), 4):  # noqa: E741
+        first, second = points[i] - points[j], points[k] - points[l]
+        squares.append((first @ first) * (second @ second) / 4)
+        traces.append((first @ second) ** 2 / 4)
+    return float(np.mean(squares)), float(np.mean(traces))
