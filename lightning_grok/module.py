@@ -7,11 +7,14 @@ import lightning as L
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torchmetrics import MeanMetric
+from torchmetrics import SumMetric
 from torchmetrics.classification import MulticlassAccuracy
 
+from lightning_grok.denormals import flushed_denormals
 from lightning_grok.errors import InputError
+from lightning_grok.matmul import Matmul, resolve
 from lightning_grok.model import MLP, Activation
+from lightning_grok.optimizer import CPUAdam, CPUAdamW
 
 Loss = Literal["cross_entropy", "mse"]
 OptimizerName = Literal["adamw", "adam", "sgd"]
@@ -30,13 +33,16 @@ class SetMetrics(nn.Module):
     def __init__(self, num_classes: int) -> None:
         super().__init__()
         options: dict[str, Any] = {"num_classes": num_classes, "validate_args": False}
-        self.loss = MeanMetric(nan_strategy="disable")  # a diverged loss is news, not to be hidden
+        # A diverged loss is news, not to be hidden; MeanMetric would then ignore its weights.
+        self.loss_sum = SumMetric(nan_strategy="disable")
+        self.count = SumMetric(nan_strategy="disable")
         self.per_class = MulticlassAccuracy(average="none", **options)
         self.overall = MulticlassAccuracy(average="micro", **options)
 
     def update(self, loss: Tensor, outputs: Tensor, labels: Tensor) -> None:
         """Add a chunk: its mean loss (), outputs (n, C) and labels (n,)."""
-        self.loss.update(loss, weight=len(labels))
+        self.loss_sum.update(loss * len(labels))
+        self.count.update(len(labels))
         predictions = outputs.argmax(dim=1)
         self.per_class.update(predictions, labels)
         self.overall.update(predictions, labels)
@@ -44,11 +50,11 @@ class SetMetrics(nn.Module):
     def compute(self) -> dict[str, Tensor]:
         """loss (), accuracy () and accuracy_per_class (C,) of what came since the last call."""
         values = {
-            "loss": self.loss.compute(),
+            "loss": self.loss_sum.compute() / self.count.compute(),
             "accuracy": self.overall.compute(),
             "accuracy_per_class": self.per_class.compute(),
         }
-        for metric in (self.loss, self.overall, self.per_class):
+        for metric in (self.loss_sum, self.count, self.overall, self.per_class):
             metric.reset()
         return values
 
@@ -72,10 +78,14 @@ class GrokModule(L.LightningModule):
         learning_rate: step size.
         weight_decay: of the optimizer.
         momentum: of SGD; the others ignore it.
+        matmul: library that multiplies float32 matrices on the CPU: PyTorch's default, oneDNN, or
+            the one that is faster on this make of processor (auto). Their results differ by
+            rounding: a resumed run keeps the library it began with, and ``hparams`` names it.
 
     Raises:
         InputError: the learning rate, weight decay or momentum is out of range.
-        ValueError: a width, a scale or the activation is out of range (see `MLP`).
+        ValueError: a width, a scale or the activation is out of range (see `MLP`), or this PyTorch
+            has no oneDNN to take.
     """
 
     def __init__(
@@ -91,6 +101,7 @@ class GrokModule(L.LightningModule):
         learning_rate: float = 1e-3,
         weight_decay: float = 0.0,
         momentum: float = 0.0,
+        matmul: Matmul = "auto",
     ) -> None:
         super().__init__()
         if not 0 < learning_rate < float("inf"):
@@ -107,7 +118,9 @@ class GrokModule(L.LightningModule):
             weight_scale=weight_scale,
             output_scale=output_scale,
             activation=activation,
+            matmul=resolve(matmul),
         )
+        self.hparams["matmul"] = self.network.matmul
         self.loss = loss
         self.metrics = nn.ModuleList(SetMetrics(num_classes) for _ in SETS)
 
@@ -169,6 +182,8 @@ class GrokModule(L.LightningModule):
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         """The optimizer, in its fused form, over all parameters of the network."""
+        parameters = list(self.network.parameters())
+        on_cpu = all(parameter.device.type == "cpu" for parameter in parameters)
         options: dict[str, Any] = {
             "lr": self.hparams["learning_rate"],
             "weight_decay": self.hparams["weight_decay"],
@@ -176,9 +191,18 @@ class GrokModule(L.LightningModule):
         }
         match self.hparams["optimizer"]:
             case "adamw":
-                return torch.optim.AdamW(self.network.parameters(), **options)
+                return (CPUAdamW if on_cpu else torch.optim.AdamW)(parameters, **options)
             case "adam":
-                return torch.optim.Adam(self.network.parameters(), **options)
+                return (CPUAdam if on_cpu else torch.optim.Adam)(parameters, **options)
             case _:
                 momentum = self.hparams["momentum"]
-                return torch.optim.SGD(self.network.parameters(), momentum=momentum, **options)
+                return torch.optim.SGD(parameters, momentum=momentum, **options)
+
+    def optimizer_step(self, *arguments: Any, **options: Any) -> None:
+        """One step, loss and gradient included, that takes the tiniest numbers for zero."""
+        with flushed_denormals():
+            super().optimizer_step(*arguments, **options)
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Go on with the library of matrix products that the checkpoint was trained with."""
+        self.network.matmul = self.hparams["matmul"] = checkpoint["hyper_parameters"]["matmul"]
