@@ -132,6 +132,11 @@ class GrokData(L.LightningDataModule):
         return self._source.name
 
     @property
+    def dataset_used(self) -> DatasetName:
+        """The `dataset` that is really used: ``digits`` where they stand in."""
+        return "digits" if self._source == EMBEDDED else self.dataset
+
+    @property
     def class_names(self) -> tuple[str, ...]:
         """The classes; the index is the label."""
         return self._source.class_names

@@ -3,10 +3,12 @@
 import logging
 import warnings
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, NoReturn
 
 import lightning as L
 import yaml
+from lightning.pytorch.callbacks import Checkpoint
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
@@ -17,7 +19,10 @@ from lightning_grok.callbacks import (
     ManifoldCapacity,
     Measurement,
     Onset,
+    UmapSnapshot,
+    WeightNorm,
 )
+from lightning_grok.callbacks.measurement import network_of
 from lightning_grok.callbacks.progress import EpochProgress
 from lightning_grok.callbacks.recording import callbacks_of
 from lightning_grok.cli import EPILOG
@@ -25,6 +30,7 @@ from lightning_grok.data import GrokData
 from lightning_grok.errors import InputError
 from lightning_grok.fit_run import FitRun, RunOptions, config_digest, first_line, newest_run
 from lightning_grok.module import GrokModule
+from lightning_grok.profiler import NoProfiler
 from lightning_grok.wandb_logger import WandbOptions
 
 GROUPS: dict[str, type[L.Callback]] = {
@@ -33,6 +39,8 @@ GROUPS: dict[str, type[L.Callback]] = {
     "kernel_distance": KernelDistance,
     "manifold_capacity": ManifoldCapacity,
     "linear_probe": LinearProbe,
+    "umap": UmapSnapshot,
+    "weight_norm": WeightNorm,
 }
 """Groups of the command line, each a callback of every fit, in the order in which they act."""
 
@@ -43,15 +51,28 @@ _OF_THE_COMMAND = ("config", "resume", "ckpt_path", "weights_only")
 _NOISE = (
     r"The number of training batches .* is smaller than the logging interval",
     r"`isinstance\(treespec, LeafSpec\)` is deprecated",
+    r"Be aware that when using `ckpt_path`, callbacks used to create the checkpoint",
 )
 
 
 class GrokParser(LightningArgumentParser):
-    """Lightning's parser with an error of one line instead of two screens of usage."""
+    """Lightning's parser with an error of one line instead of two screens of usage.
+
+    An option is given by its whole name: a shortened one may be a typo.
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, allow_abbrev=False, **kwargs)
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
         """Leave with status 2."""
-        raise InputError(f"{' '.join(message.split())} (see --help)") from ex
+        own = _own_error(ex)
+        if own is not None:
+            raise own
+        line = " ".join(message.split())
+        if len(line) > 500:  # the parser lists every type that it tried
+            line = f"{line[:350]} ... {line[-140:]}"
+        raise InputError(f"{line} (see --help)") from ex
 
 
 class GrokCLI(LightningCLI):
@@ -100,7 +121,16 @@ class GrokCLI(LightningCLI):
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
         """Parse what was given, without a look at ``sys.argv``."""
-        self.config = parser.parse_args(args)
+        try:
+            self.config = parser.parse_args(args)
+        except UnicodeDecodeError as error:
+            raise InputError(f"expected a configuration of UTF-8 text, received: {error}") from None
+
+    def before_instantiate_classes(self) -> None:
+        """Refuse a checkpoint that isn't there before anything is made."""
+        path = self._get(self.config, "ckpt_path")
+        if path not in (None, "best", "last", "hpc") and not Path(path).exists():
+            raise InputError(f"expected a checkpoint at ckpt_path, received {path}: no such file")
 
     def _set_seed(self) -> None:
         """Seed everything; a seed out of range is bad input."""
@@ -115,8 +145,12 @@ class GrokCLI(LightningCLI):
             super().instantiate_classes()
         except InputError:
             raise
-        except (ValueError, TypeError, MisconfigurationException) as error:
-            raise InputError(first_line(error)) from None
+        except MisconfigurationException as error:
+            raise InputError(
+                f"expected options that a Trainer can serve, received: {first_line(error)}"
+            ) from None
+        except (ValueError, TypeError) as error:
+            raise (_own_error(error) or InputError(first_line(error))) from None
         processes = self.trainer.num_devices * self.trainer.num_nodes
         if processes > 1:
             raise InputError(
@@ -129,6 +163,11 @@ class GrokCLI(LightningCLI):
         config = self._get(self.config_init, "trainer", default={})
         if config.get("enable_progress_bar") is not False:
             self.trainer_defaults["callbacks"] = [EpochProgress()]
+        if config.get("profiler") is None:
+            kwargs["profiler"] = NoProfiler()
+        given = config.get("callbacks") or []
+        if any(isinstance(callback, Checkpoint) for callback in given):
+            kwargs["enable_checkpointing"] = True  # off by default, since a run keeps its own
         trainer = super().instantiate_trainer(**kwargs)
         callbacks = callbacks_of(trainer)
         # Evaluation tells Lightning when to validate, before anyone else asks.
@@ -142,9 +181,12 @@ class GrokCLI(LightningCLI):
         for callback in callbacks_of(self.trainer):
             if isinstance(callback, Measurement):  # refused before there is a directory
                 callback.plan(self.trainer.max_epochs)
+                if callback.enabled:
+                    callback.check(network_of(model), datamodule.probe_set)
         options = self.config_init[self.subcommand]
         resolved = self._resolved()
         digest = config_digest(resolved)
+        resolved["data"]["dataset"] = datamodule.dataset_used  # given again, it is the same run
         if options.resume:
             found = newest_run(options.run, digest)
             if found is not None and found.state == "finished":
@@ -162,6 +204,13 @@ class GrokCLI(LightningCLI):
         config = self.config[self.subcommand].clone()
         resolved = yaml.safe_load(parser.dump(config, skip_none=False))
         return {key: value for key, value in resolved.items() if key not in _OF_THE_COMMAND}
+
+
+def _own_error(error: BaseException | None) -> InputError | None:
+    """The error of ours that the parser has wrapped in its own; None where there is none."""
+    while error is not None and not isinstance(error, InputError):
+        error = error.__cause__ or error.__context__
+    return error
 
 
 def _is_no_tip(record: logging.LogRecord) -> bool:

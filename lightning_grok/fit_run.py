@@ -30,7 +30,7 @@ from lightning_grok.data import GrokData
 from lightning_grok.errors import InputError
 from lightning_grok.loggers import RunLogger
 from lightning_grok.module import GrokModule
-from lightning_grok.run_directory import RunDirectory
+from lightning_grok.run_directory import RunDirectory, validate_name
 from lightning_grok.runs import Run, find_runs, is_alive
 from lightning_grok.wandb_logger import GrokWandbLogger, WandbOptions, open_wandb
 
@@ -47,11 +47,24 @@ class RunOptions:
             seed, with a number behind it where that is taken.
         root: the folder of runs.
         checkpoint_seconds: shortest time between two checkpoints.
+        figures: whether to draw the run at its end; ``python -m lightning_grok figures`` does it at
+            any time.
     """
 
     name: str | None = None
     root: str = "runs"
     checkpoint_seconds: float = 20.0
+    figures: bool = True
+
+    def __post_init__(self) -> None:
+        """Refuse what is out of range."""
+        if self.name is not None:
+            validate_name(self.name)
+        if not self.checkpoint_seconds >= 0:
+            raise InputError(
+                "expected run.checkpoint_seconds of at least 0, "
+                f"received {self.checkpoint_seconds}"
+            )
 
 
 def config_digest(config: dict[str, Any]) -> str:
@@ -135,15 +148,15 @@ class FitRun:
     ) -> None:
         """Train, and leave the directory in a state that says how it ended."""
         directory = self._open(datamodule, found)
-        checkpoint = RunCheckpoint(directory, self.options.checkpoint_seconds)
         state, logger = "failed", None
         try:
             start = self._prepare(directory, model, datamodule)
+            checkpoint = RunCheckpoint(directory, self.options.checkpoint_seconds)
             logger = self._open_wandb(directory)
             own = [RunLogger(directory), *([logger] if logger else [])]
             self.trainer.loggers = [*own, *self.trainer.loggers]
             callbacks = callbacks_of(self.trainer)
-            callbacks[:] = [FiniteLoss(), *callbacks, Snapshots(directory), checkpoint]
+            callbacks[:] = [FiniteLoss(), Snapshots(directory), *callbacks, checkpoint]
             if start is not None:
                 kwargs["ckpt_path"] = start
             self.trainer.fit(model, datamodule=datamodule, **kwargs | {"weights_only": True})
@@ -174,8 +187,7 @@ class FitRun:
                 )
             return RunDirectory(found.path)
         numbered = self.options.name is None
-        seed = self.config["seed_everything"]
-        data = datamodule.dataset_name.split()[0].lower()
+        data, seed = self.config["data"]["dataset"], self.config["seed_everything"]
         name = self.options.name or f"{data}_{setup_name(self.config)}_seed{seed}"
         return RunDirectory.create(Path(self.options.root), name, numbered=numbered)
 
@@ -202,6 +214,7 @@ class FitRun:
             seed=self.config["seed_everything"],
             state="running",
             epoch=0,
+            seconds=0.0,
             max_epochs=self.trainer.max_epochs,
             steps_per_epoch=len(datamodule.train_dataloader()),
             network=model.network.arguments,
@@ -241,9 +254,33 @@ class FitRun:
         for event in ("memorization", "generalization"):
             epoch = meta.get(event)
             print(f"{event}: {'not seen' if epoch is None else f'epoch {epoch}'}")
+        print(f"took {_cost_line(Run(directory.path).costs())}")
         print(f"run: {directory.path}")
+        if self.options.figures:
+            _draw(directory.path)
         if place:
             print(f"W&B: {place}")
+
+
+def _draw(path: Path) -> None:
+    """Write the run's figures; whatever stands in the way, the run itself is whole."""
+    from lightning_grok.figures import write_run_figures
+
+    try:
+        files = write_run_figures(path)
+    except OSError as error:
+        print(f"figures: not written ({error.strerror})")
+        return
+    if files:
+        print(f"figures: {files[0]} and {len(files) - 1} more")
+
+
+def _cost_line(costs: dict[str, float]) -> str:
+    """``6 min 12 s: training 300 s, kernel_distance 40 s, ...``, the dearest first."""
+    total = sum(costs.values())
+    dearest = sorted(costs.items(), key=lambda item: -item[1])
+    parts = ", ".join(f"{name} {seconds:.1f} s" for name, seconds in dearest)
+    return f"{total // 60:.0f} min {total % 60:.0f} s: {parts}"
 
 
 def _resume_command() -> str:

@@ -105,6 +105,8 @@ class RunDirectory:
             except FileExistsError:
                 if numbered:
                     continue
+                if not path.is_dir():
+                    raise InputError(f"expected a new run name, but {path} is a file") from None
                 if not (path / "run.json").exists():  # it died before it was anything
                     return cls(path)
                 raise InputError(
@@ -186,9 +188,11 @@ class RunDirectory:
         """Write the weights of one epoch."""
         import torch
 
-        write_atomically(
-            snapshot_path(self.path, epoch), lambda temporary: torch.save(dict(state), temporary)
-        )
+        def save(temporary: Path) -> None:
+            with open(temporary, "wb") as file:  # given a path, torch writes its name into the file
+                torch.save(dict(state), file)
+
+        write_atomically(snapshot_path(self.path, epoch), save)
 
     def load_snapshot(self, epoch: int) -> dict[str, Any]:
         """The weights of one epoch; see `load_snapshot`."""

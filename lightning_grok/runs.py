@@ -132,6 +132,20 @@ class Run:
         text = {key for event in self.events for key, value in event.items() if type(value) is str}
         return [key for key in self.keys if key not in text]
 
+    def costs(self) -> dict[str, float]:
+        """Seconds that each measurement took, with what it wrote and showed, ``training`` the rest.
+
+        Of a run that is in progress, or whose wall time is not known, without ``training``.
+        """
+        spent: dict[str, float] = {}
+        for event in self.events:
+            for key, value in event.items():
+                group, _, what = key.rpartition("/")
+                if what in ("seconds", "summary_seconds") and value is not None:
+                    spent[group] = spent.get(group, 0.0) + value
+        total = self.meta.get("seconds")
+        return spent if total is None else {"training": total - sum(spent.values()), **spent}
+
     def arrays(self, measurement: str) -> dict[int, dict[str, np.ndarray]]:
         """The arrays of a measurement: epoch -> name -> array."""
         files = sorted(self.path.glob(f"arrays/{measurement}/*.npz"))

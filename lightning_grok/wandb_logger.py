@@ -8,7 +8,7 @@ import os
 import threading
 import urllib.error
 import urllib.request
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -17,6 +17,9 @@ from urllib.parse import urlsplit
 import numpy as np
 from lightning.pytorch.loggers import WandbLogger
 from lightning.pytorch.utilities.rank_zero import rank_zero_only, rank_zero_warn
+
+from lightning_grok.errors import InputError
+from lightning_grok.runs import Run
 
 Mode = Literal["online", "offline", "disabled"]
 REACH_SECONDS = 1.0
@@ -142,6 +145,7 @@ class GrokWandbLogger(WandbLogger):
         self._directory = directory
         self._known: set[str] = set()
         self._broken = False
+        self._run: Run | None = None
 
     @rank_zero_only
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
@@ -175,24 +179,23 @@ class GrokWandbLogger(WandbLogger):
         if self.alerts:
             self.experiment.alert(title=event, text=f"{self._directory.name}: epoch {epoch}")
 
-    def log_pictures(self, pictures: Mapping[str, Path], epoch: int) -> None:
-        """Log image files, with the epoch in the caption.
+    @rank_zero_only
+    def log_views(self, measurement: str, epoch: int) -> None:
+        """Show a measurement: pictures with the epoch in their captions, curves as charts."""
+        draw = _VIEWS.get(measurement)
+        if draw is not None:
+            self._try(self._show, draw, epoch)
 
-        Args:
-            pictures: key -> PNG file.
-            epoch: that they show.
-        """
-        import wandb
-
-        def log() -> None:
-            images = {
-                key: wandb.Image(str(path), caption=f"epoch {epoch}")
-                for key, path in pictures.items()
-            }
-            self.experiment.log({**images, "epoch": epoch})
-
-        self._try(self._define, dict.fromkeys(pictures, 0.0))
-        self._try(log)
+    def _show(self, draw: Callable[[Run, int], dict[str, Any]], epoch: int) -> None:
+        run = self._run = self._run or Run(self._directory)
+        run.refresh()
+        try:
+            views = draw(run, epoch)
+        except InputError:  # an option has switched off what the picture shows
+            return
+        if views:
+            self._define(dict.fromkeys(views, 0.0))
+            self.experiment.log({**views, "epoch": epoch})
 
     def close(self, summary: Mapping[str, float], *, failed: bool) -> str:
         """Finish the run, waiting a limited time.
@@ -232,6 +235,60 @@ class GrokWandbLogger(WandbLogger):
             self._broken = True
             reason = (str(error).splitlines() or [type(error).__name__])[0]
             rank_zero_warn(f"W&B failed and is left alone from here on: {reason}")
+
+
+def _kernel_views(run: Run, epoch: int) -> dict[str, Any]:
+    from lightning_grok.figures import kernel_distance_figure
+
+    if epoch == 0:  # there are no pairs yet
+        return {}
+    return {"kernel_distance/heatmap": _picture(kernel_distance_figure(run), epoch)}
+
+
+def _umap_views(run: Run, epoch: int) -> dict[str, Any]:
+    from lightning_grok.figures import umap_figure
+
+    return {"umap/snapshot": _picture(umap_figure(run, epoch), epoch)}
+
+
+def _picture(figure: Any, epoch: int) -> Any:
+    import wandb
+
+    return wandb.Image(figure, caption=f"epoch {epoch}")
+
+
+def _geometry_views(run: Run, epoch: int) -> dict[str, Any]:
+    """Capacity, radius and dimension over epochs, one line a layer, as charts."""
+    import wandb
+
+    charts = {}
+    for quantity in ("capacity", "radius", "dimension"):
+        curves = {layer: run.series(key) for layer, key in _layer_keys(run, quantity).items()}
+        if curves:
+            charts[f"manifold_capacity/{quantity}"] = wandb.plot.line_series(
+                xs=[epochs.tolist() for epochs, _ in curves.values()],
+                ys=[values.tolist() for _, values in curves.values()],
+                keys=list(curves),
+                title=f"manifold {quantity} of each layer",
+                xname="epoch",
+            )
+    return charts
+
+
+def _layer_keys(run: Run, quantity: str) -> dict[str, str]:
+    prefix, suffix = "manifold_capacity/", f"/{quantity}"
+    return {
+        key.removeprefix(prefix).removesuffix(suffix): key
+        for key in run.keys
+        if key.startswith(prefix) and key.endswith(suffix)
+    }
+
+
+_VIEWS: dict[str, Callable[[Run, int], dict[str, Any]]] = {
+    "kernel_distance": _kernel_views,
+    "manifold_capacity": _geometry_views,
+    "umap": _umap_views,
+}
 
 
 def open_wandb(

@@ -1,12 +1,14 @@
 """What all tests share: the command line in this process, on the embedded digits, in seconds."""
 
+import logging
 import os
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from lightning_grok.runs import Run, read_run
+from lightning_grok.runs import Run, find_runs, read_run
 
 ROOT = Path(__file__).parents[1]
 CONFIGS = ROOT / "configs"
@@ -20,10 +22,38 @@ SMALL = (
 )
 """A network and data so small that an epoch takes milliseconds."""
 
+QUICK = (
+    "--run.figures=false",
+    "--umap.enabled=false",
+    "--manifold_capacity.layers=[layers.3]",
+)
+
+
+class CurrentStderr:
+    """Writes to what ``sys.stderr`` is at the moment."""
+
+    def write(self, text: str) -> int:
+        return sys.stderr.write(text)
+
+    def flush(self) -> None:
+        sys.stderr.flush()
+
+
+@pytest.fixture(autouse=True)
+def lightning_prints_here() -> None:
+    """Lightning's log handlers keep the stderr of the test that imported it first."""
+    for name in ("lightning", "lightning.pytorch", "lightning.fabric"):
+        for handler in logging.getLogger(name).handlers:
+            if isinstance(handler, logging.StreamHandler):
+                handler.stream = CurrentStderr()
+
 
 @pytest.fixture
 def fit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Run]:
-    """Runs ``fit`` on configs/grok.yaml with smoke.yaml on top and the given arguments."""
+    """Runs ``fit`` on configs/grok.yaml with smoke.yaml on top and the given arguments.
+
+    What takes seconds is off unless asked for: UMAP, capacity of more than one layer, figures.
+    """
     monkeypatch.setenv("WANDB_MODE", "disabled")
     monkeypatch.delenv("PL_GLOBAL_SEED", raising=False)
 
@@ -32,12 +62,12 @@ def fit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Run]:
 
         before = dict(os.environ)
         configs = [f"--config={CONFIGS / file}" for file in ("grok.yaml", "smoke.yaml")]
-        place = [f"--run.root={tmp_path}", f"--run.name={name}"]
+        place = [f"--run.root={tmp_path}", *([f"--run.name={name}"] if name else [])]
         try:
-            main(["fit", *configs, *SMALL, *place, *arguments])
+            main(["fit", *configs, *SMALL, *QUICK, *place, *arguments])
         finally:
             os.environ.clear()
             os.environ.update(before)
-        return read_run(tmp_path / name)
+        return read_run(tmp_path / name if name else find_runs(tmp_path)[-1])
 
     return run

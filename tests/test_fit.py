@@ -11,7 +11,11 @@ from lightning_grok.callbacks.checkpoint import newest_checkpoint
 from lightning_grok.runs import Run
 
 Fit = Callable[..., Run]
-OFF = [f"--{group}.enabled=false" for group in ("kernel_distance", "linear_probe")]
+OFF = [
+    f"--{group}.enabled=false"
+    for group in ("kernel_distance", "manifold_capacity", "linear_probe", "umap")
+]
+FULL = ["--umap.enabled=true", "--manifold_capacity.layers=null"]
 
 
 def weights(run: Run) -> dict[str, torch.Tensor]:
@@ -39,12 +43,16 @@ def timeless(run: Run) -> list[dict[str, Any]]:
 
 
 def test_a_fit_leaves_a_whole_run(fit: Fit) -> None:
-    run = fit()
+    run = fit(*FULL)
     assert run.state == "finished"
     assert run.dataset == "embedded digits"
     assert run.setup == "AdamW-10-64-1-0.001-16x16"
     assert run.epoch == 3
-    for key in ("train/loss", "test/accuracy", "kernel_distance/full/own"):
+    for key in (
+        "train/loss", "test/accuracy", "kernel_distance/full/own", "umap/preservation",
+        "manifold_capacity/layers.0/capacity", "manifold_capacity/layers.4/radius_se",
+        "linear_probe/sound/accuracy", "weight_norm/total",
+    ):  # fmt: skip
         assert run.series(key)[0].tolist() == [0, 1, 2, 3]
     assert run.snapshot_epochs() == [0, 1, 2, 3]
     pairwise = run.array("kernel_distance", "pairwise")
@@ -55,14 +63,30 @@ def test_a_fit_leaves_a_whole_run(fit: Fit) -> None:
     assert run.config["model"]["weight_scale"] == 10
 
 
+def test_digits_that_stand_in_are_named_everywhere(
+    fit: Fit, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    missing = ["--data.dataset=emnist", f"--data.root={tmp_path}", "--data.download=false"]
+    run = fit(*missing, *OFF, "--run.figures=true", name="")
+    printed = capsys.readouterr()
+    assert "Going on with the embedded digits" in printed.out + printed.err
+    assert run.name == "digits_AdamW-10-64-1-0.001-16x16_seed314159"
+    assert run.dataset == "embedded digits"
+    assert run.config["data"]["dataset"] == "digits"
+    assert run.config["data"]["train_size"] == 64
+    assert (run.path / "figures" / "run.png").stat().st_size > 10_000
+    fit(*missing, *OFF, "--resume", name="")
+    assert "is finished" in capsys.readouterr().out
+
+
 def test_measuring_does_not_disturb_training(fit: Fit) -> None:
-    measured = fit(name="measured")
+    measured = fit(*FULL, name="measured")
     bare = fit("--evaluation.epochs=[3]", *OFF, name="bare")
     assert states_equal(weights(measured), weights(bare))
 
 
 def test_same_seed_same_run_another_seed_another(fit: Fit) -> None:
-    first, second = fit(name="first"), fit(name="second")
+    first, second = fit(*FULL, name="first"), fit(*FULL, name="second")
     other = fit("--seed_everything=1", name="other")
     assert timeless(first) == timeless(second)
     assert states_equal(weights(first), weights(second))
@@ -72,7 +96,12 @@ def test_same_seed_same_run_another_seed_another(fit: Fit) -> None:
 def test_an_interrupted_run_goes_on_bit_for_bit(
     fit: Fit, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    settings = ("--trainer.max_epochs=12", "--run.checkpoint_seconds=0", "--evaluation.every=1")
+    settings = (
+        "--umap.enabled=true",
+        "--trainer.max_epochs=12",
+        "--run.checkpoint_seconds=0",
+        "--evaluation.every=1",
+    )
     whole = fit(*settings, name="whole")
 
     from lightning_grok.callbacks.checkpoint import RunCheckpoint

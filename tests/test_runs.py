@@ -96,7 +96,8 @@ def test_names_are_numbered_and_never_shared(tmp_path: Path) -> None:
 
 def test_a_killed_writer_is_told_from_a_living_one(tmp_path: Path) -> None:
     code = (
-        "import sys; from pathlib import Path; from lightning_grok.run_directory import RunDirectory\n"
+        "import sys; from pathlib import Path\n"
+        "from lightning_grok.run_directory import RunDirectory\n"
         f"d = RunDirectory.create(Path({str(tmp_path)!r}), 'run', numbered=False)\n"
         "d.update_meta(state='running'); print('ready', flush=True); sys.stdin.read()"
     )

@@ -94,7 +94,8 @@ class RunCheckpoint(Checkpoint):
         self.directory = directory
         self.seconds = seconds
         self.received: int | None = None
-        self._written = time.monotonic()
+        self._opened = self._written = time.monotonic()
+        self._spent = float(directory.meta.get("seconds", 0.0))  # before this process
         self._handlers: dict[int, Any] = {}
 
     @property
@@ -138,11 +139,16 @@ class RunCheckpoint(Checkpoint):
         if (folder / LAST).exists():
             os.replace(folder / LAST, folder / PREVIOUS)
         os.replace(folder / "next.ckpt", folder / LAST)
-        self.directory.update_meta(epoch=completed_epochs(trainer))
+        self.directory.update_meta(epoch=completed_epochs(trainer), seconds=self._seconds())
         self._written = time.monotonic()
 
+    def _seconds(self) -> float:
+        """Wall time of the run up to now, of earlier processes up to their last checkpoint."""
+        return self._spent + time.monotonic() - self._opened
+
     def teardown(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
-        """Give the signals back."""
+        """Note the time taken, and give the signals back."""
+        self.directory.update_meta(seconds=self._seconds())
         while self._handlers:
             number, handler = self._handlers.popitem()
             signal.signal(number, handler)

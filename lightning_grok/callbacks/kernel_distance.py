@@ -82,6 +82,10 @@ class KernelDistance(Measurement):
         self._references: dict[str, NTKFactors] = {}
         self._sketches: dict[int, KernelSketch] = {}
 
+    def check(self, model: nn.Module, probe: ProbeSet) -> None:
+        """Refuse more samples than there are."""
+        probe.kernel_inputs(self.samples, self.split, self.seed)
+
     def start(self, model: nn.Module) -> None:
         """Keep the initialization: its parameters, a thousandth of what its kernel would take."""
         self._initial = _parameters(model)

@@ -70,6 +70,11 @@ class LayerMeasurement(Measurement):
         """Two of them are two callbacks."""
         return f"{type(self).__name__}:{self.name}"
 
+    def check(self, model: nn.Module, probe: ProbeSet) -> None:
+        """Refuse layers and images that aren't there."""
+        layers_of(model, self.layers)
+        probe.manifold_points(self.split, self.per_class, self.seed)
+
     def measure(self, model: nn.Module, probe: ProbeSet) -> Mapping[str, Value | Tensor]:
         """The function's result for every layer."""
         images, labels = probe.manifold_points(self.split, self.per_class, self.seed)
@@ -91,9 +96,16 @@ def layers_of(model: nn.Module, layers: Sequence[str] | None) -> list[str]:
     """The chosen layers, or all that the model names.
 
     Raises:
-        InputError: none were chosen and the model has no ``layer_names``.
+        InputError: a chosen layer doesn't exist; none were chosen and the model has no
+            ``layer_names``.
     """
     if layers is not None:
+        known = [name for name, _ in model.named_modules() if name]
+        missing = [layer for layer in layers if layer not in known]
+        if missing:
+            raise InputError(
+                f"expected layers among {', '.join(known)}; received {', '.join(missing)}"
+            )
         return list(layers)
     names = getattr(model, "layer_names", None)
     if names is None:

@@ -56,6 +56,10 @@ class LinearProbe(Measurement):
         self.draws = draws
         self.seed = seed
 
+    def check(self, model: nn.Module, probe: ProbeSet) -> None:
+        """Refuse a layer that isn't there."""
+        layers_of(model, None if self.layer is None else [self.layer])
+
     def measure(self, model: nn.Module, probe: ProbeSet) -> Mapping[str, Value | Tensor]:
         """All readouts in both orientations of the digits."""
         transfer = probe.transfer

@@ -20,7 +20,7 @@ from lightning_grok.probe_set import ProbeSet
 
 _SCALARS = (
     "capacity", "radius", "dimension", "capacity_se", "radius_se", "dimension_se",
-    "center_correlation", "rank",
+    "median_radius", "center_correlation", "residual_correlation", "rank", "flagged", "failed",
 )  # fmt: skip
 
 
@@ -28,10 +28,13 @@ class ManifoldCapacity(Measurement):
     """Replica mean-field capacity and anchor geometry of the classes (Chung et al. 2018).
 
     Logged for every layer: ``capacity`` (harmonic mean over classes), ``radius`` and ``dimension``
-    (arithmetic means) with their Monte-Carlo standard errors ``..._se``, ``center_correlation``
-    before the common structure of the centers is removed and the ``rank`` that was removed. Values
-    of single classes go to the arrays, ``capacity_per_class`` and so on. The images and the Gaussian vectors are the same at every
-    epoch. A split other than test stands before the layer.
+    (arithmetic means) with their Monte-Carlo standard errors ``..._se``; ``median_radius``, which
+    an outlier doesn't move; ``center_correlation`` before and ``residual_correlation`` after the
+    common structure of the centers is removed, and the ``rank`` that was removed; ``flagged``,
+    classes with a center too short to trust their radius, and ``failed``, classes without a value.
+    Values of single classes go to the arrays: ``capacity_per_class``, ``center_ratio_per_class``
+    and so on. The images and the Gaussian vectors are the same at every epoch. A split other than
+    test stands before the layer.
 
     Args:
         layers: names of submodules; None takes all of ``model.layer_names``.
@@ -79,6 +82,12 @@ class ManifoldCapacity(Measurement):
         self.restarts = restarts
         self.kappa = kappa
         self.seed = seed
+
+    def check(self, model: nn.Module, probe: ProbeSet) -> None:
+        """Refuse layers and classes that aren't there."""
+        layers_of(model, self.layers)
+        for split in self.splits:
+            probe.manifold_points(split, self.per_class, self.seed)
 
     def measure(self, model: nn.Module, probe: ProbeSet) -> Mapping[str, Value | Tensor]:
         """The geometry of every split and layer."""

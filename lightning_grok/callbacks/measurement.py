@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from lightning_grok.activations import evaluating
 from lightning_grok.callbacks.recording import (
     Value,
+    ViewLogger,
     completed_epochs,
     is_resumed,
     record,
@@ -80,6 +81,13 @@ class Measurement(L.Callback, ABC):
         must be in `state_dict`.
         """
 
+    def check(self, model: nn.Module, probe: ProbeSet) -> None:
+        """Refuse, before a run begins, what can't be measured of this network on these images.
+
+        Raises:
+            InputError: a layer doesn't exist, or there are too few images.
+        """
+
     def start(self, model: nn.Module) -> None:
         """Called once with the initialization, before anything is measured; nothing by default."""
 
@@ -141,11 +149,19 @@ class Measurement(L.Callback, ABC):
     def _summarize(
         self, trainer: L.Trainer, pl_module: L.LightningModule, epoch: int, *, final: bool
     ) -> None:
+        """Write and show what concerns the whole run, and log what it cost."""
+        start = time.perf_counter()
         runs = [each.directory for each in trainer.loggers if isinstance(each, RunLogger)]
         probe = probe_set_of(trainer, self.name)
         for run in runs:
             with self._forgiven(trainer, epoch), undisturbed(network_of(pl_module)):
                 self.summarize(run, network_of(pl_module), probe, final)
+        for logger in trainer.loggers:
+            if isinstance(logger, ViewLogger):
+                logger.log_views(self.name, epoch)
+        if runs:
+            cost = {f"{self.name}/summary_seconds": time.perf_counter() - start}
+            record(trainer, "timing", epoch, cost)
 
     @contextmanager
     def _forgiven(self, trainer: L.Trainer, epoch: int) -> Iterator[None]:

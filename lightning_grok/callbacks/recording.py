@@ -25,6 +25,14 @@ class EventLogger(Protocol):
         """Take one event."""
 
 
+@runtime_checkable
+class ViewLogger(Protocol):
+    """A logger that shows pictures of what a measurement has written into the run's directory."""
+
+    def log_views(self, measurement: str, epoch: int) -> None:
+        """Show the state of the run after a measurement."""
+
+
 def callbacks_of(trainer: L.Trainer) -> list[L.Callback]:
     """The trainer's own list of callbacks."""
     return trainer.callbacks  # type: ignore[attr-defined]  # set where type checkers don't look
