@@ -7,14 +7,10 @@ from importlib import import_module
 from lightning_grok.errors import InputError
 
 COMMANDS = {
-    "dashboard": "a local page that shows runs while they train",
-    "figures": "the figures of a run, or those of the paper from many runs",
+    "figures": "draw a run, finished or in progress",
     "measure": "compute a measurement afterwards, from a run's snapshots",
-    "report": "one HTML file of runs that opens without a network",
     "runs": "list runs with their setup, state and events",
     "sweep": "run a sweep file on this machine or on a Dask cluster",
-    "verdict": "test the paper's claims on runs",
-    "workspace": "build the W&B workspace of a project",
 }
 """Commands that need no trainer to start: `lightning_grok.commands.<name>`."""
 

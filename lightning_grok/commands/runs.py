@@ -1,0 +1,75 @@
+"""``python -m lightning_grok runs``: the runs below a folder, a line each."""
+
+import argparse
+import json
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from lightning_grok.errors import InputError
+
+_COLUMNS = ("run", "dataset", "setup", "seed", "state", "epoch", "t_mem", "t_half", "grokked")
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Print a table, or with ``--json`` one object a line."""
+    parser = argparse.ArgumentParser(
+        prog="python -m lightning_grok runs",
+        description="List runs with their data, setup, seed, state, newest epoch, the epochs of "
+        "memorization (t_mem) and of half of the rise of test accuracy (t_half), and whether the "
+        "run grokked: t_half >= 5 t_mem, from a plateau of at most half of the final accuracy.",
+    )
+    parser.add_argument("root", type=Path, nargs="?", default=Path("runs"), help="folder of runs")
+    parser.add_argument("--json", action="store_true", help="one JSON object a line")
+    options = parser.parse_args(arguments)
+    rows = _rows(options.root)
+    if options.json:
+        for row in rows:
+            print(json.dumps(row))
+        return
+    table = [_COLUMNS, *(tuple(_text(row[column]) for column in _COLUMNS) for row in rows)]
+    widths = [max(len(line[i]) for line in table) for i in range(len(_COLUMNS))]
+    for line in table:
+        print(
+            "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
+        )
+
+
+def _rows(root: Path) -> list[dict[str, Any]]:
+    from lightning_grok.analysis.onset import run_events
+    from lightning_grok.runs import Run, find_runs
+
+    paths = find_runs(root)
+    if not paths:
+        raise InputError(f"expected a folder with runs, received {root}, which holds none")
+    rows = []
+    for path in paths:
+        run = Run(path)
+        events = run_events(run)
+        rows.append(
+            {
+                "run": str(path.relative_to(root)),
+                "dataset": run.dataset,
+                "setup": run.setup,
+                "seed": run.seed,
+                "state": run.state,
+                "epoch": run.epoch,
+                "t_mem": _finite(events.t_mem),
+                "t_half": _finite(events.test.t_half),
+                "grokked": events.grokked,
+            }
+        )
+    return rows
+
+
+def _finite(epoch: float) -> float | None:
+    return round(epoch, 1) if math.isfinite(epoch) else None
+
+
+def _text(value: Any) -> str:
+    if value is None:
+        return "-"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return f"{value:.0f}" if isinstance(value, float) else str(value)

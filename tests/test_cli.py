@@ -1,0 +1,87 @@
+"""The command line as a LightningCLI user finds it."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from lightning_grok.cli import COMMANDS, main
+from lightning_grok.fit import GROUPS
+
+CONFIGS = Path(__file__).parents[1] / "configs"
+
+
+def printed(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
+    with pytest.raises(SystemExit) as stopped:
+        main(arguments)
+    assert stopped.value.code == 0
+    return capsys.readouterr().out
+
+
+def test_help_names_every_command(capsys: pytest.CaptureFixture[str]) -> None:
+    text = printed(capsys, "--help")
+    for command in ("fit", "validate", "test", *COMMANDS):
+        assert command in text
+    assert "predict" not in text
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_further_command_has_help(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert f"python -m lightning_grok {command}" in printed(capsys, command, "--help")
+
+
+def test_help_of_fit_names_every_group(capsys: pytest.CaptureFixture[str]) -> None:
+    text = printed(capsys, "fit", "--help")
+    for group in (*GROUPS, "run", "wandb"):
+        assert f"--{group}" in text
+    assert "--resume" in text
+
+
+def test_print_config_can_be_given_again(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    first = printed(
+        capsys, "fit", f"--config={CONFIGS / 'grok.yaml'}", "--kernel_distance.samples=64",
+        "--manifold_capacity.enabled=false", "--print_config",
+    )  # fmt: skip
+    config = yaml.safe_load(first)
+    assert config["kernel_distance"]["samples"] == 64
+    assert config["manifold_capacity"]["enabled"] is False
+    assert config["model"]["weight_scale"] == 10
+    assert "num_classes" not in config["model"]  # the data know it
+    (tmp_path / "again.yaml").write_text(first)
+    assert printed(capsys, "fit", f"--config={tmp_path / 'again.yaml'}", "--print_config") == first
+
+
+def test_a_typo_says_what_is_wrong(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        main(["fit", "--model.weight_scales=8"])
+    assert stopped.value.code == 2
+    error = capsys.readouterr().err.strip().splitlines()
+    assert len(error) == 1
+    assert "weight_scales" in error[0]
+
+
+def test_commands_without_training_do_not_import_lightning() -> None:
+    code = (
+        "import sys\n"
+        "from lightning_grok.cli import COMMANDS\n"
+        "from importlib import import_module\n"
+        "for name in COMMANDS: import_module(f'lightning_grok.commands.{name}')\n"
+        "assert not {'lightning', 'wandb', 'torch'} & set(sys.modules), sys.modules.keys()\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_wrong_line_in_a_process_of_its_own_leaves_no_traceback() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "lightning_grok", "fit", "--trainer.max_epochs=ten"],
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 2
+    assert "Traceback" not in done.stderr
+    assert done.stderr.startswith("error: ")
