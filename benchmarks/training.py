@@ -1,0 +1,283 @@
+"""What an epoch costs: this project's fit beside a raw loop, stock Lightning and the paper's loop.
+
+    python -m benchmarks.training [--json] [--epochs 1500]
+
+All train the network of configs/grok.yaml on the same 1,000 images with AdamW, one thread, in
+rounds that alternate within one process; a ratio is the median over rounds. The last part runs
+configs/grok.yaml itself, with every measurement, for a stated number of epochs in a process of its
+own and reads from its log what each measurement took. Without EMNIST the embedded digits serve.
+"""
+
+import argparse
+import json
+import platform
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+import torch
+from lightning.pytorch.loggers import CSVLogger
+from torch import Tensor, nn
+from torch.utils.data import DataLoader, Dataset, TensorDataset
+from torchmetrics.classification import MulticlassAccuracy
+
+from lightning_grok.data import GrokData
+from lightning_grok.datasets import Samples
+from lightning_grok.model import MLP
+from lightning_grok.module import GrokModule
+from lightning_grok.profiler import NoProfiler
+from lightning_grok.runs import Run
+
+CONFIG = Path(__file__).parents[1] / "configs" / "grok.yaml"
+BATCH, LEARNING_RATE, DECAY, SCALE = 128, 1e-3, 1e-3, 10.0
+WARM_UP = 3  # epochs before the clock starts
+
+
+def network(classes: int) -> MLP:
+    """The paper's network at its start, as PyTorch multiplies by default."""
+    torch.manual_seed(0)
+    return MLP(num_classes=classes, weight_scale=SCALE)
+
+
+def adamw(model: nn.Module) -> torch.optim.Optimizer:
+    """The paper's optimizer in PyTorch's fused form."""
+    parameters = model.parameters()
+    return torch.optim.AdamW(parameters, lr=LEARNING_RATE, weight_decay=DECAY, fused=True)
+
+
+def raw_loop(train: Samples, classes: int, epochs: int) -> float:
+    """Seconds an epoch of the shortest loop one would write over tensors in memory."""
+    model = network(classes).layers
+    optimizer = adamw(model)
+    images, labels = train.images.flatten(1), train.labels
+    start = 0.0
+    for epoch in range(WARM_UP + epochs):
+        if epoch == WARM_UP:
+            start = time.perf_counter()
+        for rows in torch.randperm(len(labels)).split(BATCH):
+            optimizer.zero_grad()
+            nn.functional.cross_entropy(model(images[rows]), labels[rows]).backward()
+            optimizer.step()
+    return (time.perf_counter() - start) / epochs
+
+
+class EpochClock(L.Callback):
+    """Notes when the warm-up is over and when the last epoch is."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.times: list[float] = []
+
+    def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Note the time."""
+        self.times.append(time.perf_counter())
+
+    @property
+    def seconds(self) -> float:
+        """An epoch's mean after the warm-up."""
+        return (self.times[-1] - self.times[WARM_UP - 1]) / (len(self.times) - WARM_UP)
+
+
+def our_fit(data: GrokData, epochs: int) -> float:
+    """Seconds an epoch of Trainer.fit with this project's module and data, nothing evaluated."""
+    L.seed_everything(0, verbose=False)
+    module = GrokModule(
+        num_classes=data.num_classes, weight_scale=SCALE, weight_decay=DECAY,
+        learning_rate=LEARNING_RATE,
+    )  # fmt: skip
+    clock = EpochClock()
+    trainer = L.Trainer(
+        max_epochs=WARM_UP + epochs, callbacks=[clock], limit_val_batches=0, accelerator="cpu",
+        logger=False, enable_checkpointing=False, enable_progress_bar=False,
+        enable_model_summary=False, profiler=NoProfiler(),
+    )  # fmt: skip
+    trainer.fit(module, datamodule=data)
+    return clock.seconds
+
+
+class StockModule(L.LightningModule):
+    """The module that Lightning's introduction teaches: loss and accuracy logged at every step."""
+
+    def __init__(self, classes: int) -> None:
+        super().__init__()
+        self.network = network(classes)
+        self.accuracy = MulticlassAccuracy(num_classes=classes, average="micro")
+
+    def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
+        """One minibatch."""
+        images, labels = batch
+        outputs = self.network(images)
+        loss = nn.functional.cross_entropy(outputs, labels)
+        self.log("train/loss", loss, prog_bar=True)
+        self.log("train/accuracy", self.accuracy(outputs, labels), on_step=False, on_epoch=True)
+        return loss
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        """PyTorch's default AdamW."""
+        return torch.optim.AdamW(self.parameters(), lr=LEARNING_RATE, weight_decay=DECAY)
+
+
+def stock_lightning(train: Samples, classes: int, epochs: int, folder: Path) -> float:
+    """Seconds an epoch of stock Lightning: DataLoader, logging every step, CSV log, a bar."""
+    clock = EpochClock()
+    trainer = L.Trainer(
+        max_epochs=WARM_UP + epochs, callbacks=[clock], logger=CSVLogger(folder),
+        accelerator="cpu", enable_checkpointing=False, enable_model_summary=False,
+        log_every_n_steps=1,
+    )  # fmt: skip
+    loader = DataLoader(TensorDataset(*train), batch_size=BATCH, shuffle=True)
+    trainer.fit(StockModule(classes), loader)
+    return clock.seconds
+
+
+class PictureDataset(Dataset):
+    """Images one by one as torchvision serves them: PIL picture, ToTensor, Normalize."""
+
+    def __init__(self, pixels: Tensor, labels: Tensor, normalization: tuple[float, float]) -> None:
+        from torchvision import transforms
+
+        mean, deviation = normalization
+        self.pixels, self.labels = pixels, labels
+        self.transform = transforms.Compose(
+            [transforms.ToTensor(), transforms.Normalize((mean,), (deviation,))]
+        )
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def __getitem__(self, index: int) -> tuple[Tensor, int]:
+        from PIL import Image
+
+        picture = Image.fromarray(self.pixels[index].numpy())
+        return self.transform(picture), int(self.labels[index])
+
+
+def paper_loop(train: Samples, test: Samples, data: GrokData, epochs: int) -> float:
+    """Seconds an epoch of the loop as the paper's recipe describes it.
+
+    Both sets pass through DataLoaders and picture transforms, the running loss and accuracy are
+    read at every step, and the whole test set is evaluated every epoch.
+    """
+    assert data.normalization is not None
+    loaders = [
+        DataLoader(
+            PictureDataset(_pixels(part, data), part.labels, data.normalization),
+            batch_size=BATCH,
+            shuffle=shuffle,
+        )
+        for part, shuffle in ((train, True), (test, False))
+    ]
+    model = network(data.num_classes).layers
+    optimizer = torch.optim.AdamW(model.parameters(), lr=LEARNING_RATE, weight_decay=DECAY)
+    start = time.perf_counter()
+    for _ in range(epochs):
+        for images, labels in loaders[0]:
+            optimizer.zero_grad()
+            outputs = model(images.flatten(1))
+            loss = nn.functional.cross_entropy(outputs, labels)
+            loss.backward()
+            optimizer.step()
+            _running(loss, outputs, labels)
+        with torch.no_grad():
+            for images, labels in loaders[1]:
+                outputs = model(images.flatten(1))
+                _running(nn.functional.cross_entropy(outputs, labels), outputs, labels)
+    return (time.perf_counter() - start) / epochs
+
+
+def _running(loss: Tensor, outputs: Tensor, labels: Tensor) -> tuple[float, int]:
+    return loss.item(), int((outputs.argmax(1) == labels).sum().item())
+
+
+def _pixels(part: Samples, data: GrokData) -> Tensor:
+    assert data.normalization is not None
+    mean, deviation = data.normalization
+    restored = part.images.squeeze(1) * deviation + mean
+    return (255 * restored).round().to(torch.uint8)
+
+
+def compare(rounds: int, epochs: int) -> dict[str, float]:
+    """Milliseconds an epoch of each loop, and the ratios to the raw one: medians over rounds."""
+    data = GrokData()
+    data.prepare_data()
+    data.setup("fit")
+    train, test = data.probe_set.train, data.probe_set.test
+    print(f"{data.dataset_name}: {len(train.labels)} images, {len(test.labels)} test images")
+    with tempfile.TemporaryDirectory() as folder:
+        loops: dict[str, Callable[[], float]] = {
+            "raw": lambda: raw_loop(train, data.num_classes, epochs),
+            "fit": lambda: our_fit(data, epochs),
+            "stock_lightning": lambda: stock_lightning(
+                train, data.num_classes, max(5, epochs // 4), Path(folder)
+            ),
+        }
+        times: dict[str, list[float]] = {name: [] for name in loops}
+        for _ in range(rounds):
+            for name, loop in loops.items():
+                times[name].append(loop())
+    times["paper"] = [paper_loop(train, test, data, 1) for _ in range(3)]
+    raw = statistics.median(times["raw"])
+    found = {f"{name}_ms_an_epoch": 1e3 * statistics.median(t) for name, t in times.items()}
+    for name in ("fit", "stock_lightning"):
+        ratios = [ours / base for ours, base in zip(times[name], times["raw"], strict=True)]
+        found[f"{name}_over_raw"] = statistics.median(ratios)
+    found["paper_over_raw"] = statistics.median(times["paper"]) / raw
+    return found
+
+
+def measured_run(epochs: int) -> dict[str, Any]:
+    """configs/grok.yaml for so many epochs with every measurement, in a process of its own."""
+    with tempfile.TemporaryDirectory() as root:
+        subprocess.run(
+            [
+                sys.executable, "-m", "lightning_grok", "fit", "--config", str(CONFIG),
+                f"--trainer.max_epochs={epochs}", f"--run.root={root}", "--run.name=run",
+                "--wandb.mode=disabled", "--trainer.enable_progress_bar=false",
+            ],
+            check=True,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )  # fmt: skip
+        costs = Run(Path(root) / "run").costs()
+    total = sum(costs.values())
+    measured = sum(s for name, s in costs.items() if name not in ("training", "evaluation"))
+    return {
+        "epochs": epochs,
+        "run_seconds": total,
+        "measurements_seconds": measured,
+        "measurements_share": measured / total,
+        "costs": costs,
+    }
+
+
+def main() -> None:
+    """Print what was measured; with ``--json`` the last line is one object."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.training", description=__doc__)
+    parser.add_argument("--json", action="store_true", help="end with one JSON object")
+    parser.add_argument("--rounds", type=int, default=5, help="of the comparison")
+    parser.add_argument("--epochs", type=int, default=1500, help="of the run with measurements")
+    options = parser.parse_args()
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    found: dict[str, Any] = compare(options.rounds, epochs=60)
+    torch.set_num_threads(threads)
+    found |= measured_run(options.epochs)
+    found |= {
+        "machine": f"{platform.machine()}, {torch.backends.cpu.get_cpu_capability()}",
+        "threads_of_the_run": threads,
+        "torch": torch.__version__,
+    }
+    for key, value in found.items():
+        print(f"{key}: {value:.4g}" if isinstance(value, float) else f"{key}: {value}")
+    if options.json:
+        print(json.dumps(found))
+
+
+if __name__ == "__main__":
+    main()
