@@ -47,7 +47,8 @@ class AnchorStatus(IntEnum):
 class AnchorSolution(NamedTuple):
     """Dual solutions of the programs of one manifold, one column or entry a vector."""
 
-    multipliers: Float[np.ndarray, "m n"]  # x >= 0
+    multipliers: Float[np.ndarray, "m n"]  # x >= 0; 0 unless SOLVED
+    combination: Float[np.ndarray, "d1 n"]  # S x = t + kappa e - v
     status: Int[np.ndarray, " n"]  # AnchorStatus
     residual: Float[np.ndarray, " n"]  # the certificate of `_certify`, 0 for an exact solution
 
@@ -64,6 +65,11 @@ class AnchorGeometry(NamedTuple):
     interior: int  # vectors with no binding constraint
     failed: int  # vectors left out because their program has no certified solution
     residual: float  # the worst certificate among the vectors kept
+
+
+_NAN = float("nan")
+UNDEFINED = AnchorGeometry(_NAN, _NAN, _NAN, _NAN, _NAN, _NAN, 0, 0, _NAN)
+"""Where there is nothing to measure."""
 
 
 def anchor_geometry(
@@ -97,11 +103,10 @@ def anchor_geometry(
     kept = solution.status != AnchorStatus.FAILED
     failed = int(np.count_nonzero(~kept))
     if failed == len(kept):
-        nan = float("nan")
-        return AnchorGeometry(nan, nan, nan, nan, nan, nan, 0, failed, nan)
+        return UNDEFINED._replace(failed=failed)
     vectors = vectors[:, kept]
     interior = solution.status[kept] == AnchorStatus.INTERIOR
-    anchors = _anchors(points, vectors, solution.multipliers[:, kept], interior)
+    anchors = _anchors(points, vectors, solution, kept, interior)
     inverse_capacity, inverse_se = _mean(_inverse_capacity_terms(anchors, vectors, kappa))
     # The last coordinate of an anchor is 1, so that the division by it in eq. 28 is by 1; moving
     # the mean leaves the mean square unchanged to first order, so its error adds nothing.
@@ -149,16 +154,21 @@ def solve_anchors(
         multipliers[:, binding] = _solve_active_set(unit, linear[binding])
     else:
         multipliers[:, binding] = np.nan  # left to the method that needs no Gram matrix
-    residual = _certify(unit, shifted, multipliers)
+    combination = unit @ multipliers
+    residual = _certify(unit, shifted, multipliers, combination)
     accepted = _ACCEPTED[backend]
     for column in np.flatnonzero(~(residual <= accepted)):
+        one = [column]
         multipliers[:, column] = _solve_least_squares(unit, shifted[:, column])
-        residual[column] = _certify(unit, shifted[:, [column]], multipliers[:, [column]])[0]
-    reach = np.linalg.norm(unit @ multipliers, axis=0)  # |t - v|
+        combination[:, column] = unit @ multipliers[:, column]
+        residual[one] = _certify(unit, shifted[:, one], multipliers[:, one], combination[:, one])
+    reach = np.sqrt(np.einsum("dn,dn->n", combination, combination))  # |t - v|
     status = np.where(reach < _INTERIOR, AnchorStatus.INTERIOR, AnchorStatus.SOLVED)
     status[~(residual <= accepted)] = AnchorStatus.FAILED
-    multipliers[:, status != AnchorStatus.SOLVED] = 0.0
-    return AnchorSolution(multipliers / lengths[:, None], status, residual)
+    unsolved = status != AnchorStatus.SOLVED
+    multipliers[:, unsolved] = 0.0
+    combination[:, unsolved] = 0.0
+    return AnchorSolution(multipliers / lengths[:, None], combination, status, residual)
 
 
 def _validate(points: np.ndarray, vectors: np.ndarray, kappa: float, backend: str) -> None:
@@ -186,14 +196,15 @@ def _validate(points: np.ndarray, vectors: np.ndarray, kappa: float, backend: st
         raise ValueError(f"expected a backend of {', '.join(_ACCEPTED)}; received {backend!r}")
 
 
-def _certify(unit: np.ndarray, shifted: np.ndarray, multipliers: np.ndarray) -> np.ndarray:
+def _certify(
+    unit: np.ndarray, shifted: np.ndarray, multipliers: np.ndarray, combination: np.ndarray
+) -> np.ndarray:
     """The worse of two relative residuals of every column; NaN for multipliers that aren't finite.
 
     With v = t - S x, stationarity holds by construction. Left are the largest violation of
     v . s_i <= 0 as a cosine-like ratio to |t|, and the duality gap |x . S'v| relative to |t|^2.
     """
-    primal = shifted - unit @ multipliers
-    slack = unit.T @ primal
+    slack = unit.T @ (shifted - combination)
     length = np.linalg.norm(shifted, axis=0)
     length[length == 0] = 1.0
     violation = np.maximum(slack.max(axis=0), 0.0) / length
@@ -235,13 +246,15 @@ def _solve_cvxpy(unit: np.ndarray, shifted: np.ndarray) -> np.ndarray:
 
 
 def _anchors(
-    points: np.ndarray, vectors: np.ndarray, multipliers: np.ndarray, interior: np.ndarray
+    points: np.ndarray,
+    vectors: np.ndarray,
+    solution: AnchorSolution,
+    kept: np.ndarray,
+    interior: np.ndarray,
 ) -> np.ndarray:
-    """(D+1, n) anchors: S x / sum(x), and the point of largest projection on t where interior."""
-    anchors = np.empty_like(vectors)
-    solved = ~interior
-    weights = multipliers[:, solved]
-    anchors[:, solved] = points @ (weights / weights.sum(axis=0))
+    """(D+1, n) anchors of the kept vectors: S x / sum(x), the farthest point where interior."""
+    total = solution.multipliers[:, kept].sum(axis=0)
+    anchors = solution.combination[:, kept] / np.where(interior, 1.0, total)
     if interior.any():
         farthest = np.argmax(points[:-1].T @ vectors[:-1, interior], axis=0)
         anchors[:, interior] = points[:, farthest]

@@ -16,14 +16,13 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float, Integer, Shaped
 
-from lightning_grok.geometry.anchor import AnchorGeometry, Backend, anchor_geometry
+from lightning_grok.geometry.anchor import UNDEFINED, AnchorGeometry, Backend, anchor_geometry
 from lightning_grok.geometry.center_correlation import center_structure
 from lightning_grok.geometry.manifolds import (
     NormalizedManifold,
     PointsPerClass,
     center_augmented,
     normalized_manifold,
-    remove_subspace,
     split_by_label,
 )
 
@@ -34,8 +33,10 @@ FLAGGED_RATIO = 1e-2
 class ManifoldCapacity(NamedTuple):
     """Geometry of the class manifolds of one layer.
 
-    Means run over the classes that have a value; `failed` counts the others, and is 0 in a layer
-    where nothing is wrong. Standard errors are over the Gaussian vectors.
+    Means run over the classes that have a value; `failed` counts the others, and `dropped` the
+    programs left out. Both are 0 in a layer where nothing is wrong. No anchor is clipped: classes
+    whose center is short against their spread, which makes their radius an outlier, are counted in
+    `flagged`. Standard errors are over the Gaussian vectors.
 
     Attributes:
         capacity: alpha_C, harmonic mean over classes.
@@ -46,10 +47,13 @@ class ManifoldCapacity(NamedTuple):
         residual_correlation, residual_correlation_sd: after it, and its spread over the restarts.
         rank: K, dimensions removed.
         flagged: classes whose center is shorter than 1 % of their spread.
+        pointlike: classes without extent, one point or equal ones: R_M = D_M = 0, capacity near 2.
         failed: classes without a value: no center to divide by, or no certified program.
-        residual: worst certificate of all programs.
-        per_class: arrays (C,) ``capacity``, ``radius``, ``dimension``, their ``..._se``, and
-            ``center_ratio``, center norm over spread.
+        dropped: programs, one a class and Gaussian vector, without a certified solution.
+        residual: worst certificate of all other programs.
+        per_class: arrays (C,) ``capacity``, ``radius``, ``dimension``, their ``..._se``,
+            ``interior`` (vectors that no constraint binds), ``dropped``, and ``center_ratio``, the
+            center's norm over the spread, infinite for a pointlike class.
         classes: (C,) the labels.
     """
 
@@ -65,7 +69,9 @@ class ManifoldCapacity(NamedTuple):
     residual_correlation_sd: float
     rank: int
     flagged: int
+    pointlike: int
     failed: int
+    dropped: int
     residual: float
     per_class: dict[str, np.ndarray]
     classes: Shaped[np.ndarray, " classes"]
@@ -108,44 +114,41 @@ def manifold_capacity(
     Cost: the removal grows as C^2 K^2 restarts, the programs as C m^2 (d + num_vectors).
     """
     _validate(points, labels, num_vectors, restarts)
-    manifolds, classes = split_by_label(
-        np.asarray(points, dtype=np.float64), labels, points_per_class
-    )
+    points = np.asarray(points, dtype=np.float64)
+    manifolds, classes = split_by_label(points, labels, points_per_class)
+    sizes = np.array([len(manifold) for manifold in manifolds])
     centers = np.stack([manifold.mean(axis=0) for manifold in manifolds])
     structure = center_structure(centers, restarts=restarts, seed=seed)
-    scale = float(np.abs(points).max())
-    normalized = [
-        normalized_manifold(manifold, scale)
-        for manifold in remove_subspace(manifolds, structure.basis)
-    ]
-    geometry = [
-        _geometry(manifold, index, num_vectors, kappa, seed, backend)
-        for index, manifold in enumerate(normalized)
-    ]
+    origin, scale = sizes @ centers / sizes.sum(), float(np.abs(points).max())
+    geometry, ratio = [], np.empty(len(classes))
+    for index, manifold in enumerate(manifolds):
+        normalized = normalized_manifold(manifold, origin, structure.basis, scale)
+        spread = normalized.spread
+        ratio[index] = normalized.center_norm / spread if spread > 0 else np.inf
+        geometry.append(_geometry(normalized, index, num_vectors, kappa, seed, backend))
     per_class = {
-        key: np.array([np.nan if each is None else getattr(each, key) for each in geometry])
-        for key in _FIELDS
+        key: np.array([float(getattr(each, field)) for each in geometry])
+        for key, field in _PER_CLASS.items()
     }
-    ratio = np.array(
-        [each.center_norm / each.spread if each.spread > 0 else np.inf for each in normalized]
-    )
-    residuals = [each.residual for each in geometry if each is not None]
     return ManifoldCapacity(
         *_means(per_class),
         median_radius=float(np.median(_finite(per_class["radius"]))),
         center_correlation=structure.correlation,
         residual_correlation=structure.residual,
         residual_correlation_sd=structure.residual_sd,
-        rank=structure.basis.shape[1],
+        rank=structure.rank,
         flagged=int(np.sum(ratio < FLAGGED_RATIO)),
-        failed=int(np.sum(~np.isfinite(per_class["capacity"]))),
-        residual=float(np.max(residuals)) if residuals else np.nan,
+        pointlike=int(np.sum(np.isinf(ratio))),
+        failed=int(np.sum(np.isnan(per_class["capacity"]))),
+        dropped=sum(each.failed for each in geometry),
+        residual=float(np.max(_finite(np.array([each.residual for each in geometry])))),
         per_class=per_class | {"center_ratio": ratio},
         classes=classes,
     )
 
 
-_FIELDS = ("capacity", "radius", "dimension", "capacity_se", "radius_se", "dimension_se")
+_MEASURES = ("capacity", "radius", "dimension", "capacity_se", "radius_se", "dimension_se")
+_PER_CLASS = {key: key for key in _MEASURES} | {"interior": "interior", "dropped": "failed"}
 
 
 def _validate(points: np.ndarray, labels: np.ndarray, num_vectors: int, restarts: int) -> None:
@@ -170,10 +173,10 @@ def _geometry(
     kappa: float,
     seed: int,
     backend: Backend,
-) -> AnchorGeometry | None:
-    """One class; None where it has no center to divide by."""
+) -> AnchorGeometry:
+    """One class; NaN where it has no center to divide by."""
     if manifold.center_norm == 0:
-        return None
+        return UNDEFINED
     augmented = center_augmented(manifold.points)
     generator = np.random.default_rng(np.random.SeedSequence((seed, index)))
     # The coordinate along the center comes first in the stream, so that it is common to all sizes.
@@ -181,24 +184,34 @@ def _geometry(
     return anchor_geometry(augmented, np.roll(drawn, -1, axis=0), kappa, backend=backend)
 
 
-def _means(per_class: dict[str, np.ndarray]) -> tuple[float, ...]:
+def _means(
+    per_class: dict[str, np.ndarray],
+) -> tuple[float, float, float, float, float, float]:
     """Harmonic mean of capacity, arithmetic means of the others, and their standard errors."""
-    known = np.isfinite(per_class["capacity"])
+    known = ~np.isnan(per_class["capacity"])
     if not known.any():
-        return (np.nan,) * 6
-    values = {key: array[known] for key, array in per_class.items()}
+        return np.nan, np.nan, np.nan, np.nan, np.nan, np.nan
+    values = {key: per_class[key][known] for key in _MEASURES}
     count = int(known.sum())
-    capacity = count / float(np.sum(1 / values["capacity"]))
+    inverse = float(np.mean(1 / values["capacity"]))
     # The classes' vectors are independent, so that variances add; d alpha = alpha^2 d (1/alpha).
-    inverse_variance = np.sum((values["capacity_se"] / values["capacity"] ** 2) ** 2)
+    # A class that no vector's constraints bind has 1/alpha = 0, without any spread.
+    finite = np.isfinite(values["capacity"])
+    spread = values["capacity_se"][finite] / values["capacity"][finite] ** 2
+    capacity = 1 / inverse if inverse > 0 else float("inf")
     return (
         capacity,
         float(values["radius"].mean()),
         float(values["dimension"].mean()),
-        float(capacity**2 * np.sqrt(inverse_variance) / count),
-        float(np.sqrt(np.sum(values["radius_se"] ** 2)) / count),
-        float(np.sqrt(np.sum(values["dimension_se"] ** 2)) / count),
+        capacity**2 * _mean_error(spread, count) if inverse > 0 else float("nan"),
+        _mean_error(values["radius_se"], count),
+        _mean_error(values["dimension_se"], count),
     )
+
+
+def _mean_error(errors: np.ndarray, count: int) -> float:
+    """Standard error of the mean of `count` independent values."""
+    return float(np.sqrt(np.sum(errors**2)) / count)
 
 
 def _finite(values: np.ndarray) -> np.ndarray:

@@ -1,5 +1,6 @@
 """Compile numerical kernels with Numba, cached on disk where the installation allows it."""
 
+import inspect
 from collections.abc import Callable
 from typing import Any
 
@@ -18,6 +19,7 @@ def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
     variable NUMBA_CACHE_DIR, or in the user's own cache. Where none of them can be written it
     refuses to decorate; then every process compiles for itself.
     """
+    function = inspect.unwrap(function)  # from the shape checker of the tests, if it is there
     try:
         return numba.njit(cache=True, nogil=True, error_model="numpy", fastmath=_FAST)(function)
     except RuntimeError:

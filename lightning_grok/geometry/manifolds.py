@@ -9,12 +9,10 @@ the center analysis over classes: they differ when classes are unequal, as publi
 
 Functions
     split_by_label       one array of points a class, truncated if asked
-    remove_subspace      the same points without their components in a subspace
-    normalized_manifold  a class around its center, in units of the center's norm
+    normalized_manifold  a class outside a subspace, around its center, in units of its norm
     center_augmented     coordinates for `anchor`: at most as many as points, and a row of ones
 """
 
-from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -29,8 +27,8 @@ _ZERO = 1e-12
 class NormalizedManifold(NamedTuple):
     """One class around its center; points is NaN where the center has no length to divide by."""
 
-    points: Float[np.ndarray, "m d"]  # (x - center) / |center|
-    center_norm: float  # |center| after the mean and the subspace were removed
+    points: Float[np.ndarray, "m d"]  # (x - center) / |center|, outside the subspace
+    center_norm: float  # |center - origin| outside the subspace
     spread: float  # root mean square distance of the points from the center, before division
 
 
@@ -70,36 +68,33 @@ def split_by_label(
     return [points[group[:limit]] for group in groups], classes
 
 
-def remove_subspace(
-    manifolds: Sequence[np.ndarray], basis: Float[np.ndarray, "d k"]
-) -> list[np.ndarray]:
-    """Subtract the mean over all samples, then the components in span(basis), from every point.
+def normalized_manifold(
+    points: Float[np.ndarray, "m d"],
+    origin: Float[np.ndarray, " d"],
+    basis: Float[np.ndarray, "d k"],
+    scale: float,
+) -> NormalizedManifold:
+    """A class outside a subspace, around its center, in units of the center's norm.
 
     Args:
-        manifolds: C arrays (m_c, d).
-        basis: (d, k) orthonormal columns, k = 0 for none.
-    """
-    mean = np.concatenate(manifolds).mean(axis=0)
-    centered = [points - mean for points in manifolds]
-    return [points - (points @ basis) @ basis.T for points in centered]
-
-
-def normalized_manifold(points: Float[np.ndarray, "m d"], scale: float) -> NormalizedManifold:
-    """A class around its center, in units of the center's norm.
-
-    Args:
-        points: (m, d) one class after `remove_subspace`.
+        points: (m, d) one class.
+        origin: (d,) mean over all samples of the layer, from which centers are measured.
+        basis: (d, k) orthonormal columns of the subspace to remove; k = 0 for none.
         scale: largest activation of the layer: a center shorter than 1e-12 of it is no center.
     """
-    center = points.mean(axis=0)
+    mean = points.mean(axis=0)
+    center = mean - origin
+    center -= basis @ (center @ basis)
+    deviations = points - mean
+    deviations -= (deviations @ basis) @ basis.T
     norm = float(np.linalg.norm(center))
-    deviations = points - center
     spread = float(np.linalg.norm(deviations) / np.sqrt(len(points)))
     if spread <= _ZERO * scale:
-        deviations, spread = np.zeros_like(points), 0.0
+        deviations[:], spread = 0.0, 0.0
     if norm <= _ZERO * scale:
         return NormalizedManifold(np.full_like(points, np.nan), 0.0, spread)
-    return NormalizedManifold(deviations / norm, norm, spread)
+    deviations /= norm
+    return NormalizedManifold(deviations, norm, spread)
 
 
 def center_augmented(points: Float[np.ndarray, "m d"]) -> Float[np.ndarray, "d1 m"]:

@@ -1,12 +1,100 @@
-"""Triangular factors of Gram matrices that may be singular, and of small blocks, in Numba."""
+"""Triangular factors and what is solved with them, in Numba, on rows of contiguous numbers.
+
+Functions
+    multiply, add_scaled, inner  loops over one row, without NumPy's temporary arrays
+    cholesky                     factor of a small positive definite matrix
+    subtract_combination         what is left of a row without a combination of others
+    solve_lower, solve_upper     many right-hand sides with such a factor or its transpose
+    triangular_factor            factor of a Gram matrix that may be singular
+"""
+
+# Numba infers the types of what it compiles.
+# mypy: disable-error-code="no-untyped-def"
 
 import numpy as np
 
 from lightning_grok.geometry.compilation import compiled
 
-# A pivot, the squared length of what is left of a column, counts as zero below this fraction of
-# the column's own squared length.
-_PIVOT_TOLERANCE = 1e-13
+# A pivot of `triangular_factor`, what is left of a column's squared length, counts as zero below
+# this fraction of it: rounding in the Gram matrix itself is not far below.
+PIVOT_TOLERANCE = 1e-13
+
+
+@compiled
+def multiply(target, factor):
+    for j in range(target.shape[0]):
+        target[j] *= factor
+
+
+@compiled
+def add_scaled(target, factor, term):
+    """target += factor term, without the temporary array that NumPy's notation makes."""
+    for j in range(target.shape[0]):
+        target[j] += factor * term[j]
+
+
+@compiled
+def inner(first, second):
+    value = 0.0
+    for j in range(first.shape[0]):
+        value += first[j] * second[j]
+    return value
+
+
+@compiled
+def cholesky(gram, factor):
+    """Lower triangular factor of a positive definite matrix; False when it isn't one."""
+    for i in range(gram.shape[0]):
+        for j in range(i + 1):
+            value = gram[i, j]
+            for k in range(j):
+                value -= factor[i, k] * factor[j, k]
+            if i > j:
+                factor[i, j] = value / factor[j, j]
+            elif value > 0.0:
+                factor[i, i] = np.sqrt(value)
+            else:
+                return False
+    return True
+
+
+@compiled
+def subtract_combination(target, weights, rows, first, last, start):
+    """target[start:] -= sum of weights[i] rows[i, start:] over first <= i < last.
+
+    Four rows are taken at once, which loads and stores the target a quarter as often.
+    """
+    left = target[start:]
+    i = first
+    while i + 4 <= last:
+        a, b, c, d = weights[i], weights[i + 1], weights[i + 2], weights[i + 3]
+        row_a, row_b = rows[i][start:], rows[i + 1][start:]
+        row_c, row_d = rows[i + 2][start:], rows[i + 3][start:]
+        for j in range(left.shape[0]):
+            left[j] -= a * row_a[j] + b * row_b[j] + c * row_c[j] + d * row_d[j]
+        i += 4
+    while i < last:
+        a, row_a = weights[i], rows[i][start:]
+        for j in range(left.shape[0]):
+            left[j] -= a * row_a[j]
+        i += 1
+
+
+@compiled
+def solve_lower(factor, rows):
+    """rows <- L^-1 rows."""
+    for k in range(rows.shape[0]):
+        subtract_combination(rows[k], factor[k], rows, 0, k, 0)
+        multiply(rows[k], 1.0 / factor[k, k])
+
+
+@compiled
+def solve_upper(factor, rows):
+    """rows <- L'^-1 rows."""
+    count = rows.shape[0]
+    for k in range(count - 1, -1, -1):
+        subtract_combination(rows[k], factor[:, k], rows, k + 1, count, 0)
+        multiply(rows[k], 1.0 / factor[k, k])
 
 
 @compiled
@@ -16,19 +104,16 @@ def triangular_factor(gram):
     Cost: m^3 / 3 multiplications.
     """
     m = gram.shape[0]
-    rest = gram.copy()
     factor = np.zeros((m, m))
     for i in range(m):
-        pivot = rest[i, i]
-        if pivot <= _PIVOT_TOLERANCE * gram[i, i]:
-            continue
         row = factor[i]
+        row[i:] = gram[i, i:]
+        subtract_combination(row, factor[:, i], factor, 0, i, i)
+        pivot = row[i]
+        if pivot <= PIVOT_TOLERANCE * gram[i, i]:
+            row[i:] = 0.0
+            continue
         scale = 1.0 / np.sqrt(pivot)
         for j in range(i, m):
-            row[j] = rest[i, j] * scale
-        for k in range(i + 1, m):
-            value = row[k]
-            target = rest[k]
-            for j in range(k, m):
-                target[j] -= value * row[j]
+            row[j] *= scale
     return factor
