@@ -9,6 +9,7 @@ import lightning as L
 import numpy as np
 from lightning.pytorch.utilities.rank_zero import rank_zero_warn
 from lightning.pytorch.utilities.seed import isolate_rng
+from threadpoolctl import threadpool_limits
 from torch import Tensor, nn
 
 from lightning_grok.activations import evaluating
@@ -217,6 +218,10 @@ def probe_set_of(trainer: L.Trainer, name: str) -> ProbeSet:
 
 @contextmanager
 def undisturbed(model: nn.Module) -> Iterator[None]:
-    """Evaluation mode and a random state of its own inside; both are put back."""
-    with isolate_rng(), evaluating(model):
+    """Evaluation mode and a random state of its own inside; both are put back.
+
+    NumPy's BLAS runs on one thread: its matrices here are so small that two threads take up to
+    sixteen times as long, and measurements that use more cores split their work themselves.
+    """
+    with isolate_rng(), evaluating(model), threadpool_limits(1, user_api="blas"):
         yield
