@@ -62,8 +62,7 @@ class RunOptions:
             validate_name(self.name)
         if not self.checkpoint_seconds >= 0:
             raise InputError(
-                "expected run.checkpoint_seconds of at least 0, "
-                f"received {self.checkpoint_seconds}"
+                f"expected run.checkpoint_seconds of at least 0, received {self.checkpoint_seconds}"
             )
 
 
