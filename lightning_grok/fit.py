@@ -91,7 +91,7 @@ class GrokCLI(LightningCLI):
             GrokModule,
             GrokData,
             save_config_callback=None,
-            seed_everything_default=314159,
+            seed_everything_default=0,
             trainer_defaults={"logger": False, "enable_checkpointing": False, "max_epochs": 10_000},
             parser_class=GrokParser,
             parser_kwargs={"epilog": EPILOG},

@@ -127,7 +127,10 @@ def settle(figure: "Figure") -> None:
     """
     from matplotlib.figure import SubFigure
 
-    figure.draw_without_rendering()
+    for axes in figure.axes:  # else the number of ticks would follow the reader's settings
+        axes.tick_params(labelsize=_STYLE["xtick.labelsize"])
+    for _ in range(2):  # the second time with the ticks that fit the first layout
+        figure.draw_without_rendering()
     figure.set_layout_engine("none")
     # The layout's solver varies in the last bit from one call to the next, and so would the files.
     for part in figure.findobj(SubFigure):

@@ -304,15 +304,17 @@ def test_files_are_written_and_written_alike(written: Writer) -> None:
     assert {path: path.read_bytes() for path in write_run_figures(run.path)} == before
 
 
-def test_settings_of_the_reader_have_no_effect_and_stay(whole_run: Run, tmp_path: Path) -> None:
+@pytest.mark.parametrize("draw", [performance_figure, geometry_figure, kernel_distance_figure])
+def test_settings_of_the_reader_have_no_effect_and_stay(
+    whole_run: Run, tmp_path: Path, draw: Callable[[Run], Figure]
+) -> None:
     plain, styled = tmp_path / "plain.png", tmp_path / "styled.png"
-    performance_figure(whole_run).savefig(plain)
-    own = {"font.size": 19.0, "xtick.labelsize": 17.0, "axes.facecolor": "black",
-           "axes.labelsize": 15.0, "xtick.color": "red", "figure.facecolor": "red"}  # fmt: skip
+    draw(whole_run).savefig(plain)
+    own = {"font.size": 19.0, "xtick.labelsize": 17.0, "ytick.labelsize": 17.0,
+           "axes.labelsize": 15.0, "xtick.color": "red", "axes.facecolor": "black"}  # fmt: skip
     with mpl.rc_context(own):
-        figure = performance_figure(whole_run)
+        draw(whole_run).savefig(styled)
         assert {key: mpl.rcParams[key] for key in own} == own
-    figure.savefig(styled)
     assert styled.read_bytes() == plain.read_bytes()
 
 
