@@ -267,8 +267,8 @@ def _draw(path: Path) -> None:
 
     try:
         files = write_run_figures(path)
-    except OSError as error:
-        print(f"figures: not written ({error.strerror})")
+    except (OSError, InputError) as error:
+        print(f"figures: not written ({first_line(error)})")
         return
     if files:
         print(f"figures: {files[0]} and {len(files) - 1} more")

@@ -87,12 +87,19 @@ def draw_epoch_axis(axes: "Axes", run: Run, side: Literal["x", "y"] = "x") -> No
 
 
 def draw_series(
-    axes: "Axes", run: Run, key: str, *, color: str, label: str, **style: Any
+    axes: "Axes",
+    run: Run,
+    key: str,
+    *,
+    color: str,
+    label: str,
+    error: str | None = None,
+    **style: Any,
 ) -> "Line2D | None":
     """Draw a logged key against the epoch; a value at epoch 0 is a point of its own.
 
-    The line carries the key as its gid, the point ``<key>/0``. A standard error logged under
-    ``<key>_se`` becomes a band. Returns the line, or None where nothing was logged.
+    The line carries the key as its gid, the point ``<key>/0``. What was logged under `error`, by
+    default the standard error ``<key>_se``, becomes a band. Returns the line, or None where nothing was logged.
     """
     epochs, values = run.series(key)
     if not len(epochs):
@@ -108,21 +115,20 @@ def draw_series(
     )
     if not trained.all():
         axes.plot([INITIALIZATION], values[~trained], gid=f"{key}/0", clip_on=False, **point)
-    _draw_band(axes, run, key, color)
+    _draw_band(axes, run, key, error or f"{key}_se", color)
     return line
 
 
-def _draw_band(axes: "Axes", run: Run, key: str, color: str) -> None:
-    epochs, errors = run.series(f"{key}_se")
+def _draw_band(axes: "Axes", run: Run, key: str, error: str, color: str) -> None:
+    epochs, errors = run.series(error)
     of_values, values = run.series(key)
     both, i, j = np.intersect1d(epochs, of_values, return_indices=True)
     if not len(both):
         return
     low, high = values[j] - errors[i], values[j] + errors[i]
     late = both > 0
-    gid = f"{key}_se"
     axes.fill_between(
-        both[late], low[late], high[late], color=color, alpha=0.25, linewidth=0, gid=gid
+        both[late], low[late], high[late], color=color, alpha=0.25, linewidth=0, gid=error
     )
     axes.vlines(places(both[~late]), low[~late], high[~late], color=color, linewidth=0.8)
 

@@ -22,7 +22,6 @@ _STYLE = {
     "xtick.labelsize": 7,
     "ytick.labelsize": 7,
     "legend.fontsize": 7,
-    "figure.titlesize": 8,
     "axes.linewidth": 0.6,
     "axes.spines.top": False,
     "axes.spines.right": False,
@@ -46,8 +45,9 @@ _STYLE = {
     "pdf.fonttype": 42,  # text stays text in the PDF
 }
 _DIGITS = 6  # of places, in parts of a figure: well below a pixel
+_SMALL, _LARGE = 7.0, 8.0  # sizes of titles, in points
 _INDENT = 0.07  # of titles, in inches
-_CHARACTERS = 16.4  # of a title at 8 points, an inch
+_CHARACTERS = 131  # of a title of one point in one inch
 _NUMBER = r"([\d.]+(?:e[+-]?\d+)?)"
 _SETUP = re.compile(rf"(\w+)-{_NUMBER}-(\d+)-{_NUMBER}-{_NUMBER}(?:-(.+))?")
 
@@ -85,11 +85,11 @@ def view_figure(run: Run, view: View | None, missing: str) -> "Figure":
 
     if view is None:
         raise InputError(f"expected {missing} in {run.path}, received none")
-    title = _wrapped(f"{view.heading}\n{run_title(run)}", COLUMN)
+    title = _wrapped(f"{view.heading}\n{run_title(run)}", COLUMN, _SMALL)
     height = view.height + 0.14 * (1 + title.count("\n"))
     with style():
         figure = Figure(figsize=(COLUMN, height), dpi=200, layout="constrained")
-        figure.suptitle(title, x=_INDENT / COLUMN, ha="left", parse_math=False)
+        figure.suptitle(title, x=_INDENT / COLUMN, ha="left", size=_SMALL, parse_math=False)
         view.draw(figure)
         settle(figure)
     return figure
@@ -99,13 +99,13 @@ def page_figure(run: Run, rows: list[list[View]]) -> "Figure":
     """Rows of one or two views, lettered in reading order, below the run's title."""
     from matplotlib.figure import Figure
 
-    title = _wrapped(run_title(run), PAGE)
+    title = _wrapped(run_title(run), PAGE, _LARGE)
     heights = [max(view.height for view in row) + 0.2 for row in rows]
     top = 0.1 + 0.14 * (1 + title.count("\n"))
     letters = iter("abcdefgh")
     with style():
         figure = Figure(figsize=(PAGE, sum(heights) + top), dpi=200, layout="constrained")
-        figure.suptitle(title, x=_INDENT / PAGE, ha="left", parse_math=False)
+        figure.suptitle(title, x=_INDENT / PAGE, ha="left", size=_LARGE, parse_math=False)
         parts = figure.subfigures(len(rows), 1, height_ratios=heights, squeeze=False)[:, 0]
         for part, row in zip(parts, rows, strict=True):
             for cell, view in zip(part.subfigures(1, len(row), squeeze=False)[0], row, strict=True):
@@ -177,6 +177,6 @@ def _rest_in_words(part: str) -> str:
     return part
 
 
-def _wrapped(text: str, width: float) -> str:
-    characters = int(_CHARACTERS * width)
+def _wrapped(text: str, width: float, size: float) -> str:
+    characters = int(_CHARACTERS * width / size)
     return "\n".join(textwrap.fill(line, characters) for line in text.split("\n"))

@@ -14,6 +14,7 @@ from lightning_grok.figures.kernel_distance import (
     start_view,
 )
 from lightning_grok.figures.layout import page_figure, style
+from lightning_grok.figures.linear_probe import linear_probe_figure
 from lightning_grok.figures.performance import performance_figure, performance_view
 from lightning_grok.figures.umap import umap_figure, umap_view
 from lightning_grok.run_directory import write_atomically
@@ -61,8 +62,8 @@ def run_figure(run: Run) -> "Figure":
 def write_run_figures(run_path: str | os.PathLike[str]) -> list[Path]:
     """Write all figures of a run into its directory ``figures``, as PNG and PDF.
 
-    ``run`` is `run_figure`; ``performance``, ``geometry``, ``kernel_distance`` and ``umap`` (of the
-    newest epoch) are single views, where they were measured. The same run gives the same bytes.
+    ``run`` is `run_figure`; ``performance``, ``geometry``, ``kernel_distance``, ``linear_probe`` and
+    ``umap`` (of the newest epoch) are single views, where they were measured. The same run gives the same bytes.
 
     Returns:
         The files written; none for a run without measurements.
@@ -76,6 +77,7 @@ def write_run_figures(run_path: str | os.PathLike[str]) -> list[Path]:
         "performance": performance_figure,
         "geometry": geometry_figure,
         "kernel_distance": kernel_distance_figure,
+        "linear_probe": linear_probe_figure,
         "umap": _newest_umap,
     }
     written = []

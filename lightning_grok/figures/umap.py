@@ -94,7 +94,9 @@ def _draw(
 
 
 def _draw_frame(axes: "Axes", frame: dict[str, np.ndarray], size: float) -> None:
-    coordinates, labels = frame["coordinates"], frame["labels"].astype(int)
+    # In random order: no class lies on top of the others.
+    order = np.random.default_rng(0).permutation(len(frame["labels"]))
+    coordinates, labels = frame["coordinates"][order], frame["labels"][order].astype(int)
     markers = np.array([class_marker(label) for label in labels])
     for marker in dict.fromkeys(markers.tolist()):  # a scatter has one marker
         of_marker = markers == marker
