@@ -7,6 +7,7 @@ from contextlib import contextmanager
 
 import lightning as L
 import numpy as np
+import torch
 from lightning.pytorch.utilities.rank_zero import rank_zero_warn
 from lightning.pytorch.utilities.seed import isolate_rng
 from threadpoolctl import threadpool_limits
@@ -220,8 +221,14 @@ def probe_set_of(trainer: L.Trainer, name: str) -> ProbeSet:
 def undisturbed(model: nn.Module) -> Iterator[None]:
     """Evaluation mode and a random state of its own inside; both are put back.
 
+    So is the number of PyTorch's threads, which a library that shares OpenMP with it may change.
+
     NumPy's BLAS runs on one thread: its matrices here are so small that two threads take up to
     sixteen times as long, and measurements that use more cores split their work themselves.
     """
-    with isolate_rng(), evaluating(model), threadpool_limits(1, user_api="blas"):
-        yield
+    threads = torch.get_num_threads()
+    try:
+        with isolate_rng(), evaluating(model), threadpool_limits(1, user_api="blas"):
+            yield
+    finally:
+        torch.set_num_threads(threads)

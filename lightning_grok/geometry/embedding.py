@@ -164,7 +164,13 @@ def compile_umap() -> None:
 def _optimized(
     values: np.ndarray, nearest: Neighbors, *, init: np.ndarray, **options: Any
 ) -> np.ndarray:
-    """UMAP's own fit on one thread, which is what makes it the same every time."""
+    """UMAP's own fit on one thread, which is what makes it the same every time.
+
+    What it compiles for many threads takes no more of them than PyTorch may, and sets the number
+    back: both share OpenMP, where Numba would leave PyTorch one thread a core.
+    """
+    import numba
+
     fit = _umap().UMAP(
         n_neighbors=nearest.indices.shape[1],
         init=np.asarray(init, dtype=np.float32),
@@ -175,7 +181,12 @@ def _optimized(
     with warnings.catch_warnings():
         # New points can't be added to a map whose neighbors were given; none will be.
         warnings.filterwarnings("ignore", r"precomputed_knn\[2\]", UserWarning)
-        coordinates = fit.fit_transform(values.astype(np.float32))
+        threads = torch.get_num_threads()
+        numba.set_num_threads(min(threads, numba.config.NUMBA_NUM_THREADS))
+        try:
+            coordinates = fit.fit_transform(values.astype(np.float32))
+        finally:
+            torch.set_num_threads(threads)
     if not np.isfinite(coordinates).all():
         raise FloatingPointError("expected finite coordinates from UMAP, received NaN or infinity")
     return coordinates

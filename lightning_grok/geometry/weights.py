@@ -29,6 +29,7 @@ def parameter_norms(parameters: Mapping[str, Tensor]) -> ParameterNorms:
     Raises:
         ValueError: there are no parameters.
 
+    >>> import torch
     >>> parameter_norms({"a.weight": torch.tensor([3.0]), "a.bias": torch.tensor([4.0])})
     ParameterNorms(total=5.0, layers={'a': 5.0})
     """
@@ -48,6 +49,7 @@ def parameter_cosine(first: Mapping[str, Tensor], second: Mapping[str, Tensor]) 
     Raises:
         ValueError: the two don't hold the same names and shapes.
 
+    >>> import torch
     >>> one, other = {"a": torch.tensor([1.0, 0.0])}, {"a": torch.tensor([1.0, 1.0])}
     >>> round(parameter_cosine(one, other), 4)
     0.7071

@@ -1,5 +1,8 @@
 """UMAP maps against scikit-learn, closed forms and invariances, on points of known structure."""
 
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 
 import numpy as np
@@ -185,3 +188,19 @@ def test_refusals() -> None:
     previous = np.zeros((149, 2), dtype=np.float32)
     with pytest.raises(ValueError, match="map of 150 points, received 149"):
         embed(points, previous)
+
+
+def test_pytorch_keeps_its_number_of_threads() -> None:
+    code = (
+        "import numpy, torch\n"
+        "from lightning_grok.geometry import embed\n"
+        "embed(numpy.random.default_rng(0).normal(size=(300, 20)))\n"
+        "print(torch.get_num_threads())\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+    )
+    assert done.stdout.strip() == "1", done.stderr
