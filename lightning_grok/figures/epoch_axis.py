@@ -99,7 +99,8 @@ def draw_series(
     """Draw a logged key against the epoch; a value at epoch 0 is a point of its own.
 
     The line carries the key as its gid, the point ``<key>/0``. What was logged under `error`, by
-    default the standard error ``<key>_se``, becomes a band. Returns the line, or None where nothing was logged.
+    default the standard error ``<key>_se``, becomes a band. Returns the line, or None where nothing
+    was logged.
     """
     epochs, values = run.series(key)
     if not len(epochs):

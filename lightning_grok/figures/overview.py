@@ -62,8 +62,9 @@ def run_figure(run: Run) -> "Figure":
 def write_run_figures(run_path: str | os.PathLike[str]) -> list[Path]:
     """Write all figures of a run into its directory ``figures``, as PNG and PDF.
 
-    ``run`` is `run_figure`; ``performance``, ``geometry``, ``kernel_distance``, ``linear_probe`` and
-    ``umap`` (of the newest epoch) are single views, where they were measured. The same run gives the same bytes.
+    ``run`` is `run_figure`; ``performance``, ``geometry``, ``kernel_distance``, ``linear_probe``
+    and ``umap`` (of the newest epoch) are single views, where they were measured. The same run
+    gives the same bytes.
 
     Returns:
         The files written; none for a run without measurements.
