@@ -182,7 +182,7 @@ def _optimized(
         # New points can't be added to a map whose neighbors were given; none will be.
         warnings.filterwarnings("ignore", r"precomputed_knn\[2\]", UserWarning)
         threads = torch.get_num_threads()
-        numba.set_num_threads(min(threads, numba.config.NUMBA_NUM_THREADS))
+        numba.set_num_threads(min(threads, numba.get_num_threads()))
         try:
             coordinates = fit.fit_transform(values.astype(np.float32))
         finally:
