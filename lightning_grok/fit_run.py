@@ -18,7 +18,7 @@ import yaml
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
 import lightning_grok
-from lightning_grok.analysis.onset import run_events
+from lightning_grok.analysis.onset import GrokkingEvents, run_events
 from lightning_grok.callbacks.checkpoint import (
     FiniteLoss,
     RunCheckpoint,
@@ -249,11 +249,10 @@ class FitRun:
         return logger
 
     def _finish(self, directory: RunDirectory, place: str) -> None:
-        meta = directory.meta
-        for event in ("memorization", "generalization"):
-            epoch = meta.get(event)
-            print(f"{event}: {'not seen' if epoch is None else f'epoch {epoch}'}")
-        print(f"took {_cost_line(Run(directory.path).costs())}")
+        run = Run(directory.path)
+        for line in _event_lines(run_events(run)):
+            print(line)
+        print(f"took {_cost_line(run.costs())}")
         print(f"run: {directory.path}")
         if self.options.figures:
             _draw(directory.path)
@@ -272,6 +271,20 @@ def _draw(path: Path) -> None:
         return
     if files:
         print(f"figures: {files[0]} and {len(files) - 1} more")
+
+
+def _event_lines(events: GrokkingEvents) -> list[str]:
+    """What the whole run says of memorization and generalization."""
+    rise, memorized = events.test, math.isfinite(events.t_mem)
+    found = not rise.censored and rise.final > rise.plateau
+    return [
+        f"memorization: {f'epoch {events.t_mem:.0f}' if memorized else 'not seen'}",
+        f"generalization: epoch {rise.t_half:.0f}, half of the rise of test accuracy from "
+        f"{100 * rise.plateau:.1f} % to {100 * rise.final:.1f} %"
+        if found
+        else "generalization: not seen",
+        f"grokked: {'yes' if events.grokked else f'no ({events.reason})'}",
+    ]
 
 
 def _cost_line(costs: dict[str, float]) -> str:
