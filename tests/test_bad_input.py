@@ -233,7 +233,8 @@ def test_bad_commands(arguments: list[str], capsys: pytest.CaptureFixture[str]) 
 @pytest.fixture
 def finished(fit: Callable[..., object], tmp_path: Path) -> Path:
     """A run of two epochs that stopped before its third."""
-    fit("--model.hidden=[8]", "--trainer.max_epochs=2", name="run")
+    off = "--manifold_capacity.enabled=false"
+    fit("--model.hidden=[8]", off, "--trainer.max_epochs=2", name="run")
     path = tmp_path / "run"
     directory = RunDirectory(path)
     directory.update_meta(state="interrupted")
