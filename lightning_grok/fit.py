@@ -174,6 +174,16 @@ class GrokCLI(LightningCLI):
         callbacks.sort(key=lambda callback: type(callback) not in GROUPS.values())
         return trainer
 
+    def _run_subcommand(self, subcommand: str) -> None:
+        """Run it; weights that don't fit the network are bad input."""
+        try:
+            super()._run_subcommand(subcommand)
+        except RuntimeError as error:
+            if "loading state_dict" not in str(error):
+                raise
+            last = str(error).strip().splitlines()[-1].strip()
+            raise InputError(f"expected weights of this network at ckpt_path: {last}") from None
+
     def fit(self, model: GrokModule, datamodule: GrokData, **kwargs: Any) -> None:
         """Train in a run directory, new or resumed."""
         datamodule.prepare_data()
@@ -197,6 +207,12 @@ class GrokCLI(LightningCLI):
         FitRun(self.trainer, options.run, options.wandb, resolved, digest).run(
             model, datamodule, found, kwargs
         )
+
+    def validate(self, model: GrokModule, datamodule: GrokData, **kwargs: Any) -> None:
+        """Evaluate both sets and print it: Lightning's table has no place for two at once."""
+        self.trainer.validate(model, datamodule=datamodule, **kwargs)
+        for key, value in self.trainer.callback_metrics.items():
+            print(f"{key}: {float(value):.6g}")
 
     def _resolved(self) -> dict[str, Any]:
         """The whole configuration, as it could be given again."""

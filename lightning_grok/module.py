@@ -173,7 +173,8 @@ class GrokModule(L.LightningModule):
         # The loggers get them with their epoch from the Evaluation callback.
         self.evaluated = self.set_metrics(*SETS)
         scalars = {key: value for key, value in self.evaluated.items() if value.ndim == 0}
-        self.log_dict(scalars, logger=self.trainer.state.fn != "fit")
+        logged = bool(self.trainer.loggers) and self.trainer.state.fn != "fit"
+        self.log_dict(scalars, logger=logged)
 
     def on_test_epoch_end(self) -> None:
         """Log loss and accuracy of the test images."""

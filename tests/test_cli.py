@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -9,8 +10,10 @@ import yaml
 
 from lightning_grok.cli import COMMANDS, main
 from lightning_grok.fit import GROUPS
+from lightning_grok.runs import Run
 
 CONFIGS = Path(__file__).parents[1] / "configs"
+DATA = ["--data.dataset=digits", "--data.train_size=64"]
 
 
 def printed(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
@@ -62,6 +65,21 @@ def test_a_typo_says_what_is_wrong(capsys: pytest.CaptureFixture[str]) -> None:
     error = capsys.readouterr().err.strip().splitlines()
     assert len(error) == 1
     assert "weight_scales" in error[0]
+
+
+def test_validate_and_test_print_what_the_run_logged(
+    fit: Callable[..., Run], capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = fit()
+    last = {key: run.series(key)[1][-1] for key in ("train/loss", "test/accuracy")}
+    path = run.path / "checkpoints" / "last.ckpt"
+    capsys.readouterr()
+    main(["validate", *DATA, f"--ckpt_path={path}"])
+    lines = dict(line.split(": ") for line in capsys.readouterr().out.splitlines() if ": " in line)
+    for key, value in last.items():
+        assert float(lines[key]) == pytest.approx(value, rel=1e-4)
+    main(["test", *DATA, f"--ckpt_path={path}"])
+    assert f"{last['test/accuracy']:.3f}" in capsys.readouterr().out
 
 
 def test_commands_without_training_do_not_import_lightning() -> None:
