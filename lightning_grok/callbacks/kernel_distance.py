@@ -18,18 +18,20 @@ from lightning_grok.geometry import (
     kernel_distance_floor,
     kernel_sketch,
     kernel_target_alignment,
+    kernel_velocity,
     ntk_factors,
     pairwise_kernel_distance,
     sketched_kernel_distance,
 )
 from lightning_grok.geometry.ntk import trace_kernel
-from lightning_grok.geometry.sketch import KernelSketch
+from lightning_grok.geometry.sketch import DistanceEstimate, KernelSketch
 from lightning_grok.model import MLP
 from lightning_grok.probe_set import ProbeSet
 from lightning_grok.run_directory import RunDirectory
 from lightning_grok.runs import Run
 
 Parameters = dict[str, Tensor]
+_DTYPES = {"float32": torch.float32, "float64": torch.float64}
 _FLOOR_PAIRS = 5
 _FOREIGN_SEED = 1  # of the fresh network that stands for the paper's reference
 
@@ -38,16 +40,20 @@ class KernelDistance(Measurement):
     """Kernel distance S of the full block kernel and of the trace kernel, over fixed samples.
 
     Logged: ``{full,trace}/own`` to the run's own initialization, ``{full,trace}/previous`` to the
-    measurement before, ``{full,trace}/foreign`` to another random network of the same architecture
-    and scale (the paper's reference), the null floor ``{full,trace}/floor`` between fresh
-    initializations with its standard deviation ``floor_sd``, once; ``alignment`` of the trace
-    kernel with the labels and its ``effective_rank``. All are exact. Between the other pairs an
-    estimate with its standard error stands in ``pairwise_estimate.npz`` while the run goes on, and
-    the exact matrix in ``pairwise.npz`` at its end.
+    measurement before and ``{full,trace}/velocity``, that distance over the difference of the two
+    epochs' natural logarithms (not from epoch 0, which has none); ``{full,trace}/foreign`` to
+    another random network of the same architecture and scale (the paper's reference), the null
+    floor ``{full,trace}/floor`` between fresh initializations with its standard deviation
+    ``floor_sd``, once; of the trace kernel ``alignment`` and ``centered_alignment`` with the labels
+    and ``effective_rank``. All are exact. Between the other pairs an estimate with its standard
+    error stands in ``pairwise_estimate.npz`` while the run goes on, and the exact matrix in
+    ``pairwise.npz`` at its end.
 
     Args:
         samples: images the kernel is taken over.
         split: ``train`` (the first rows of the training subset, as in the paper) or ``test``.
+        dtype: precision of the kernels: the network's own by default (None), or ``float32`` or
+            ``float64``.
         seed: of the test images drawn and of the estimate's random signs.
         probes: random sign vectors of the estimate; 0 leaves it out.
         pairwise: whether to compute the exact matrix at the end.
@@ -61,6 +67,7 @@ class KernelDistance(Measurement):
         enabled: bool = True,
         samples: int = 256,
         split: Literal["train", "test"] = "train",
+        dtype: Literal["float32", "float64"] | None = None,
         seed: int = 0,
         probes: int = 64,
         pairwise: bool = True,
@@ -74,13 +81,16 @@ class KernelDistance(Measurement):
             raise InputError(f"expected kernel_distance.probes of 0 or above 1, received {probes}")
         self.samples = samples
         self.split = split
+        self.dtype = None if dtype is None else _DTYPES[dtype]
         self.seed = seed
         self.probes = probes
         self.pairwise = pairwise
         self._initial: Parameters | None = None
         self._previous: Parameters | None = None
+        self._previous_epoch = 0
         self._references: dict[str, NTKFactors] = {}
         self._sketches: dict[int, KernelSketch] = {}
+        self._estimates: dict[tuple[int, int], DistanceEstimate] = {}
 
     def check(self, model: nn.Module, probe: ProbeSet) -> None:
         """Refuse more samples than there are."""
@@ -90,25 +100,41 @@ class KernelDistance(Measurement):
         """Keep the initialization: its parameters, a thousandth of what its kernel would take."""
         self._initial = _parameters(model)
         self._previous = None
+        self._previous_epoch = 0
         self._references = {}
         self._sketches = {}
+        self._estimates = {}
 
     def measure(self, model: nn.Module, probe: ProbeSet) -> Mapping[str, Value | Tensor]:
         """All distances of the network as it is now."""
         inputs, labels = self._inputs(model, probe)
-        now = ntk_factors(model, inputs)
+        now = ntk_factors(model, inputs, dtype=self.dtype)
         if self.probes:
             self._sketches[self.epoch] = kernel_sketch(now, probes=self.probes, seed=self.seed)
         values = self._floor(model, inputs) if self._previous is None else {}
         for kind, reference in self._settled(model, inputs).items():
             values[f"full/{kind}"] = distance_between(reference, now)
             values[f"trace/{kind}"] = distance_between(reference, now, kind="trace")
+        values |= self._velocity(values)
         kernel = trace_kernel(now)
         values["alignment"] = kernel_target_alignment(kernel, labels)
+        values["centered_alignment"] = kernel_target_alignment(kernel, labels, centered=True)
         values["effective_rank"] = effective_rank(kernel)
         self._previous = _parameters(model)
+        self._previous_epoch = self.epoch
         self._references["previous"] = now
         return values
+
+    def _velocity(self, values: Mapping[str, Value | Tensor]) -> dict[str, Value | Tensor]:
+        if self._previous_epoch == 0:
+            return {}
+        epochs = np.array([self._previous_epoch, self.epoch])
+        return {
+            f"{kind}/velocity": float(
+                kernel_velocity(epochs, np.array([values[f"{kind}/previous"]])).velocity[0]
+            )
+            for kind in ("full", "trace")
+        }
 
     def _inputs(self, model: nn.Module, probe: ProbeSet) -> tuple[Tensor, Tensor]:
         inputs, labels = probe.kernel_inputs(self.samples, self.split, self.seed)
@@ -121,8 +147,9 @@ class KernelDistance(Measurement):
             known["foreign"] = self._foreign(model)
         for kind, parameters in known.items():
             if kind not in self._references and parameters is not None:
-                factors = ntk_factors(model, inputs, parameters=_on(model, parameters))
-                self._references[kind] = factors
+                self._references[kind] = ntk_factors(
+                    model, inputs, parameters=_on(model, parameters), dtype=self.dtype
+                )
         return self._references
 
     def _foreign(self, model: MLP) -> Parameters | None:
@@ -134,7 +161,11 @@ class KernelDistance(Measurement):
         if not isinstance(model, MLP):  # another network doesn't say how it is built anew
             return {}
         floor = kernel_distance_floor(
-            lambda seed: _fresh(model, seed), inputs, pairs=_FLOOR_PAIRS, seed=self.seed
+            lambda seed: _fresh(model, seed),
+            inputs,
+            pairs=_FLOOR_PAIRS,
+            seed=self.seed,
+            dtype=self.dtype,
         )
         return {
             "full/floor": floor.full,
@@ -156,8 +187,10 @@ class KernelDistance(Measurement):
             )
             return
         states = [_on(model, run.load_snapshot(epoch)) for epoch in epochs]
-        full = pairwise_kernel_distance(states, model, inputs)
-        trace = pairwise_kernel_distance(states, model, inputs, kind="trace")
+        full, trace = (
+            pairwise_kernel_distance(states, model, inputs, kind=kind, dtype=self.dtype)
+            for kind in ("full", "trace")
+        )
         arrays = {"epochs": np.array(epochs), "distance": full, "trace_distance": trace}
         run.save_arrays(self.name, "pairwise", arrays)
         run.remove_arrays(self.name, "pairwise_estimate")
@@ -168,25 +201,33 @@ class KernelDistance(Measurement):
         for epoch in epochs:
             if epoch not in self._sketches:  # measured before this process resumed the run
                 parameters = _on(model, run.load_snapshot(epoch))
-                factors = ntk_factors(model, inputs, parameters=parameters)
+                factors = ntk_factors(model, inputs, parameters=parameters, dtype=self.dtype)
                 self._sketches[epoch] = kernel_sketch(factors, probes=self.probes, seed=self.seed)
         distance = np.zeros((len(epochs), len(epochs)))
         error = np.zeros_like(distance)
         for i, first in enumerate(epochs):
             for j, second in enumerate(epochs[:i]):
-                pair = sketched_kernel_distance(self._sketches[first], self._sketches[second])
+                if (first, second) not in self._estimates:
+                    sketches = self._sketches[first], self._sketches[second]
+                    self._estimates[first, second] = sketched_kernel_distance(*sketches)
+                pair = self._estimates[first, second]
                 distance[i, j] = distance[j, i] = pair.estimate
                 error[i, j] = error[j, i] = pair.standard_error
         return {"epochs": np.array(epochs), "distance": distance, "standard_error": error}
 
     def state_dict(self) -> dict[str, Any]:
-        """Parameters of the initialization and of the last measurement."""
-        return {"initial": self._initial, "previous": self._previous}
+        """Parameters of the initialization and of the last measurement, with its epoch."""
+        return {
+            "initial": self._initial,
+            "previous": self._previous,
+            "previous_epoch": self._previous_epoch,
+        }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Take them back."""
         self._initial = state_dict["initial"]
         self._previous = state_dict["previous"]
+        self._previous_epoch = state_dict["previous_epoch"]
 
 
 def _parameters(model: nn.Module) -> Parameters:

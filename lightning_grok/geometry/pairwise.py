@@ -10,7 +10,8 @@
       <B1_l,i B1_l,jᵀ, B2_m,i B2_m,jᵀ>_F = <C_i, C_j>_F,
 
   so that <K1, K2> = Σ_lm Σ_ij (G1_l ∘ G2_m)_ij <C_i, C_j>, with G = A Aᵀ + 1: n² Σ_lm p_l p_m
-  multiplications over two. Whichever costs less for the shapes at hand is taken.
+  multiplications at most (`lightning_grok.geometry.contraction` passes over silent units), on the
+  processor wherever the factors are. Whichever costs less for the shapes at hand is taken.
 
 Tiles are in the factors' dtype, sums over tiles in float64. The kernels must be those of linear
 stacks (`lightning_grok.geometry.factors`); distances of other networks come from `empirical_ntk`
@@ -26,12 +27,12 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from lightning_grok.geometry.contraction import weighted_gram_sum
 from lightning_grok.geometry.factors import NTKFactors, ntk_factors
 from lightning_grok.geometry.kernel import distance_from_products, kernel_distance
 from lightning_grok.geometry.ntk import kernel_block, trace_kernel, upper_blocks
 
 PairKind = Literal["full", "trace"]
-_CHUNK = 2**13  # columns of C multiplied at a time: n 32 kB
 _TILE = 16  # samples a side of a tile
 
 
@@ -89,54 +90,29 @@ def _contracted_product(first: NTKFactors, second: NTKFactors) -> float:
     same = first is second
     factors1 = _dense(first)
     factors2 = factors1 if same else _dense(second)
-    total = 0.0
+    terms = []
     for l, (gram1, jacobian1) in enumerate(factors1):  # noqa: E741
         for m, (gram2, jacobian2) in enumerate(factors2):
             if same and m < l:
                 continue
             weight = 2.0 if same and m > l else 1.0
-            products = _gram_of_products(jacobian1, jacobian2, symmetric=same and m == l)
-            total += weight * float((gram1 * gram2 * products).sum())
-    return total
+            terms.append(weight * weighted_gram_sum(jacobian1, jacobian2, gram1 * gram2))
+    return math.fsum(terms)
 
 
-def _dense(factors: NTKFactors) -> list[tuple[Tensor, Tensor]]:
-    """(A Aᵀ + 1 in float64, B (n, c, p)) of every learning layer."""
+def _dense(factors: NTKFactors) -> list[tuple[np.ndarray, np.ndarray]]:
+    """(A Aᵀ + 1 in float64, B (n, c, p) in at least float32) of every learning layer."""
     whole = slice(None)
     jacobians = (b if b.ndim == 3 else torch.diag_embed(b) for b in factors.jacobians())
     layers = zip(factors.learning, jacobians, strict=True)
-    return [(layer.gram(whole, whole).double(), b) for layer, b in layers]
+    return [
+        (layer.gram(whole, whole).double().cpu().numpy(), _at_least_single(b).cpu().numpy())
+        for layer, b in layers
+    ]
 
 
-def _gram_of_products(left: Tensor, right: Tensor, *, symmetric: bool) -> Tensor:
-    """<C_i, C_j>_F of C_i = left_iᵀ right_i, in float64, with twice the upper triangle for both.
-
-    Args:
-        left, right: (n, c, p) and (n, c, q).
-        symmetric: left is right, hence C_i = C_iᵀ: only its upper triangle is made.
-
-    Returns:
-        (n, n), lower triangle zero but for blocks on the diagonal, which are whole.
-    """
-    n, q = len(left), right.shape[2]
-    step, size = max(1, _CHUNK // q), -(-n // 4)
-    sums = [left.new_zeros(len(range(n)[top : top + size]), n - top) for top in range(0, n, size)]
-    for start in range(0, left.shape[2], step):
-        columns = right[:, :, start:] if symmetric else right
-        # (n, r, c) (n, c, q) -> (n, r, q)
-        product = left[:, :, start : start + step].transpose(1, 2) @ columns
-        if symmetric:
-            product[:, :, product.shape[1] :] *= math.sqrt(2.0)
-        flat = product.flatten(1)
-        for block, total in enumerate(sums):
-            top = block * size
-            total.addmm_(flat[top : top + size], flat[top:].T)
-    gram = left.new_zeros(n, n, dtype=torch.float64)
-    for block, total in enumerate(sums):
-        top = block * size
-        gram[top : top + size, top:] = total.double()
-        gram[top : top + size, top + size :] *= 2
-    return gram
+def _at_least_single(values: Tensor) -> Tensor:
+    return values.to(torch.promote_types(values.dtype, torch.float32))
 
 
 def pairwise_kernel_distance(
@@ -146,7 +122,7 @@ def pairwise_kernel_distance(
     *,
     kind: PairKind = "full",
     dtype: torch.dtype | None = None,
-    memory: float = 1.2e9,
+    memory: float = 0.6e9,
 ) -> Float[np.ndarray, "checkpoints checkpoints"]:
     """Exact kernel distances of all pairs of T checkpoints, streamed over tiles of samples.
 
@@ -190,7 +166,7 @@ def _distances(products: np.ndarray) -> np.ndarray:
     return distance
 
 
-def _tiled_products(factors: list[NTKFactors], memory: float = 1.2e9) -> np.ndarray:
+def _tiled_products(factors: list[NTKFactors], memory: float = 0.6e9) -> np.ndarray:
     """<K_s, K_t>_F of all pairs, (T, T) in float64."""
     n, c = factors[0].samples, factors[0].outputs
     itemsize = factors[0].layers[0].inputs.element_size()

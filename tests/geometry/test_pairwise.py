@@ -68,14 +68,6 @@ def test_both_ways_give_the_product_of_the_kernels(name: str, n: int) -> None:
         assert tiled[i, j] == pytest.approx(product, rel=1e-12)
 
 
-def test_columns_in_several_chunks_give_the_same_product(monkeypatch: pytest.MonkeyPatch) -> None:
-    factors = [ntk_factors(network(seed), samples()) for seed in range(2)]
-    whole = [module._contracted_product(factors[0], other) for other in factors]
-    monkeypatch.setattr(module, "_CHUNK", 12)
-    parts = [module._contracted_product(factors[0], other) for other in factors]
-    assert parts == pytest.approx(whole, rel=1e-13)
-
-
 def test_networks_of_different_widths_are_compared_by_their_kernels() -> None:
     pair = network(0, (3, 2)), network(1, (9, 4, 8))
     found = distance_between(*(ntk_factors(model, samples()) for model in pair))

@@ -1,0 +1,124 @@
+"""Σ_ij W_ij <C_i, C_j>_F of C_i = L_iᵀ R_i, passing over the units that are silent at a sample.
+
+Row a of C_i is L_i[:, a]ᵀ R_i and vanishes where unit a has no slope, as a ReLU has at half of the
+samples or more. With S_a the samples at which unit a has one, and X_a (|S_a|, q) its rows there,
+
+    Σ_ij W_ij <C_i, C_j> = Σ_a Σ_{i,j in S_a} W_ij (X_a X_aᵀ)_ij,
+
+which costs Σ_a |S_a|² q multiplications instead of n² p q: a quarter at initialization, less later.
+A network whose activations have a slope everywhere loses nothing.
+
+Functions
+    weighted_gram_sum    the sum for one pair of layers, over the cores that torch may use
+"""
+
+# Numba infers the types of what it compiles.
+# mypy: disable-error-code="no-untyped-def"
+
+import math
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from threadpoolctl import threadpool_limits
+
+from lightning_grok.geometry.compilation import compiled
+
+# Units whose rows are made together, and rows multiplied at a time by all that follow them.
+_UNITS = 32
+_ROWS = 64
+
+
+@compiled
+def _rows_of_units(left, right, active, first, rows, samples, counts):
+    """Fill in X_a, S_a and |S_a| of the units from `first` on."""
+    units = counts.shape[0]
+    packed = np.empty((units, left.shape[2]), left.dtype)
+    product = np.empty((units, right.shape[2]), left.dtype)
+    place = np.empty(units, np.int64)
+    counts[:] = 0
+    for i in range(left.shape[0]):
+        found = 0
+        for unit in range(units):
+            if active[i, first + unit]:
+                packed[found] = left[i, first + unit]
+                place[found] = unit
+                found += 1
+        if found == 0:
+            continue
+        np.dot(packed[:found], right[i], product[:found])
+        for k in range(found):
+            unit = place[k]
+            rows[unit, counts[unit]] = product[k]
+            samples[unit, counts[unit]] = i
+            counts[unit] += 1
+
+
+@compiled
+def _weighted_products(rows, samples, weight, scratch):
+    """Σ_ij W_ij x_i · x_j over the rows of one unit, from the upper triangle."""
+    total, count = 0.0, rows.shape[0]
+    for top in range(0, count, _ROWS):
+        height, width = min(_ROWS, count - top), count - top
+        products = scratch[: height * width].reshape(height, width)
+        np.dot(rows[top : top + height], rows[top:].T, products)
+        for i in range(height):
+            weights = weight[samples[top + i]]
+            total += weights[samples[top + i]] * products[i, i]
+            twice = 0.0
+            for j in range(i + 1, width):
+                twice += weights[samples[top + j]] * products[i, j]
+            total += 2.0 * twice
+    return total
+
+
+@compiled
+def _sum_over_units(left, right, active, weight, first, last):
+    n, units, q = left.shape[0], last - first, right.shape[2]
+    rows = np.empty((units, n, q), left.dtype)
+    samples = np.empty((units, n), np.int64)
+    counts = np.empty(units, np.int64)
+    scratch = np.empty(_ROWS * n, left.dtype)
+    _rows_of_units(left, right, active, first, rows, samples, counts)
+    total = 0.0
+    for unit in range(units):
+        count = counts[unit]
+        total += _weighted_products(rows[unit, :count], samples[unit], weight, scratch)
+    return total
+
+
+def weighted_gram_sum(
+    left: Float[np.ndarray, "n c p"],
+    right: Float[np.ndarray, "n c q"],
+    weight: Float[np.ndarray, "n n"],
+) -> float:
+    """Σ_ij W_ij <L_iᵀ R_i, L_jᵀ R_j>_F for a symmetric W.
+
+    The units are those of the side with fewer multiplications. Products are in the factors' dtype,
+    float32 or float64, sums over samples in float64; threads share the units and change no bit.
+
+    Args:
+        left, right: the two factors, of one dtype.
+        weight: W in float64.
+    """
+    active = [(side != 0).any(axis=1) for side in (left, right)]
+    costs = [
+        float((mask.sum(axis=0).astype(float) ** 2).sum()) * other.shape[2]
+        for mask, other in zip(active, (right, left), strict=True)
+    ]
+    if costs[1] < costs[0]:
+        left, right, active = right, left, active[::-1]
+    units = np.ascontiguousarray(left.transpose(0, 2, 1))  # (n, p, c)
+    other, mask = np.ascontiguousarray(right), active[0]
+
+    def part(first: int) -> float:
+        last = min(first + _UNITS, units.shape[1])
+        return _sum_over_units(units, other, mask, weight, first, last)
+
+    starts = range(0, units.shape[1], _UNITS)
+    with (
+        threadpool_limits(1, user_api="blas"),
+        ThreadPoolExecutor(torch.get_num_threads()) as pool,
+    ):
+        return math.fsum(pool.map(part, starts))

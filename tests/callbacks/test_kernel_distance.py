@@ -1,0 +1,77 @@
+"""What is logged of the kernel against whole kernels of the run's own snapshots."""
+
+import math
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from lightning_grok.data import GrokData
+from lightning_grok.geometry import empirical_ntk, kernel_distance, kernel_target_alignment
+from lightning_grok.runs import Run, load_model
+
+Fit = Callable[..., Run]
+OTHERS = [
+    f"--{group}.enabled=false" for group in ("manifold_capacity", "linear_probe", "weight_norm")
+]
+
+
+def images(samples: int, split: str) -> tuple[Tensor, Tensor]:
+    data = GrokData(dataset="digits", train_size=64)
+    data.prepare_data()
+    data.setup("fit")
+    return data.probe_set.kernel_inputs(samples, split, 0)
+
+
+def kernels(run: Run, inputs: Tensor, kind: str) -> dict[int, Tensor]:
+    return {
+        epoch: empirical_ntk(load_model(run.path, epoch), inputs, kind=kind, dtype=torch.float64)
+        for epoch in run.snapshot_epochs()
+    }
+
+
+@pytest.mark.parametrize("split", ["train", "test"])
+def test_logged_distances_are_those_of_whole_kernels(fit: Fit, split: str) -> None:
+    run = fit(
+        *OTHERS,
+        "--kernel_distance.samples=12",
+        f"--kernel_distance.split={split}",
+        "--kernel_distance.dtype=float64",
+    )
+    inputs, labels = images(12, split)
+    for kind in ("full", "trace"):
+        known = kernels(run, inputs, kind)
+        for key, reference in (("own", lambda epoch: 0), ("previous", lambda epoch: epoch - 1)):
+            epochs, values = run.series(f"kernel_distance/{kind}/{key}")
+            assert epochs.tolist() == ([0, 1, 2, 3] if key == "own" else [1, 2, 3])
+            expected = [kernel_distance(known[e], known[reference(e)]) for e in epochs.tolist()]
+            assert values == pytest.approx(expected, abs=1e-12)
+        epochs, velocity = run.series(f"kernel_distance/{kind}/velocity")
+        assert epochs.tolist() == [2, 3]
+        previous = run.series(f"kernel_distance/{kind}/previous")[1][1:]
+        assert velocity == pytest.approx(previous / [math.log(2), math.log(1.5)])
+    for key, centered in (("alignment", False), ("centered_alignment", True)):
+        expected = [kernel_target_alignment(k, labels, centered=centered) for k in known.values()]
+        assert run.series(f"kernel_distance/{key}")[1] == pytest.approx(expected, abs=1e-12)
+
+
+def test_single_precision_is_the_default(fit: Fit) -> None:
+    run = fit(*OTHERS, "--kernel_distance.samples=12")
+    known = kernels(run, images(12, "train")[0], "full")
+    expected = [kernel_distance(kernel, known[0]) for kernel in known.values()]
+    found = run.series("kernel_distance/full/own")[1]
+    assert found == pytest.approx(expected, abs=1e-6)
+    assert np.abs(found - expected).max() > 0
+
+
+def test_other_pairs_are_estimated_until_the_end(fit: Fit) -> None:
+    settings = ["--kernel_distance.samples=12", "--kernel_distance.probes=64"]
+    exact = fit(*OTHERS, *settings).array("kernel_distance", "pairwise")["distance"]
+    run = fit(*OTHERS, *settings, "--kernel_distance.pairwise=false", name="estimated")
+    assert run.array("kernel_distance", "pairwise") == {}
+    found = run.array("kernel_distance", "pairwise_estimate")
+    error = np.abs(found["distance"] - exact)
+    assert (error <= 5 * found["standard_error"] + 1e-6).all()
+    assert 0 < found["standard_error"].max() < 0.1
