@@ -1,21 +1,23 @@
-"""Kernels and manifold capacity beside the published way of computing them, on one thread.
+"""Kernels and manifold capacity beside oracles and the published way of computing them.
 
     python -m benchmarks.geometry [--json] [--layer layers.2] [--write docs/benchmarks.md]
 
 The network of configs/grok.yaml is trained for 200 epochs; its checkpoints, images and activations
-are what is measured. Three parts: all pairwise kernel distances of 32 checkpoints (256 samples);
-one full kernel beside the published loop over outputs with its explicit Jacobian, at the largest
-number of samples that the loop finishes within two minutes; the manifold capacity of one layer (see
-`benchmarks.capacity`, whose published side needs pymanopt 0.2.5, autograd and cvxopt).
+are what is measured, on one thread: every quantity beside a slow way to the same number, with time,
+peak memory and difference; all pairwise kernel distances of 32 checkpoints (256 samples); one full
+kernel beside the published loop over outputs with its explicit Jacobian, at the largest number of
+samples that the loop finishes within two minutes; the manifold capacity of one layer (see
+`benchmarks.capacity`, whose published side needs pymanopt 0.2.5, autograd and cvxopt); how times
+grow with every size.
 """
 
 import argparse
 import json
-import platform
-import resource
 import time
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -23,14 +25,17 @@ from threadpoolctl import threadpool_limits
 from torch import Tensor, nn
 
 from benchmarks import capacity
-from benchmarks.published import markdown
+from benchmarks.page import Cost, cost, machine, markdown, write_section
 
 EPOCHS, CHECKPOINTS, SAMPLES = 200, 32, 256
 LIMIT = 120.0  # seconds for the published kernel
+TITLE = "Geometry beside the published way of computing it"
+
+State = dict[str, Tensor]
 
 
-def trained() -> tuple[list[dict[str, Tensor]], Any, Tensor, str]:
-    """32 checkpoints evenly spaced in log(epoch), the network, kernel images, the data's name."""
+def trained() -> tuple[list[State], Any, Tensor, Tensor, str]:
+    """Checkpoints evenly spaced in log(epoch), network, kernel images, labels, data's name."""
     from lightning_grok.data import GrokData
     from lightning_grok.model import MLP
 
@@ -51,31 +56,27 @@ def trained() -> tuple[list[dict[str, Tensor]], Any, Tensor, str]:
             optimizer.zero_grad()
             nn.functional.cross_entropy(model(images[rows]), labels[rows]).backward()
             optimizer.step()
-    inputs, _ = data.probe_set.kernel_inputs(SAMPLES)
-    return states, model.eval(), inputs, data.dataset_name
+    inputs, targets = data.probe_set.kernel_inputs(SAMPLES)
+    return states, model.eval(), inputs, targets, data.dataset_name
 
 
-def pairwise(states: list[dict[str, Tensor]], model: nn.Module, inputs: Tensor) -> dict[str, Any]:
+def pairwise(states: list[State], model: nn.Module, inputs: Tensor) -> dict[str, Any]:
     """Seconds and peak memory of the exact distances between all checkpoints."""
     from lightning_grok.geometry import pairwise_kernel_distance
 
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    start = time.perf_counter()
-    pairwise_kernel_distance(states, model, inputs)
-    seconds = time.perf_counter() - start
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    found = cost(lambda: pairwise_kernel_distance(states, model, inputs))
     return {
         "pairwise_checkpoints": len(states),
-        "pairwise_32_seconds": seconds,
-        "pairwise_32_peak_gb": (peak - before) * 1024 / 1e9,  # above what stood before
+        "pairwise_32_seconds": found.seconds,
+        "pairwise_32_peak_gb": (found.peak or 0) / 1e9,  # above what stood before
     }
 
 
-def published_kernel(model: Any, inputs: Tensor) -> Tensor:
+def published_kernel(model: Any, inputs: Tensor, state: State | None = None) -> Tensor:
     """J J' with J built by a loop over outputs, (n c, n c), rows sample-major."""
-    parameters = dict(model.named_parameters())
+    parameters = dict(model.named_parameters()) if state is None else state
 
-    def output(values: dict[str, Tensor], image: Tensor, index: int) -> Tensor:
+    def output(values: State, image: Tensor, index: int) -> Tensor:
         return torch.func.functional_call(model, values, (image[None],))[0, index]
 
     rows = []
@@ -99,48 +100,174 @@ def kernel(model: Any, inputs: Tensor) -> dict[str, Any]:
         if 4 * seconds > LIMIT or 2 * n > min(64, len(inputs)):  # 64 images: 3 GB of Jacobian
             break
         n *= 2
-    times = []
-    for _ in range(3):
-        start = time.perf_counter()
-        ours = empirical_ntk(model, inputs[:n])
-        times.append(time.perf_counter() - start)
-    start = time.perf_counter()
-    empirical_ntk(model, inputs)
-    whole = time.perf_counter() - start
+    ours = cost(lambda: empirical_ntk(model, inputs[:n]), repeat=3)
     return {
         "ntk_samples": n,
         "ntk_published_seconds": seconds,
-        "ntk_seconds": min(times),
-        "ntk_over_published": seconds / min(times),
-        "ntk_difference": float((ours - published).norm() / published.norm()),
-        "ntk_256_seconds": whole,
+        "ntk_seconds": ours.seconds,
+        "ntk_over_published": seconds / ours.seconds,
+        "ntk_difference": float((ours.value - published).norm() / published.norm()),
     }
 
 
-def growth() -> list[list[str]]:
+def quantities(states: list[State], model: Any, inputs: Tensor, labels: Tensor) -> list[list[str]]:
+    """A row for every kernel quantity: ours at 256 samples, and beside a slow way at fewer.
+
+    The slow way is the definition on whole kernels from explicit Jacobians, in float32 as ours.
+    """
+    from lightning_grok.geometry import (
+        distance_between,
+        effective_rank,
+        kernel_distance,
+        kernel_distance_floor,
+        kernel_sketch,
+        kernel_target_alignment,
+        layer_ntk,
+        ntk_factors,
+        sketched_kernel_distance,
+    )
+    from lightning_grok.geometry.ntk import trace_kernel
+    from lightning_grok.model import MLP
+
+    few, c = 16, model.num_classes
+
+    def factors(number: int, n: int) -> Any:
+        return ntk_factors(model, inputs[:n], parameters=states[number])
+
+    def explicit(number: int) -> Tensor:
+        return published_kernel(model, inputs[:few], states[number])
+
+    def traced(kernel: Tensor) -> Tensor:
+        return torch.einsum("iaja->ij", kernel.view(few, c, few, c)) / c
+
+    def to_start_and_predecessor(
+        n: int, kind: Literal["full", "trace"] = "full"
+    ) -> Callable[[], float]:
+        start, before = factors(0, n), factors(-2, n)
+        for each in (start, before):
+            distance_between(each, each, kind=kind)  # its norm is known from its own measurement
+
+        def distances() -> float:
+            now = factors(-1, n)
+            distance_between(before, now, kind=kind)
+            return distance_between(start, now, kind=kind)
+
+        return distances
+
+    def sketched(n: int) -> Callable[[], float]:
+        start = kernel_sketch(factors(0, n))
+        return lambda: sketched_kernel_distance(start, kernel_sketch(factors(-1, n))).estimate
+
+    last, first = explicit(-1), explicit(0)
+    slow = cost(lambda: (explicit(-1), explicit(-2)))
+    distance = kernel_distance(first, last)
+    trace_distance = kernel_distance(traced(first), traced(last))
+    fresh = lambda seed: MLP(num_classes=c, weight_scale=10.0)  # noqa: E731
+    parts: list[tuple[str, Callable[[int], Callable[[], Any]], Any]] = [
+        ("S to the own start and to the predecessor", to_start_and_predecessor, distance),
+        (
+            "trace S to both",
+            lambda n: to_start_and_predecessor(n, "trace"),
+            trace_distance,
+        ),
+        ("S of one pair, estimated by 64 probes", sketched, distance),
+        ("trace kernel", lambda n: lambda: trace_kernel(factors(-1, n)), traced(last)),
+        (
+            "kernel of each layer",
+            lambda n: (
+                lambda: sum(
+                    layer_ntk(model, inputs[:n], parameters=states[-1], kind="trace").values()
+                )
+            ),
+            traced(last),
+        ),
+        (
+            "alignment with the labels, of the trace kernel",
+            lambda n: lambda: kernel_target_alignment(trace_kernel(factors(-1, n)), labels[:n]),
+            kernel_target_alignment(traced(last), labels[:few]),
+        ),
+        (
+            "effective rank of the trace kernel",
+            lambda n: lambda: effective_rank(trace_kernel(factors(-1, n))),
+            effective_rank(traced(last)),
+        ),
+        (
+            "null floor, 5 pairs of fresh networks",
+            lambda n: lambda: kernel_distance_floor(fresh, inputs[:n]).full,
+            None,
+        ),
+    ]
+    rows = [
+        [
+            "quantity",
+            f"seconds, {SAMPLES} images",
+            "peak, MB",
+            f"seconds, {few} images",
+            f"explicit Jacobians, {few} images",
+            "difference",
+        ]
+    ]
+    for name, make, oracle in parts:
+        make(few)()  # compile
+        whole, small = cost(make(SAMPLES)), cost(make(few), repeat=3)
+        rows.append([name, *_cells(whole), f"{small.seconds:.4f}", *_compared(small, oracle, slow)])
+    return rows
+
+
+def _cells(found: Cost) -> list[str]:
+    return [f"{found.seconds:.2f}", "" if found.peak is None else f"{found.peak / 1e6:.0f}"]
+
+
+def _compared(ours: Cost, oracle: Any, slow: Cost) -> list[str]:
+    """Seconds of the two explicit kernels, and the difference relative to the oracle's norm."""
+    if oracle is None:
+        return ["", ""]
+    expected = torch.as_tensor(oracle, dtype=torch.float64)
+    difference = (torch.as_tensor(ours.value, dtype=torch.float64) - expected).norm()
+    return [f"{slow.seconds:.1f}", f"{float(difference / expected.norm()):.0e}"]
+
+
+def capacity_growth() -> list[list[str]]:
     """Seconds of the capacity of Gaussian clouds, one size doubled at a time; a table's rows."""
     from lightning_grok.geometry import manifold_capacity
 
     base = {"classes": 20, "points a class": 100, "width": 128, "vectors": 100}
     sizes = [base, *({**base, name: 2 * value} for name, value in base.items())]
-    rows = []
+    rows = [[*base, "seconds", "peak, MB"]]
     for size in sizes:
         classes, points, width, vectors = size.values()
         generator = np.random.default_rng(0)
         centers = generator.standard_normal((classes, 1, width))
-        clouds = centers + generator.standard_normal((classes, points, width))
+        clouds = (centers + generator.standard_normal((classes, points, width))).reshape(-1, width)
         labels = np.repeat(np.arange(classes), points)
-        times = []
-        for _ in range(3):
-            start = time.perf_counter()
-            manifold_capacity(clouds.reshape(-1, width), labels, num_vectors=vectors)
-            times.append(time.perf_counter() - start)
-        rows.append([*(str(value) for value in size.values()), f"{min(times):.2f}"])
+        measure = partial(manifold_capacity, clouds, labels, num_vectors=vectors)
+        found = cost(measure, repeat=3)
+        rows.append([*(str(value) for value in size.values()), *_cells(found)])
+    return rows
+
+
+def kernel_growth() -> list[list[str]]:
+    """Seconds of one exact product of two kernels, one size doubled at a time."""
+    from lightning_grok.geometry import ntk_factors
+    from lightning_grok.geometry.pairwise import kernel_inner_product
+    from lightning_grok.model import MLP
+
+    base = {"images": 64, "outputs": 20, "width": 128}
+    sizes = [base, *({**base, name: 2 * value} for name, value in base.items())]
+    rows = [[*base, "seconds", "peak, MB"]]
+    for size in sizes:
+        images, outputs, width = size.values()
+        torch.manual_seed(0)
+        models = [MLP(100, (width, width, width), outputs) for _ in range(2)]
+        inputs = torch.randn(images, 100)
+        factors = [ntk_factors(model, inputs) for model in models]
+        found = cost(partial(kernel_inner_product, *factors), repeat=3)
+        rows.append([*(str(value) for value in size.values()), *_cells(found)])
     return rows
 
 
 def page(found: dict[str, Any], layer: str) -> str:
-    """docs/benchmarks.md from what was measured."""
+    """The section of docs/benchmarks.md from what was measured."""
     pairs = f"all distances between {found['pairwise_checkpoints']} checkpoints, {SAMPLES} images"
     rows = [
         ["quantity", "seconds", "published way, seconds", "ratio"],
@@ -150,7 +277,6 @@ def page(found: dict[str, Any], layer: str) -> str:
             f"{found['ntk_published_seconds']:.1f} (loop over outputs, explicit Jacobian)",
             f"{found['ntk_over_published']:.0f}",
         ],
-        [f"one full kernel, {SAMPLES} images", f"{found['ntk_256_seconds']:.2f}", "", ""],
         [pairs, f"{found['pairwise_32_seconds']:.1f}", "", ""],
     ]
     text = (
@@ -166,14 +292,22 @@ def page(found: dict[str, Any], layer: str) -> str:
             f"{found['published_program_seconds']:.0f} s); solutions of the programs differ by at "
             f"most {found['worst_program_difference']:.1e}."
         )
-    sizes = [["classes", "points a class", "width", "vectors", "seconds"], *found["growth"]]
-    head = (
-        "# Geometry beside the published way of computing it\n\n"
-        "Written by `python -m benchmarks.geometry --write docs/benchmarks.md`: one thread, "
-        f"{found['machine']}, PyTorch {found['torch']}, {found['dataset']}."
+    return "\n\n".join(
+        [
+            f"`python -m benchmarks.geometry --write docs/benchmarks.md`: one thread, "
+            f"{found['machine']}, PyTorch {found['torch']}, {found['dataset']}.",
+            markdown(rows),
+            text,
+            "Every quantity of the kernel beside its definition on whole kernels from explicit "
+            "Jacobians, two of which are needed for a distance. Differences are relative; that of "
+            "the estimate is its error.",
+            markdown(found["quantities"]),
+            "Growth of the capacity with its sizes (Gaussian clouds), and of one exact product "
+            "⟨K₁, K₂⟩ (random networks of three hidden layers):",
+            markdown(found["capacity_growth"]),
+            markdown(found["kernel_growth"]),
+        ]
     )
-    growth_head = "## Growth of the capacity's time with its sizes (Gaussian clouds)"
-    return "\n\n".join([head, markdown(rows), text, growth_head, markdown(sizes)]) + "\n"
 
 
 def _capacity_row(found: dict[str, Any], layer: str) -> list[str]:
@@ -202,32 +336,24 @@ def main() -> None:
     for key, value in found.items():
         print(f"{key}: {value:.4g}" if isinstance(value, float) else f"{key}: {value}")
     if options.write:
-        options.write.write_text(page(found, options.layer))
+        write_section(options.write, TITLE, page(found, options.layer))
     if options.json:
         print(json.dumps(found))
 
 
 def measured(layer: str) -> dict[str, Any]:
     """All that this benchmark measures."""
-    states, model, inputs, dataset = trained()
+    states, model, inputs, labels, dataset = trained()
     found: dict[str, Any] = {"dataset": dataset, "torch": torch.__version__, "machine": machine()}
     found |= pairwise(states, model, inputs)
     found |= kernel(model, inputs)
+    found["quantities"] = quantities(states, model, inputs, labels)
     try:
         found |= capacity.measure(layer, EPOCHS, whole=False)
     except ImportError as error:
         print(f"capacity is left out: {error}")
-    return found | {"growth": growth()}
-
-
-def machine() -> str:
-    """The processor, as far as the operating system names it."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        return platform.machine()
-    names = [line.split(":")[1].strip() for line in lines if line.startswith("model name")]
-    return f"{names[0]}, {len(names)} cores" if names else platform.machine()
+    found["capacity_growth"], found["kernel_growth"] = capacity_growth(), kernel_growth()
+    return found
 
 
 if __name__ == "__main__":

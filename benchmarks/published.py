@@ -8,10 +8,10 @@ The published run is found by the setup's name, and only for EMNIST.
 
 import argparse
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
+from benchmarks.page import markdown
 from lightning_grok.analysis.onset import run_events
 from lightning_grok.runs import Run, read_run
 
@@ -83,12 +83,6 @@ def cost_table(run: Run) -> list[list[str]]:
         for name, seconds in sorted(costs.items(), key=lambda item: -item[1])
     ]
     return [["part", "seconds", "%"], *rows, ["all", f"{total:.1f}", "100"]]
-
-
-def markdown(rows: list[list[Any]]) -> str:
-    """A table of Markdown; the first row is its head."""
-    lines = ["| " + " | ".join(row) + " |" for row in rows]
-    return "\n".join([lines[0], "|" + "---|" * len(rows[0]), *lines[1:]])
 
 
 def main() -> None:

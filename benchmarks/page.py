@@ -1,0 +1,80 @@
+"""Pages of results that several commands write, each its own section; and what a call costs."""
+
+import platform
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+
+class Cost(NamedTuple):
+    """What one call took.
+
+    Attributes:
+        seconds: the fastest of its repetitions, wall time.
+        peak: most memory above what stood before, in bytes; None where the system doesn't tell.
+        value: what the last repetition returned.
+    """
+
+    seconds: float
+    peak: int | None
+    value: Any
+
+
+def cost(function: Callable[[], Any], repeat: int = 1) -> Cost:
+    """Call `function`, measuring time and peak memory (resident set, Linux only)."""
+    before = _reset_peak()
+    seconds, value = [], None
+    for _ in range(repeat):
+        start = time.perf_counter()
+        value = function()
+        seconds.append(time.perf_counter() - start)
+    after = _memory("VmHWM")
+    peak = None if before is None or after is None else max(0, after - before)
+    return Cost(min(seconds), peak, value)
+
+
+def _reset_peak() -> int | None:
+    """Let the peak of the resident set begin anew; the resident set as it is now."""
+    try:
+        Path("/proc/self/clear_refs").write_text("5")
+    except OSError:
+        return None
+    return _memory("VmRSS")
+
+
+def _memory(name: str) -> int | None:
+    try:
+        lines = Path("/proc/self/status").read_text().splitlines()
+    except OSError:
+        return None
+    kilobytes = [line.split()[1] for line in lines if line.startswith(f"{name}:")]
+    return 1024 * int(kilobytes[0]) if kilobytes else None
+
+
+def machine() -> str:
+    """The processor, as far as the operating system names it."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.machine()
+    names = [line.split(":")[1].strip() for line in lines if line.startswith("model name")]
+    return f"{names[0]}, {len(names)} cores" if names else platform.machine()
+
+
+def markdown(rows: list[list[Any]]) -> str:
+    """A table of Markdown; the first row is its head."""
+    lines = ["| " + " | ".join(str(cell) for cell in row) + " |" for row in rows]
+    return "\n".join([lines[0], "|" + "---|" * len(rows[0]), *lines[1:]])
+
+
+def write_section(path: Path, title: str, text: str) -> None:
+    """Put `text` under the heading ``## title`` of the page, in place of what stood there."""
+    page = path.read_text() if path.exists() else "# Benchmarks\n"
+    head, *sections = page.split("\n## ")
+    kept = [section for section in sections if section.split("\n", 1)[0] != title]
+    place = next(
+        (i for i, section in enumerate(sections) if section.split("\n", 1)[0] == title), len(kept)
+    )
+    kept.insert(place, f"{title}\n\n{text.strip()}\n")
+    path.write_text("\n## ".join([head.rstrip() + "\n", *(s.rstrip() + "\n" for s in kept)]))
