@@ -1,6 +1,7 @@
 """Manifold capacity beside the published method, on activations of a network trained here.
 
     python -m benchmarks.capacity [--json] [--layer layers.2] [--epochs 200] [--whole]
+    python -m benchmarks.capacity --seeds 10 [--layer layers.2] [--write docs/benchmarks.md]
 
 The published method, in lines of our own: conjugate gradients of pymanopt 0.2.5 on the Stiefel
 manifold with its defaults, its gradient by autograd, ten random starts a rank; one call of cvxopt a
@@ -10,17 +11,22 @@ Gaussian vector. Both are needed by this benchmark only:
 
 By default the published method runs one start of ten for every rank that ours tries, and
 `VECTORS` of the Gaussian vectors, and its times are scaled to all of them; ``--whole`` runs all.
+``--seeds`` runs both searches for the centers' common structure in full with so many seeds and
+compares the ranks K they choose, and capacity, radius and dimension for one draw of the vectors.
 """
 
 import argparse
 import json
 import time
 from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from torch import nn
+
+from benchmarks.page import markdown, write_section
 
 RESTARTS = 10
 NUM_VECTORS = 200
@@ -78,6 +84,25 @@ def published_program(points: np.ndarray, vector: np.ndarray) -> np.ndarray:
     return np.array(solution["x"]).ravel()
 
 
+def published_structure(centers: np.ndarray, seed: int) -> np.ndarray:
+    """(d, K) basis that the published search removes: most stable starts, least correlated rank."""
+    from lightning_grok.geometry.center_correlation import _lengths, _mean_correlation, _reduced
+
+    rows, directions, max_rank = _reduced(centers - centers.mean(axis=0))
+    np.random.seed(seed)  # noqa: NPY002 - pymanopt draws its starts from the global state
+    bases: list[np.ndarray] = []
+    residuals: list[float] = []
+    for rank in range(1, max_rank + 1):
+        starts = [published_start(rows, rank) for _ in range(RESTARTS)]
+        left = np.stack([rows - (rows @ basis) @ basis.T for basis in starts])
+        best = int(np.argmax(_lengths(left).min(axis=1)))
+        bases.append(starts[best])
+        residuals.append(float(_mean_correlation(left[best])))
+        if rank > 4 and np.all(np.diff(residuals[-4:]) > 0):
+            break
+    return directions @ bases[int(np.argmin(residuals))]
+
+
 def programs(
     points: np.ndarray, labels: np.ndarray, basis: np.ndarray
 ) -> list[tuple[np.ndarray, np.ndarray]]:
@@ -97,6 +122,82 @@ def programs(
         drawn = generator.standard_normal((len(augmented), NUM_VECTORS))
         made.append((augmented, np.roll(drawn, -1, axis=0)))
     return made
+
+
+def geometry_outside(points: np.ndarray, labels: np.ndarray, basis: np.ndarray) -> np.ndarray:
+    """Capacity, radius and dimension of the layer once span(basis) is removed."""
+    from lightning_grok.geometry import anchor_geometry
+
+    found = np.array([anchor_geometry(*each)[:3] for each in programs(points, labels, basis)])
+    return np.array([1 / np.mean(1 / found[:, 0]), *found[:, 1:].mean(axis=0)])
+
+
+def agreement(layer: str, epochs: int, seeds: int) -> dict[str, Any]:
+    """Ranks chosen by both methods over seeds, and the layer's geometry at the common rank."""
+    from lightning_grok.geometry import center_structure
+
+    points, labels, dataset = activations(layer, epochs)
+    centers = np.stack([points[labels == label].mean(axis=0) for label in np.unique(labels)])
+    bases = {
+        "published": [published_structure(centers, seed) for seed in range(seeds)],
+        "ours": [center_structure(centers, seed=seed).basis for seed in range(seeds)],
+    }
+    ranks = {name: [basis.shape[1] for basis in each] for name, each in bases.items()}
+    found: dict[str, Any] = {"dataset": dataset, "layer": layer, "epoch": epochs, "seeds": seeds}
+    found |= {f"{name}_ranks": chosen for name, chosen in ranks.items()}
+    found["published_agreement"] = _agreement(ranks["published"])
+    found["ours_agreement"] = _agreement(ranks["ours"])
+    found["cross_agreement"] = float(
+        np.mean([a == b for a in ranks["published"] for b in ranks["ours"]])
+    )
+    common = max(sorted(set(ranks["published"])), key=ranks["published"].count)
+    found["common_rank"] = common
+    values = {
+        name: np.array([geometry_outside(points, labels, b) for b in each if b.shape[1] == common])
+        for name, each in bases.items()
+    }
+    mean = values["published"].mean(axis=0)
+    for name, each in values.items():
+        spread = each.std(axis=0, ddof=1) / mean if len(each) > 1 else np.full(3, np.nan)
+        found[f"{name}_spread_percent"] = (100 * spread).tolist()
+    difference = values["ours"].mean(axis=0) / mean - 1 if len(values["ours"]) else [np.nan] * 3
+    return found | {"difference_percent": (100 * np.asarray(difference)).tolist()}
+
+
+def _agreement(ranks: list[int]) -> float:
+    """Share of pairs of seeds that choose one rank."""
+    pairs = [a == b for i, a in enumerate(ranks) for b in ranks[:i]]
+    return float(np.mean(pairs)) if pairs else float("nan")
+
+
+def agreement_page(found: dict[str, Any]) -> str:
+    """The section of docs/benchmarks.md from what `agreement` found."""
+    ranks = sorted({*found["published_ranks"], *found["ours_ranks"]})
+    rows = [["search", *(f"K = {rank}" for rank in ranks), "pairs of seeds that agree"]]
+    for name in ("published", "ours"):
+        chosen = found[f"{name}_ranks"]
+        share = f"{found[f'{name}_agreement']:.2f}"
+        rows.append([name, *(str(chosen.count(rank)) for rank in ranks), share])
+    spreads = [["percent of the published mean", "capacity", "radius", "dimension"]]
+    for title, key in (
+        ("standard deviation over seeds, published", "published_spread_percent"),
+        ("standard deviation over seeds, ours", "ours_spread_percent"),
+        ("difference of the means", "difference_percent"),
+    ):
+        spreads.append([title, *(f"{value:.2f}" for value in found[key])])
+    return "\n\n".join(
+        [
+            f"`python -m benchmarks.capacity --seeds {found['seeds']} --layer {found['layer']} "
+            f"--epochs {found['epoch']} --write docs/benchmarks.md`: {found['dataset']}, "
+            f"{found['layer']} after {found['epoch']} epochs, both searches in full. Seeds that "
+            "chose each rank K:",
+            markdown(rows),
+            f"One of ours and one published choose the same rank in "
+            f"{found['cross_agreement']:.2f} of the pairs. At K = {found['common_rank']}, with "
+            "the same Gaussian vectors:",
+            markdown(spreads),
+        ]
+    )
 
 
 def seconds(function: Any, *arguments: Any, **options: Any) -> tuple[float, Any]:
@@ -162,10 +263,18 @@ def main() -> None:
     parser.add_argument("--layer", default="layers.2")
     parser.add_argument("--epochs", type=int, default=200)
     parser.add_argument("--whole", action="store_true", help="run the published method in full")
+    parser.add_argument("--seeds", type=int, help="compare the ranks chosen with so many seeds")
+    parser.add_argument("--write", type=Path, help="with --seeds: a page for the docs")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
     torch.set_num_threads(1)
-    found = measure(options.layer, options.epochs, options.whole)
+    if options.seeds is None:
+        found = measure(options.layer, options.epochs, options.whole)
+    else:
+        found = agreement(options.layer, options.epochs, options.seeds)
+        if options.write:
+            title = f"Agreement with the published search, {options.layer}"
+            write_section(options.write, title, agreement_page(found))
     if options.json:
         print(json.dumps(found))
         return

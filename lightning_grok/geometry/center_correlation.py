@@ -8,10 +8,12 @@ starts; the one whose removal leaves the centers longest (the largest smallest r
 to before, the stability) is kept; ranks are tried upwards until the mean absolute correlation has
 grown three times in a row, and the rank of the smallest one is chosen. Objective, choice among the
 starts, order of ranks and stopping rule are those of the authors' public code; the optimizer
-(`subspace_descent`) isn't. Theirs, conjugate gradients broken off after 1,000 iterations, ends at a
-cost that is 1e-4 to 1e-3 above the minimum from rank 14 of 47 classes on; ours, 300 iterations of
-L-BFGS in better coordinates, at 1e-6 to 1e-4. Where ranks are nearly tied the choice differs from
-seed to seed, in both about equally often.
+(`subspace_descent`) isn't. Theirs, conjugate gradients broken off
+after 1,000 iterations, ends at a cost that is 1e-4 to 1e-3 above the minimum from rank 14 of 47
+classes on, and so does ours, 200 iterations of L-BFGS in better coordinates. That is meant: minima
+that are followed to their end give smaller capacities, by up to 1 % on real activations, and other
+ranks, so that numbers would no longer compare with published ones. Where ranks are nearly tied the
+choice differs from seed to seed, in both about equally often (docs/benchmarks.md).
 
 Functions
     center_structure    basis of the subspace to remove, its rank, correlations before and after
@@ -29,9 +31,9 @@ _VARIANCE_PART = 0.95
 _EXTRA_RANKS = 10
 # Ranks tried before the search may stop; where there aren't as many, rank 0 is a candidate too.
 _FIRST_STOP = 5
-_MAX_ITERATIONS = 300
-_GRADIENT_TOLERANCE = 1e-4
-_COST_TOLERANCE = 1e-7
+_MAX_ITERATIONS = 200
+_GRADIENT_TOLERANCE = 1e-6
+_COST_TOLERANCE = 1e-10
 
 
 class CenterStructure(NamedTuple):

@@ -120,7 +120,13 @@ def test_the_most_stable_start_is_kept() -> None:
     for rank in (2, 5, 8):
         best, residual, _, _ = center_correlation._most_stable(rows, rank, 0, 10)
         starts = np.random.default_rng([0, rank]).standard_normal((10, rank, 11))
-        bases, _, _ = subspace_descent.minimize_squared_correlation(rows, starts, 300, 1e-4, 1e-7)
+        bases, _, _ = subspace_descent.minimize_squared_correlation(
+            rows,
+            starts,
+            center_correlation._MAX_ITERATIONS,
+            center_correlation._GRADIENT_TOLERANCE,
+            center_correlation._COST_TOLERANCE,
+        )
         left = [rows - rows @ basis.T @ basis for basis in bases]
         shortest = [np.linalg.norm(each, axis=1).min() for each in left]
         assert np.array_equal(best, bases[np.argmax(shortest)])
