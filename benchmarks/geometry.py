@@ -231,7 +231,7 @@ def capacity_growth() -> list[list[str]]:
     """Seconds of the capacity of Gaussian clouds, one size doubled at a time; a table's rows."""
     from lightning_grok.geometry import manifold_capacity
 
-    base = {"classes": 20, "points a class": 100, "width": 128, "vectors": 100}
+    base = {"classes": 24, "points a class": 200, "width": 256, "vectors": 200}
     sizes = [base, *({**base, name: 2 * value} for name, value in base.items())]
     rows = [[*base, "seconds", "peak, MB"]]
     for size in sizes:
@@ -252,7 +252,7 @@ def kernel_growth() -> list[list[str]]:
     from lightning_grok.geometry.pairwise import kernel_inner_product
     from lightning_grok.model import MLP
 
-    base = {"images": 64, "outputs": 20, "width": 128}
+    base = {"images": 128, "outputs": 24, "width": 256}
     sizes = [base, *({**base, name: 2 * value} for name, value in base.items())]
     rows = [[*base, "seconds", "peak, MB"]]
     for size in sizes:

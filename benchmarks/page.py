@@ -1,8 +1,10 @@
 """Pages of results that several commands write, each its own section; and what a call costs."""
 
+import ctypes
 import platform
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -35,7 +37,12 @@ def cost(function: Callable[[], Any], repeat: int = 1) -> Cost:
 
 
 def _reset_peak() -> int | None:
-    """Let the peak of the resident set begin anew; the resident set as it is now."""
+    """Let the peak of the resident set begin anew; the resident set as it is now.
+
+    Freed memory goes back to the system first, so that what is taken next is seen.
+    """
+    with suppress(AttributeError, TypeError, OSError):  # another C library than glibc
+        ctypes.CDLL(None).malloc_trim(0)
     try:
         Path("/proc/self/clear_refs").write_text("5")
     except OSError:

@@ -8,7 +8,7 @@ reach the processor's limit, MKL a twentieth earlier; on Intel's processors MKL 
 
 import platform
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any, Literal
@@ -95,6 +95,52 @@ def _activations(
     return found
 
 
+def relu_activations(
+    inputs: Tensor, weights: Sequence[Tensor], biases: Sequence[Tensor], library: Library
+) -> list[Tensor]:
+    """What `relu_network` passes through, for `relu_gradients`; outside any graph.
+
+    Returns:
+        Inputs, outputs of each ReLU and outputs of the network: (n, d_l) for l = 0 to L.
+    """
+    with torch.no_grad():
+        return _activations(_AFFINE[library], inputs, weights, biases)
+
+
+def relu_gradients(
+    gradient: Tensor, hidden: Sequence[Tensor], weights: Sequence[Tensor], library: Library
+) -> Iterator[tuple[int, Tensor, Tensor]]:
+    """Derivatives by weights and biases from that by the outputs, the last layer first.
+
+    Args:
+        gradient: derivative by the outputs, (n, d_L).
+        hidden: what `relu_activations` returned, without the outputs.
+        weights, library: as given there.
+
+    Returns:
+        Layer l, derivative by its weight (d_l, d_(l-1)) and by its bias (d_l,).
+    """
+    product = _PRODUCT[library]
+    with torch.no_grad():
+        for layer, delta in _deltas(product, gradient, hidden, weights):
+            yield layer, product(delta.t(), hidden[layer]), delta.sum(0)
+
+
+def _deltas(
+    product: Callable[..., Tensor],
+    gradient: Tensor,
+    hidden: Sequence[Tensor],
+    weights: Sequence[Tensor],
+) -> Iterator[tuple[int, Tensor]]:
+    """Derivatives (n, d_l) by each layer's outputs before its ReLU, the last layer first."""
+    for layer in reversed(range(len(weights))):
+        yield layer, gradient
+        if layer > 0:
+            # The derivative of ReLU is 1 where its output is positive, else 0.
+            gradient = product(gradient, weights[layer])
+            gradient = torch.ops.aten.threshold_backward(gradient, hidden[layer], 0)
+
+
 def _default_affine(inputs: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     return torch.addmm(bias, inputs, weight.t())
 
@@ -143,15 +189,11 @@ class _ReLUNetwork(torch.autograd.Function):
         of_inputs = None
         of_weights: list[Tensor | None] = [None] * depth
         of_biases: list[Tensor | None] = [None] * depth
-        for layer in reversed(range(depth)):
+        for layer, delta in _deltas(product, gradient, hidden, weights):
             if ctx.needs_input_grad[3 + layer]:
-                of_weights[layer] = product(gradient.t(), hidden[layer])
+                of_weights[layer] = product(delta.t(), hidden[layer])
             if ctx.needs_input_grad[3 + depth + layer]:
-                of_biases[layer] = gradient.sum(0)
-            if layer > 0:
-                # The derivative of ReLU is 1 where its output is positive, else 0.
-                gradient = product(gradient, weights[layer])
-                gradient = torch.ops.aten.threshold_backward(gradient, hidden[layer], 0)
-            elif ctx.needs_input_grad[2]:
-                of_inputs = product(gradient, weights[layer])
+                of_biases[layer] = delta.sum(0)
+            if layer == 0 and ctx.needs_input_grad[2]:
+                of_inputs = product(delta, weights[layer])
         return None, None, of_inputs, *of_weights, *of_biases

@@ -108,16 +108,23 @@ class MLP(nn.Module):
         """Logits of a batch of vectors (n, in_features) or of images (n, 1, height, width)."""
         # A single unbatched vector arrives under torch.func.vmap.
         features = inputs if inputs.ndim < 3 else inputs.flatten(1)
-        if self._is_fusable(features):
-            linear = [layer for layer in self.layers if isinstance(layer, nn.Linear)]
-            weights, biases = [layer.weight for layer in linear], [layer.bias for layer in linear]
-            library = self.matmul if has_onednn() else "default"
-            outputs = relu_network(features, weights, biases, library)
+        if self.is_fusable(features):
+            outputs = relu_network(features, *self.weights_and_biases(), self.library)
         else:
             outputs = self.layers(features)
         return outputs if self.output_scale == 1 else outputs * self.output_scale
 
-    def _is_fusable(self, features: Tensor) -> bool:
+    def weights_and_biases(self) -> tuple[list[Tensor], list[Tensor]]:
+        """Of the linear layers, input side first."""
+        linear = [layer for layer in self.layers if isinstance(layer, nn.Linear)]
+        return [layer.weight for layer in linear], [layer.bias for layer in linear]
+
+    @property
+    def library(self) -> Library:
+        """`matmul`, or the default where this PyTorch lacks it."""
+        return self.matmul if has_onednn() else "default"
+
+    def is_fusable(self, features: Tensor) -> bool:
         """Whether the layers may run as one function, nobody being there to see the difference.
 
         Gradients are taken through it in training mode only: derivatives of derivatives,
@@ -148,10 +155,14 @@ def _is_plain(layers: nn.Sequential) -> bool:
     return all(
         type(layer) is nn.ReLU if index % 2 else type(layer) is nn.Linear and layer.bias is not None
         for index, layer in enumerate(layers)
-    ) and not any(
+    ) and not any(has_hooks(module) for module in (layers, *layers))
+
+
+def has_hooks(module: nn.Module) -> bool:
+    """Whether someone listens to what passes through `module` itself."""
+    return bool(
         module._forward_hooks
         or module._forward_pre_hooks
         or module._backward_hooks
         or module._backward_pre_hooks
-        for module in (layers, *layers)
     )

@@ -107,6 +107,88 @@ def test_gradients_may_be_clipped() -> None:
     assert_close(clipped, layers)
 
 
+def test_scaled_outputs_have_scaled_gradients() -> None:
+    trained = module(optimizer="sgd", learning_rate=0.1, output_scale=0.3)
+    layers = copy.deepcopy(trained.network.layers)
+    scaled = nn.Sequential(*layers, nn.Linear(3, 3, bias=False))
+    scaled[-1].weight.requires_grad_(False).copy_(0.3 * torch.eye(3))
+    fitted(trained, 5)
+    by_hand(trained, torch.optim.SGD(layers.parameters(), lr=0.1), scaled, 5)
+    assert_close(trained, layers)
+
+
+def test_gradients_of_several_batches_may_be_gathered() -> None:
+    trained = module(optimizer="sgd", learning_rate=0.1)
+    layers = copy.deepcopy(trained.network.layers)
+    fitted(trained, 1, accumulate_grad_batches=3)
+    optimizer = torch.optim.SGD(layers.parameters(), lr=0.1)
+    for inputs, labels in batches():
+        (trained.loss_of(layers(inputs), labels) / 3).backward()
+    optimizer.step()
+    assert_close(trained, layers)
+
+
+def listens_to_a_gradient(trained: GrokModule, seen: list) -> None:
+    trained.network.layers[2].weight.register_hook(seen.append)
+
+
+def listens_after_accumulation(trained: GrokModule, seen: list) -> None:
+    trained.network.layers[0].bias.register_post_accumulate_grad_hook(seen.append)
+
+
+def listens_to_a_layer(trained: GrokModule, seen: list) -> None:
+    trained.network.layers[1].register_forward_hook(lambda *arguments: seen.append(arguments))
+
+
+def listens_to_the_network(trained: GrokModule, seen: list) -> None:
+    trained.network.register_forward_hook(lambda *arguments: seen.append(arguments))
+
+
+@pytest.mark.parametrize(
+    "listen",
+    [
+        listens_to_a_gradient,
+        listens_after_accumulation,
+        listens_to_a_layer,
+        listens_to_the_network,
+    ],
+)
+def test_whoever_listens_during_training_hears(listen: Callable) -> None:
+    trained, alone, seen = module(), module(), []
+    listen(trained, seen)
+    fitted(trained, 2, limit_val_batches=0)
+    fitted(alone, 2, limit_val_batches=0)
+    assert len(seen) == 6
+    assert_close(trained, alone.network.layers)
+
+
+def test_a_frozen_parameter_stays() -> None:
+    trained = module()
+    trained.network.layers[0].weight.requires_grad_(False)
+    start = copy.deepcopy(trained.network.state_dict())
+    fitted(trained, 2)
+    changed = [
+        key for key, own in trained.network.state_dict().items() if (own != start[key]).any()
+    ]
+    assert changed == [key for key in start if key != "layers.0.weight"]
+
+
+class Penalized(GrokModule):
+    def training_step(self, batch, batch_idx):
+        penalty = sum(parameter.square().sum() for parameter in self.network.parameters())
+        return super().training_step(batch, batch_idx) + 0.05 * penalty
+
+
+def test_a_loss_of_ones_own_is_what_is_minimized() -> None:
+    torch.manual_seed(1)
+    trained = Penalized(**NETWORK, optimizer="sgd", learning_rate=0.1)
+    layers = copy.deepcopy(trained.network.layers)
+    fitted(trained, 5)
+    # The derivative of 0.05 w^2 is 0.1 w, as that of SGD's weight decay of 0.1.
+    by_hand(trained, torch.optim.SGD(layers.parameters(), lr=0.1, weight_decay=0.1), layers, 5)
+    assert_close(trained, layers)
+
+
 class Scheduled(GrokModule):
     def configure_optimizers(self):
         optimizer = super().configure_optimizers()

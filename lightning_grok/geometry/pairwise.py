@@ -122,7 +122,7 @@ def pairwise_kernel_distance(
     *,
     kind: PairKind = "full",
     dtype: torch.dtype | None = None,
-    memory: float = 0.6e9,
+    memory: float = 0.5e9,
 ) -> Float[np.ndarray, "checkpoints checkpoints"]:
     """Exact kernel distances of all pairs of T checkpoints, streamed over tiles of samples.
 
@@ -166,12 +166,14 @@ def _distances(products: np.ndarray) -> np.ndarray:
     return distance
 
 
-def _tiled_products(factors: list[NTKFactors], memory: float = 0.6e9) -> np.ndarray:
+def _tiled_products(factors: list[NTKFactors], memory: float = 0.5e9) -> np.ndarray:
     """<K_s, K_t>_F of all pairs, (T, T) in float64."""
     n, c = factors[0].samples, factors[0].outputs
     itemsize = factors[0].layers[0].inputs.element_size()
     a_sample = c * itemsize * sum(sum(each.widths) for each in factors)
-    block = n if n * a_sample <= memory else max(_TILE, int(memory / (2 * a_sample)))
+    whole = n * a_sample <= memory
+    # Whole tiles only, so that all are of one shape and one place in memory serves them.
+    block = n if whole else _TILE * max(1, int(memory / (2 * a_sample * _TILE)))
     products = torch.zeros(len(factors), len(factors), dtype=torch.float64)
     tiles: dict[tuple[int, int], Tensor] = {}
     left_start, left = -1, []

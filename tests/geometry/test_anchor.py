@@ -143,6 +143,36 @@ def test_a_disc_has_the_capacity_of_a_ball_in_two_dimensions(radius: float) -> N
     assert result.radius <= radius
 
 
+@pytest.mark.parametrize("size", [2, 3, 5])
+def test_a_small_sphere_has_its_own_radius_and_dimension(size: int) -> None:
+    generator = np.random.default_rng(size)
+    directions = generator.standard_normal((size, 3000))
+    radius = 0.05
+    points = np.concatenate(
+        [radius * directions / np.linalg.norm(directions, axis=0), np.ones((1, 3000))]
+    )
+    result = anchor_geometry(points, generator.standard_normal((size + 1, 1500)))
+    # Where the sphere is small every anchor is the point along t, whose distance is the radius.
+    assert result.radius == pytest.approx(radius, rel=0.02)
+    assert result.dimension == pytest.approx(size, rel=0.12 if size == 5 else 0.02)
+
+
+def test_a_small_gaussian_cloud_has_its_farthest_points_as_anchors() -> None:
+    size, count, extent = 20, 100, 1e-4
+    generator = np.random.default_rng(5)
+    cloud = extent * generator.standard_normal((size, count))
+    points, vectors = np.concatenate([cloud, np.ones((1, count))]), random_vectors(6, cloud, 2000)
+    vectors = np.concatenate([vectors, generator.standard_normal((1, 2000))])
+    result = anchor_geometry(points, vectors)
+    farthest = cloud[:, np.argmax(cloud.T @ vectors[:-1], axis=0)]
+    spread = farthest - farthest.mean(axis=1, keepdims=True)
+    lengths = np.linalg.norm(farthest, axis=0) * np.linalg.norm(vectors[:-1], axis=0)
+    cosine = np.mean((farthest * vectors[:-1]).sum(axis=0) / lengths)
+    assert result.radius == pytest.approx(np.sqrt(np.mean((spread**2).sum(axis=0))), rel=5e-3)
+    assert result.dimension == pytest.approx(size * cosine**2, rel=5e-3)
+    assert result.capacity == pytest.approx(2, abs=5 * result.capacity_se)
+
+
 def test_interior_vectors_add_nothing_and_take_the_farthest_point() -> None:
     points = random_manifold(4, 2, 5, 0.2)
     vectors = np.array([[0.3, -0.2], [0.1, 0.5], [-50.0, -50.0]])

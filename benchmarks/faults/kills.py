@@ -1,0 +1,120 @@
+"""Runs killed and interrupted at random moments, then resumed to their end."""
+
+import random
+import signal
+import time
+from collections import Counter
+from pathlib import Path
+
+from benchmarks.faults.process import Fit, Outcome, differences, finish, has_run, the_run
+from lightning_grok.runs import find_runs
+
+OPTIONS = ("--trainer.max_epochs=600", "--run.checkpoint_seconds=0.2")
+_RESUMES = 10  # more than any run here needs
+
+
+def kill(work: Path, kills: int, seed: int = 0) -> list[Outcome]:
+    """SIGKILL at random moments, and SIGTERM and SIGINT at some; the ends are compared.
+
+    One run in five is killed a second time while it resumes, one in five logs to W&B offline, and
+    one in five is killed while Python and Lightning still load; the moments of the others lie
+    evenly between the making of the directory and the end of the process. Moments are counted in
+    the process's own seconds of CPU, so that a busy machine does not shift them.
+    """
+    whole, begins, ends = _uninterrupted(work / "whole")
+    draw = random.Random(seed)
+    failures, seen = [], Counter[str]()
+    for index in range(kills):
+        root = work / f"kill{index}"
+        more = ("--wandb.mode=offline" if index % 5 == 1 else "--wandb.mode=disabled",)
+        moments = [draw.uniform(0, begins) if index % 5 == 2 else draw.uniform(begins, ends)]
+        if index % 5 == 3:
+            moments.append(draw.uniform(begins, ends))
+        problems, places = _killed(whole, root, more, moments)
+        seen.update(places[:1])
+        failures += [f"run {index}: {problem}" for problem in problems[:1]]
+    text = ", ".join(f"{number} {place}" for place, number in sorted(seen.items()))
+    return [
+        _outcome("SIGKILL at a random moment, then `--resume`", kills, failures, f"died {text}"),
+        *(interrupt(work, whole, each, max(2, kills // 15), draw) for each in _STOPS),
+    ]
+
+
+_STOPS = (signal.SIGTERM, signal.SIGINT)
+
+
+def _uninterrupted(root: Path) -> tuple[Path, float, float]:
+    """A run to compare with: its directory, and the CPU seconds to its directory and to its end."""
+    finish(root / "warm-up", *OPTIONS, "--wandb.mode=disabled")  # compiles and fills the caches
+    fit = Fit(root / "run", *OPTIONS, "--wandb.mode=disabled")
+    fit.until(lambda: bool(find_runs(fit.root)))
+    begins = ends = fit.cpu_seconds
+    while fit.status is None:
+        ends = fit.cpu_seconds or ends
+        time.sleep(0.01)
+    if fit.status != 0:
+        raise RuntimeError(fit.errors)
+    return the_run(fit.root).path, begins, ends
+
+
+def _killed(
+    whole: Path, root: Path, more: tuple[str, ...], moments: list[float]
+) -> tuple[list[str], list[str]]:
+    """Kill a run at the moments, resume it to its end: what is wrong with it, where it died."""
+    places = []
+    resume: tuple[str, ...] = ()
+    for moment in moments:
+        fit = Fit(root, *OPTIONS, *more, *resume)
+        if fit.until(lambda fit=fit, moment=moment: fit.cpu_seconds >= moment) and fit.kill():
+            places.append(_place(root))
+        resume = ("--resume",)
+    for _ in range(_RESUMES):
+        fit = finish(root, *OPTIONS, *more, "--resume")
+        if fit.status != 0:
+            return [fit.errors.strip()[-300:]], places
+        if the_run(root).state == "finished":
+            break
+    return differences(whole, the_run(root).path), places
+
+
+def _place(root: Path) -> str:
+    """How far a killed run had come."""
+    if not find_runs(root):
+        return "before its directory"
+    run = the_run(root)
+    if run.state == "finished":
+        return "after its last line"
+    if not (run.path / "checkpoints" / "last.ckpt").exists():
+        return "before its first checkpoint"
+    return "after a checkpoint"
+
+
+def interrupt(
+    work: Path, whole: Path, number: signal.Signals, times: int, draw: random.Random
+) -> Outcome:
+    """A run that is asked to stop says how to go on, and is resumed."""
+    failures = []
+    for index in range(times):
+        root = work / f"{number.name}{index}"
+        options = (*OPTIONS, "--wandb.mode=disabled")
+        fit = Fit(root, *options)
+        epoch = draw.randrange(1, 400)
+        fit.until(lambda root=root, epoch=epoch: has_run(root, epoch))
+        fit.send(number)
+        if fit.wait() != 128 + number:
+            failures.append(f"run {index}: exit status {fit.status}: {fit.errors[-300:]}")
+        elif "--resume" not in fit.printed.strip().splitlines()[-1]:
+            failures.append(f"run {index}: no command that resumes: {fit.printed[-300:]}")
+        else:
+            resumed = finish(root, *options, "--resume")
+            problems = differences(whole, the_run(root).path)
+            if resumed.status != 0 or problems:
+                failures.append(f"run {index}: {problems[:1] or resumed.errors[-300:]}")
+    seen = f"exit status {128 + number}, the command that resumes is printed"
+    return _outcome(f"{number.name} while it trains, then `--resume`", times, failures, seen)
+
+
+def _outcome(fault: str, times: int, failures: list[str], seen: str) -> Outcome:
+    same = "every end bit-identical to the uninterrupted run's; "
+    failed = f"FAILED: {'; '.join(failures)}; "
+    return Outcome(fault, times, times - len(failures), (failed if failures else same) + seen)
