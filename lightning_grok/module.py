@@ -66,8 +66,8 @@ def loss_and_gradient(outputs: Tensor, labels: Tensor, loss: Loss) -> tuple[Tens
     with torch.no_grad():
         if loss == "cross_entropy":
             logarithms = F.log_softmax(outputs, 1)
-            gradient = torch.softmax(outputs, 1)
-            gradient[torch.arange(n, device=labels.device), labels] -= 1
+            gradient = torch.softmax(outputs, 1)  # exp(logarithms) is slow where it underflows
+            gradient.scatter_add_(1, labels[:, None], gradient.new_full((n, 1), -1.0))
             return F.nll_loss(logarithms, labels), gradient.div_(n)
         difference = outputs - F.one_hot(labels, classes)
         return difference.square().mean(), difference.mul_(2 / (n * classes))
