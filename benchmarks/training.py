@@ -1,6 +1,6 @@
 """What an epoch costs: this project's fit beside a raw loop, stock Lightning and the paper's loop.
 
-    python -m benchmarks.training [--json] [--epochs 1500]
+    python -m benchmarks.training [--json] [--epochs 1500] [--write docs/benchmarks.md]
 
 All train the network of configs/grok.yaml on the same 1,000 images with AdamW, one thread, in
 rounds that alternate within one process; a ratio is the median over rounds. The last part runs
@@ -10,7 +10,6 @@ own and reads from its log what each measurement took. Without EMNIST the embedd
 
 import argparse
 import json
-import platform
 import statistics
 import subprocess
 import sys
@@ -27,6 +26,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset, TensorDataset
 from torchmetrics.classification import MulticlassAccuracy
 
+from benchmarks.page import machine, markdown, write_section
 from lightning_grok.data import GrokData
 from lightning_grok.datasets import Samples
 from lightning_grok.model import MLP
@@ -202,7 +202,7 @@ def _pixels(part: Samples, data: GrokData) -> Tensor:
     return (255 * restored).round().to(torch.uint8)
 
 
-def compare(rounds: int, epochs: int) -> dict[str, float]:
+def compare(rounds: int, epochs: int) -> dict[str, Any]:
     """Milliseconds an epoch of each loop, and the ratios to the raw one: medians over rounds."""
     data = GrokData()
     data.prepare_data()
@@ -223,7 +223,8 @@ def compare(rounds: int, epochs: int) -> dict[str, float]:
                 times[name].append(loop())
     times["paper"] = [paper_loop(train, test, data, 1) for _ in range(3)]
     raw = statistics.median(times["raw"])
-    found = {f"{name}_ms_an_epoch": 1e3 * statistics.median(t) for name, t in times.items()}
+    found: dict[str, Any] = {"dataset": data.dataset_name}
+    found |= {f"{name}_ms_an_epoch": 1e3 * statistics.median(t) for name, t in times.items()}
     for name in ("fit", "stock_lightning"):
         ratios = [ours / base for ours, base in zip(times[name], times["raw"], strict=True)]
         found[f"{name}_over_raw"] = statistics.median(ratios)
@@ -256,12 +257,44 @@ def measured_run(epochs: int) -> dict[str, Any]:
     }
 
 
+def page(found: dict[str, Any]) -> str:
+    """The section of docs/benchmarks.md from what was measured."""
+    loops = {
+        "raw": "a hand-written loop over tensors in memory, fused AdamW",
+        "fit": "`Trainer.fit` of this project, nothing evaluated",
+        "stock_lightning": "stock Lightning: DataLoader, logging at every step, CSV log, a bar",
+        "paper": "the paper's loop: picture transforms, all test images every epoch",
+    }
+    rows = [["an epoch of 1,000 images", "ms", "ratio"]]
+    for name, title in loops.items():
+        ratio = found.get(f"{name}_over_raw", 1.0)
+        rows.append([title, f"{found[f'{name}_ms_an_epoch']:.1f}", f"{ratio:.2f}"])
+    costs = [["part", "seconds", "%"]]
+    for name, seconds in sorted(found["costs"].items(), key=lambda item: -item[1]):
+        costs.append([name, f"{seconds:.1f}", f"{100 * seconds / found['run_seconds']:.0f}"])
+    costs.append(["all", f"{found['run_seconds']:.1f}", "100"])
+    return "\n\n".join(
+        [
+            f"`python -m benchmarks.training --epochs {found['epochs']} --write "
+            f"docs/benchmarks.md`: {found['machine']}, PyTorch {found['torch']}, "
+            f"{found['dataset']}; the loops on one thread, in turns, medians of "
+            f"{found['rounds']} rounds.",
+            markdown(rows),
+            f"`configs/grok.yaml` for {found['epochs']:,} epochs with every measurement, "
+            f"{found['threads_of_the_run']} threads: all measurements together "
+            f"{found['measurements_seconds']:.0f} s.",
+            markdown(costs),
+        ]
+    )
+
+
 def main() -> None:
     """Print what was measured; with ``--json`` the last line is one object."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.training", description=__doc__)
     parser.add_argument("--json", action="store_true", help="end with one JSON object")
     parser.add_argument("--rounds", type=int, default=5, help="of the comparison")
     parser.add_argument("--epochs", type=int, default=1500, help="of the run with measurements")
+    parser.add_argument("--write", type=Path, help="a page for the docs")
     options = parser.parse_args()
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
@@ -269,12 +302,15 @@ def main() -> None:
     torch.set_num_threads(threads)
     found |= measured_run(options.epochs)
     found |= {
-        "machine": f"{platform.machine()}, {torch.backends.cpu.get_cpu_capability()}",
+        "machine": machine(),
+        "rounds": options.rounds,
         "threads_of_the_run": threads,
         "torch": torch.__version__,
     }
     for key, value in found.items():
         print(f"{key}: {value:.4g}" if isinstance(value, float) else f"{key}: {value}")
+    if options.write:
+        write_section(options.write, "Training beside other ways to do it", page(found))
     if options.json:
         print(json.dumps(found))
 
