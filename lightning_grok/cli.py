@@ -7,8 +7,10 @@ from importlib import import_module
 from lightning_grok.errors import InputError
 
 COMMANDS = {
+    "dashboard": "a live page over runs, in progress and finished",
     "figures": "draw a run, finished or in progress",
     "measure": "compute a measurement afterwards, from a run's snapshots",
+    "report": "runs as one HTML file that needs no network, with their figures",
     "runs": "list runs with their setup, state and events",
     "sweep": "run a sweep file on this machine or on a Dask cluster",
 }

@@ -46,9 +46,11 @@ def running_median(
     reach = np.minimum(reach, np.minimum(epochs - epochs[0], epochs[-1] - epochs))
     left = np.searchsorted(epochs, epochs - reach, side="left")
     right = np.searchsorted(epochs, epochs + reach, side="right")
-    smooth = values.copy()
-    for index in np.flatnonzero(right - left > 1):
-        smooth[index] = np.median(values[left[index] : right[index]])
+    smooth, widths = values.copy(), right - left
+    for width in np.unique(widths[widths > 1]):  # all windows of one width at once
+        windows = np.lib.stride_tricks.sliding_window_view(values, width)
+        here = widths == width
+        smooth[here] = np.median(windows[left[here]], axis=1)
     return smooth
 
 

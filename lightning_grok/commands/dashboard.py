@@ -1,0 +1,41 @@
+"""``python -m lightning_grok dashboard``: a live page over runs, on this machine."""
+
+import argparse
+import os
+import sys
+import webbrowser
+from collections.abc import Sequence
+from pathlib import Path
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Serve the page until Ctrl-C."""
+    parser = argparse.ArgumentParser(
+        prog="python -m lightning_grok dashboard",
+        description="Open a page that shows runs while they train, and finished ones: accuracy, "
+        "manifold geometry, kernel distance, UMAP, probes and weight norms over one epoch axis. It "
+        "is served to this machine only and reads the folder of runs only.",
+    )
+    parser.add_argument("root", type=Path, nargs="?", default=Path("runs"), help="folder of runs")
+    parser.add_argument("--port", type=int, default=8050, help="on 127.0.0.1; 0 takes a free one")
+    parser.add_argument("--no-browser", action="store_true", help="print the address only")
+    options = parser.parse_args(arguments)
+    from lightning_grok.dashboard.server import DashboardServer
+
+    with DashboardServer(options.root, options.port) as server:
+        print(f"{server.url}  (Ctrl-C ends it)", flush=True)
+        if not server.folder.ids:
+            print(f"no runs in {options.root} yet: the page waits for the first one", flush=True)
+        if not options.no_browser and _has_display():
+            webbrowser.open(server.url)
+        try:
+            server.serve_forever()
+        except KeyboardInterrupt:
+            print()
+
+
+def _has_display() -> bool:
+    """Whether a browser would open a window, rather than take over the terminal."""
+    if sys.platform in ("darwin", "win32"):
+        return True
+    return bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))

@@ -1,0 +1,27 @@
+"""``python -m lightning_grok report``: runs as one HTML file, with their figures."""
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Write the report and say where it is."""
+    parser = argparse.ArgumentParser(
+        prog="python -m lightning_grok report",
+        description="Write the views of the live page as one HTML file that opens from disk with "
+        "no network, and the figures of the runs as PNG and PDF. A run in progress is shown as far "
+        "as it is.",
+    )
+    parser.add_argument("runs", type=Path, nargs="+", help="directories of runs")
+    parser.add_argument(
+        "--out",
+        type=Path,
+        help="folder to write into (default: the run's own; report/ for several)",
+    )
+    options = parser.parse_args(arguments)
+    from lightning_grok.dashboard.report import write_report
+
+    alone = options.runs[0] if len(options.runs) == 1 else Path("report")
+    for path in write_report(options.runs, options.out or alone):
+        print(path)

@@ -1,0 +1,14 @@
+"""The live page and the report: one page over runs, from a local server or out of one file.
+
+watched_run   a run that is read again and again while it grows
+run_folder    all runs below a folder
+epoch_axis, colors, traces, view    what Plotly figures are made of
+run_views, umap_view, class_views, comparison
+              run directories -> Plotly figures, as plain dicts
+pages         what the browser asks for: views with their titles, legends and epochs
+server        hands pages out on 127.0.0.1
+report        the same pages in one HTML file
+
+Everything here reads run directories only. ``static/`` has the page itself; its script knows views,
+epochs and a slider, but nothing of what is measured: a new view is one function in `run_views`.
+"""

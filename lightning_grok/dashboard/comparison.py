@@ -1,0 +1,183 @@
+"""Several runs in the same axes: one line a run, or one a setup with a band over its seeds."""
+
+from collections.abc import Callable, Iterable
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from lightning_grok.dashboard.colors import harmless, series_style
+from lightning_grok.dashboard.run_views import measured_layers
+from lightning_grok.dashboard.traces import band, curve, epoch_figure, numbers
+from lightning_grok.dashboard.view import View
+from lightning_grok.dashboard.watched_run import WatchedRun
+from lightning_grok.figures.epoch_axis import Events
+
+MOST = 21
+"""Lines that are told apart at all: seven colours by three line styles."""
+
+Series = tuple[np.ndarray, np.ndarray]
+
+
+class Group(NamedTuple):
+    """What one line stands for.
+
+    Attributes:
+        label: a run's name, or data set and setup with the number of seeds.
+        runs: with their events; the seeds of a setup.
+    """
+
+    label: str
+    runs: list[tuple[WatchedRun, Events]]
+
+
+def groups_of(runs: Iterable[tuple[WatchedRun, Events]], by: str) -> list[Group]:
+    """Runs one by one (`by` = ``run``), or those of a data set and setup together (``setup``)."""
+    if by == "run":
+        return [Group(run.name, [(run, events)]) for run, events in runs]
+    found: dict[tuple[str, str], list[tuple[WatchedRun, Events]]] = {}
+    for run, events in runs:
+        found.setdefault((run.dataset, run.setup or run.name), []).append((run, events))
+    groups = []
+    for (dataset, setup), members in found.items():
+        count = len(members)
+        seeds = "1 seed" if count == 1 else f"{count} seeds"
+        groups.append(Group(f"{dataset}, {setup} ({seeds})".removeprefix(", "), members))
+    return groups
+
+
+def comparison_legend(groups: list[Group]) -> list[dict[str, str]]:
+    """The one legend of all views of a comparison."""
+    return [
+        {"label": group.label, "group": f"series {k}", **series_style(k)}
+        for k, group in enumerate(groups)
+    ]
+
+
+def comparison_views(groups: list[Group]) -> list[View]:
+    """A view for every quantity that any of the runs has."""
+    last = max((run.epoch for group in groups for run, _ in group.runs), default=0)
+    views = [_view(groups, last, *words) for words in _QUANTITIES]
+    return [_events_view(groups, last), *(view for view in views if view is not None)]
+
+
+def over_seeds(series: list[Series]) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Epochs (T,), median, lowest and highest value (T,) over seeds.
+
+    An epoch counts where every seed that got so far has a value there: seeds that are still at an
+    earlier epoch shorten nothing.
+    """
+    series = [(epochs, values) for epochs, values in series if len(epochs)]
+    if not series:
+        nothing = np.array([])
+        return nothing, nothing, nothing, nothing
+    epochs = np.unique(np.concatenate([each for each, _ in series]))
+    table = np.full((len(series), len(epochs)), np.nan)  # (seeds, T)
+    for row, (at, values) in zip(table, series, strict=True):
+        row[np.searchsorted(epochs, at)] = values
+    there = np.sum([epochs <= at[-1] for at, _ in series], axis=0)
+    known = np.isfinite(table).sum(axis=0)
+    kept = (known > 0) & (known >= there)
+    epochs, table = epochs[kept], table[:, kept]
+    middle, low, high = np.nanmedian(table, 0), np.nanmin(table, 0), np.nanmax(table, 0)
+    return epochs, middle, low, high
+
+
+def _view(
+    groups: list[Group],
+    last: int,
+    name: str,
+    title: str,
+    note: str,
+    y: dict[str, Any],
+    read: Callable[[WatchedRun], Series],
+) -> View | None:
+    traces: list[dict[str, Any]] = []
+    for k, group in enumerate(groups):
+        style = series_style(k)
+        look = {"label": group.label, "color": style["color"], "group": f"series {k}"}
+        epochs, middle, low, high = over_seeds([read(run) for run, _ in group.runs])
+        if not len(epochs):
+            continue
+        if len(group.runs) > 1:
+            traces.append(band(epochs, low, high, **look))
+        traces.append(curve(epochs, middle, dash=style["dash"], **look))
+    if not traces:
+        return None
+    figure = epoch_figure(traces, Events(None, None), last, y)
+    return View(f"compare-{name}", title, note, "epoch", figure, [])
+
+
+def _events_view(groups: list[Group], last: int) -> View:
+    """When every run memorized and generalized: a row a group, two marks a run."""
+    traces = []
+    marks = (("memorization", "circle-open"), ("generalization", "circle"))
+    for k, group in enumerate(groups):
+        color = series_style(k)["color"]
+        for event, symbol in marks:
+            times = [getattr(events, event) for _, events in group.runs]
+            found = [(t, run.name) for t, (run, _) in zip(times, group.runs, strict=True) if t]
+            traces.append(
+                {
+                    "type": "scatter",
+                    "mode": "markers",
+                    "x": numbers(t for t, _ in found),
+                    "y": [k] * len(found),
+                    "text": [harmless(name) for _, name in found],
+                    "name": harmless(group.label),
+                    "legendgroup": f"series {k}",
+                    "marker": {"color": color, "symbol": symbol, "size": 9},
+                    "hovertemplate": f"%{{text}}: {event} at epoch %{{x:,.0f}}<extra></extra>",
+                }
+            )
+    y = {
+        "range": [len(groups) - 0.4, -0.6],
+        "tickvals": list(range(len(groups))),
+        "ticktext": [str(k + 1) for k in range(len(groups))],
+        "title": {"text": "number in the legend"},
+        "zeroline": False,
+    }
+    figure = epoch_figure(traces, Events(None, None), last, y)
+    title = "When they memorize and generalize"
+    note = "Open: train accuracy holds 99 %. Filled: half of the rise of test accuracy."
+    return View("compare-events", title, note, "epoch", figure, [], max(220, 24 * len(groups) + 80))
+
+
+def _last_capacity(run: WatchedRun) -> Series:
+    split, layers = measured_layers(run)
+    prefix = f"manifold_capacity/{split}/" if split else "manifold_capacity/"
+    return run.series(f"{prefix}{layers[-1]}/capacity" if layers else "")
+
+
+def _logged(key: str) -> Callable[[WatchedRun], Series]:
+    return lambda run: run.series(key)
+
+
+_FRACTION = {"range": [-0.03, 1.03], "title": {"text": "accuracy (fraction)"}}
+_DISTANCE = {"title": {"text": "kernel distance S"}, "rangemode": "tozero"}
+_QUANTITIES: tuple[tuple[str, str, str, dict[str, Any], Callable[[WatchedRun], Series]], ...] = (
+    (
+        "test", "Test accuracy", "Share of unseen images named correctly.",
+        _FRACTION, _logged("test/accuracy"),
+    ),
+    (
+        "train", "Train accuracy", "Share of training images named correctly.",
+        _FRACTION, _logged("train/accuracy"),
+    ),
+    (
+        "kernel", "Kernel distance to the start", "Full neural tangent kernel against epoch 0.",
+        _DISTANCE, _logged("kernel_distance/full/own"),
+    ),
+    (
+        "capacity", "Manifold capacity α_C of the last layer",
+        "Classes that it can separate per dimension.",
+        {"title": {"text": "classes per dimension"}}, _last_capacity,
+    ),
+    (
+        "probe", "Linear probe", "Held-out digits, converged readout of the features.",
+        _FRACTION, _logged("linear_probe/sound/accuracy"),
+    ),
+    (
+        "weights", "Weight norm", "Of all parameters, against the initialization.",
+        {"title": {"text": "‖θ‖ / ‖θ₀‖"}}, _logged("weight_norm/relative"),
+    ),
+)  # fmt: skip

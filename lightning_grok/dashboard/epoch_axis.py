@@ -1,0 +1,117 @@
+"""The epoch axis of the page: that of all figures (`lightning_grok.figures.epoch_axis`) in Plotly.
+
+Epoch 0 stands at `INITIALIZATION`, left of a break; everything right of it is log10(epoch).
+"""
+
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float, Num
+
+from lightning_grok.figures.epoch_axis import BREAK, INITIALIZATION, Events
+from lightning_grok.figures.palette import EVENT
+
+LEFT = 10**-0.58
+_MARGIN = 1.08
+_LEAST = 10
+_WHITE = "#fffffe"  # not among the colours that a dark theme exchanges
+_ON_HEAT = {"color": "#14181e", "width": 1.4}
+_DASHES = {"memorization": "dash", "generalization": "solid"}
+
+
+def limits(last: int) -> tuple[float, float]:
+    """Both ends of the axis over the epochs 0 to `last`."""
+    return LEFT, _MARGIN * max(last, _LEAST)
+
+
+def axis(last: int, **options: Any) -> dict[str, Any]:
+    """A Plotly axis over the epochs 0 to `last`, labelled at powers of ten."""
+    low, high = limits(last)
+    powers = [10**k for k in range(int(np.log10(high)) + 1)]
+    labels = powers if len(powers) > 2 else [d * p for p in powers for d in (1, 2, 5)]
+    labels = [each for each in labels if each <= high]
+    return {
+        "type": "log",
+        "range": [float(np.log10(low)), float(np.log10(high))],
+        "tickvals": [INITIALIZATION, *labels],
+        "ticktext": ["0", *(f"{each:,}" for each in labels)],
+        "minor": {"tickvals": [d * p for p in powers for d in range(1, 10) if d * p <= high]},
+        **options,
+    }
+
+
+def break_mark(side: str = "x") -> dict[str, Any]:
+    """Two strokes across the axis between epochs 0 and 1."""
+    place = float(np.log10(np.sqrt(BREAK[0] * BREAK[1])))
+    at = {"x": place, "y": 0} if side == "x" else {"x": 0, "y": place}
+    refs = {"xref": "x", "yref": "paper"} if side == "x" else {"xref": "paper", "yref": "y"}
+    text = {
+        "text": "//",
+        "font": {"size": 11},
+        "name": "break",
+        "textangle": 0 if side == "x" else 90,
+    }
+    anchors = {"xanchor": "center", "yanchor": "middle"}
+    return {**at, **refs, **text, **anchors, "showarrow": False, "borderpad": 0}
+
+
+def thin(
+    epochs: Num[np.ndarray, " t"], values: Float[np.ndarray, " t"], most: int = 1000
+) -> tuple[np.ndarray, np.ndarray]:
+    """At most about `most` points that look the same on the log axis.
+
+    Of every narrow stretch of the axis the lowest and the highest value stay, so that no spike is
+    lost; so do the first point and the last.
+    """
+    if len(epochs) <= most:
+        return epochs, values
+    x = np.log10(np.maximum(epochs, INITIALIZATION))
+    bins = np.floor((x - x[0]) / (x[-1] - x[0]) * (most // 2)).astype(int)
+    starts = np.flatnonzero(np.diff(bins, prepend=-1))
+    ends = np.append(starts[1:], len(bins)) - 1
+    lowest = np.lexsort((np.nan_to_num(values, nan=np.inf), bins))[starts]
+    highest = np.lexsort((np.nan_to_num(values, nan=-np.inf), bins))[ends]
+    kept = np.unique(np.concatenate([lowest, highest, [0, len(epochs) - 1]]))
+    return epochs[kept], values[kept]
+
+
+def chosen(epochs: list[int], per_decade: int = 24) -> list[int]:
+    """At most so many epochs a decade, and the newest: for views that need a file an epoch.
+
+    A list that grows keeps what was chosen before, but for its last epoch.
+    """
+    kept = {int(np.floor(np.log10(e) * per_decade)) if e else -1: e for e in reversed(epochs)}
+    return sorted({*kept.values(), *epochs[-1:]})
+
+
+def event_lines(events: Events) -> list[dict[str, Any]]:
+    """Vertical lines at memorization (dashed) and generalization (solid)."""
+    return [
+        line_at(epoch, "x") | {"line": {"color": EVENT, "width": 1.3, "dash": _DASHES[name]}}
+        for name, epoch in events._asdict().items()
+        if epoch is not None
+    ]
+
+
+def event_lines_on_heat(events: Events, sides: str = "x") -> list[dict[str, Any]]:
+    """The same on a heatmap, over white lines: seen on dark and on light cells in either theme."""
+    return [
+        line_at(epoch, side) | {"line": style}
+        for name, epoch in events._asdict().items()
+        if epoch is not None
+        for side in sides
+        for style in ({"color": _WHITE, "width": 3.2}, {**_ON_HEAT, "dash": _DASHES[name]})
+    ]
+
+
+def line_at(place: float, side: str) -> dict[str, Any]:
+    """A line across the whole plot at a place of one of its axes."""
+    other = "y" if side == "x" else "x"
+    along = {f"{side}ref": side, f"{side}0": place, f"{side}1": place}
+    return {
+        "type": "line",
+        **along,
+        f"{other}ref": f"{other} domain",
+        f"{other}0": 0,
+        f"{other}1": 1,
+    }

@@ -1,0 +1,215 @@
+"""What the browser asks for: the list of runs, and three pages of views, as JSON.
+
+A request names runs by their ids and is answered from the folder alone. `Pages.tag` says cheaply
+whether an answer would be another than the last one.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from lightning_grok.dashboard.class_views import class_views
+from lightning_grok.dashboard.colors import dark_partners
+from lightning_grok.dashboard.comparison import (
+    MOST,
+    comparison_legend,
+    comparison_views,
+    groups_of,
+)
+from lightning_grok.dashboard.epoch_axis import chosen
+from lightning_grok.dashboard.run_folder import RunFolder
+from lightning_grok.dashboard.run_views import measured_layers, run_views
+from lightning_grok.dashboard.traces import numbers
+from lightning_grok.dashboard.umap_view import umap_frame
+from lightning_grok.dashboard.view import View
+from lightning_grok.dashboard.watched_run import WatchedRun
+from lightning_grok.figures.layout import setup_in_words
+
+_ARRAYS = ("kernel_distance/pairwise", "kernel_distance/pairwise_estimate")
+_SETUP = "optimizer - weight scale - training images - output scale - weight decay"
+_STOPS = 48  # a decade, of the slider
+_MOST_RUNS = 500
+
+
+class UnknownError(LookupError):
+    """A request for what isn't there."""
+
+
+class Pages:
+    """Answers to the requests of the page.
+
+    Args:
+        folder: the runs; refresh it before asking.
+    """
+
+    def __init__(self, folder: RunFolder) -> None:
+        self.folder = folder
+
+    def runs(self) -> dict[str, Any]:
+        """The list of runs, the newest of them, and whether all have been read."""
+        rows = self.folder.rows()
+        by_age = sorted(rows, key=lambda row: (row.get("state") == "running", _age(row)))
+        return {
+            "folder": self.folder.root.name,
+            "runs": rows,
+            "newest": by_age[-1]["id"] if by_age else None,
+            "complete": all(row["complete"] for row in rows),
+        }
+
+    def tag(self, request: Mapping[str, str]) -> str:
+        """Changes whenever the answer to a request for a page would."""
+        parts: list[Any] = sorted(request.items())
+        for key in self._ids(request):
+            run = self.folder.run(key)
+            if run is not None:
+                run.refresh()
+                files = [run.path / f"arrays/{each}.npz" for each in _ARRAYS]
+                files.append(run.path / "run.json")
+                parts.append((key, run.version, run.state, *map(run.signature_of, files)))
+        return hashlib.sha1(repr(parts).encode(), usedforsecurity=False).hexdigest()
+
+    def page(self, request: Mapping[str, str]) -> dict[str, Any]:
+        """The page ``page`` (run, classes or compare) of the ``run`` or the ``runs``.
+
+        Raises:
+            UnknownError: there is no such page, run or layer.
+        """
+        kind = request.get("page", "run")
+        if kind == "compare":
+            return self._compare(request)
+        if kind not in ("run", "classes"):
+            raise UnknownError("page")
+        run = self._run(request.get("run", ""))
+        events, grokked = self.folder.events(request["run"])
+        layers = measured_layers(run)[1]
+        layer = request.get("layer") or (layers[-1] if layers else None)
+        if layer is not None and layer not in layers:
+            raise UnknownError("layer")
+        views = run_views(run, events) if kind == "run" else class_views(run, events, layer)
+        return {
+            "page": kind,
+            "run": request["run"],
+            "heading": heading(run),
+            "events": {
+                name: None if epoch is None else round(epoch)
+                for name, epoch in events._asdict().items()
+            },
+            "grokked": grokked,
+            "layers": layers if kind == "classes" else [],
+            "layer": layer,
+            "epochs": _stops([run]),
+            "readings": _readings(run),
+            "dark": dark_partners(len(run.meta.get("layer_names") or layers) or 1),
+            "views": [_described(view) for view in views],
+        }
+
+    def frame(self, key: str, epoch: int) -> dict[str, Any]:
+        """The UMAP of one epoch.
+
+        Raises:
+            UnknownError: there is none.
+        """
+        frame = umap_frame(self._run(key), epoch)
+        if frame is None:
+            raise UnknownError("epoch")
+        return frame
+
+    def _compare(self, request: Mapping[str, str]) -> dict[str, Any]:
+        by = request.get("by", "setup")
+        if by not in ("setup", "run"):
+            raise UnknownError("by")
+        ids = self._ids(request)
+        runs = [(self._run(key), self.folder.events(key)[0]) for key in ids]
+        groups = groups_of(runs, by)
+        shown = groups[:MOST]
+        what = "run" if by == "run" else "setup"
+        note = f"{len(runs)} runs" + ("" if by == "run" else f", {len(groups)} setups ({_SETUP})")
+        if len(shown) < len(groups):
+            note += f"; the first {len(shown)} {what}s are shown. Tick or filter runs for others"
+        return {
+            "page": "compare",
+            "by": by,
+            "note": note,
+            "legend": comparison_legend(shown),
+            "epochs": _stops([run for group in shown for run, _ in group.runs]),
+            "readings": [],
+            "dark": dark_partners(1),
+            "views": [_described(view) for view in comparison_views(shown)] if shown else [],
+        }
+
+    def _ids(self, request: Mapping[str, str]) -> list[str]:
+        if request.get("page") != "compare":
+            return [request.get("run", "")]
+        asked = json.loads(request.get("runs") or "[]")
+        if not isinstance(asked, list) or len(asked) > _MOST_RUNS:
+            raise UnknownError("runs")
+        known = set(self.folder.ids)
+        return [key for key in asked if key in known] if asked else self.folder.ids[:_MOST_RUNS]
+
+    def _run(self, key: str) -> WatchedRun:
+        run = self.folder.run(key)
+        if run is None:
+            raise UnknownError("run")
+        return run
+
+
+def heading(run: WatchedRun) -> dict[str, Any]:
+    """Name, description in words, state and progress of a run."""
+    words = [run.dataset, *setup_in_words(run.setup)]
+    words += [] if run.seed is None else [f"seed {run.seed}"]
+    last = run.meta.get("max_epochs")
+    return {
+        "name": run.name,
+        "words": ", ".join(word for word in words if word),
+        "state": run.state,
+        "epoch": run.epoch,
+        "last": last if type(last) is int and last > 0 else None,
+    }
+
+
+def encode(value: Any) -> bytes:
+    """JSON in UTF-8, with no NaN."""
+    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    return text.encode()
+
+
+def _described(view: View) -> dict[str, Any]:
+    described = view._asdict()
+    digest = hashlib.sha1(encode(described), usedforsecurity=False).hexdigest()[:16]
+    return {**described, "digest": digest}
+
+
+def _stops(runs: list[WatchedRun]) -> list[int]:
+    """Epochs of the slider: those evaluated, thinned, and all that were measured."""
+    evaluated, measured = set(), set()
+    for run in runs:
+        evaluated |= set(run.measured("evaluation"))
+        for event in ("kernel_distance", "manifold_capacity", "umap"):
+            measured |= set(chosen(run.measured(event), _STOPS))
+    return sorted({*chosen(sorted(evaluated), _STOPS), *measured})
+
+
+def _readings(run: WatchedRun) -> list[dict[str, Any]]:
+    """Series whose values at the slider's epoch are shown beside it."""
+    split, layers = measured_layers(run)
+    prefix = f"manifold_capacity/{split}/" if split else "manifold_capacity/"
+    keys = {
+        "train accuracy": "train/accuracy",
+        "test accuracy": "test/accuracy",
+        "kernel distance": "kernel_distance/full/own",
+        "capacity": f"{prefix}{layers[-1]}/capacity" if layers else "",
+    }
+    readings = []
+    stops = set(_stops([run]))
+    for label, key in keys.items():
+        epochs, values = run.series(key)
+        kept = [k for k, epoch in enumerate(epochs.tolist()) if epoch in stops]
+        if kept:
+            shown = {"epochs": epochs[kept].tolist(), "values": numbers(values[kept])}
+            readings.append({"label": label, **shown})
+    return readings
+
+
+def _age(row: dict[str, Any]) -> tuple[str, str]:
+    return str(row.get("created", "")), row["id"]

@@ -1,0 +1,132 @@
+"""The page of some runs as one HTML file that needs neither a server nor a network."""
+
+import html
+import json
+import os
+import shutil
+from collections.abc import Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from lightning_grok.dashboard.epoch_axis import chosen
+from lightning_grok.dashboard.pages import Pages, UnknownError
+from lightning_grok.dashboard.run_folder import RunFolder
+from lightning_grok.dashboard.server import SCRIPTS, STATIC
+from lightning_grok.errors import InputError
+from lightning_grok.figures import write_run_figures
+from lightning_grok.run_directory import write_atomically
+from lightning_grok.runs import read_run
+
+_MINUTE = 60.0  # seconds that reading may take: a report waits until all is read
+
+
+def write_report(runs: Sequence[Path], directory: Path) -> list[Path]:
+    """Write ``report.html`` and the figures of the runs (PNG and PDF) into a directory.
+
+    The figures are drawn into the runs' own directories (`write_run_figures`) and copied to
+    ``figures/<run>/``, unless the report stands in the run's directory itself.
+
+    Returns:
+        The files written, the report first.
+
+    Raises:
+        InputError: one of the runs is none, or the directory can't be written.
+    """
+    paths = list(dict.fromkeys(read_run(run).path.resolve() for run in runs))
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        figures = _figures(paths, directory.resolve())
+        page = report_page(paths, [path.relative_to(directory.resolve()) for path in figures])
+        report = directory.resolve() / "report.html"
+        write_atomically(report, lambda path: path.write_text(page, encoding="utf-8"))
+    except OSError as error:
+        raise InputError(
+            f"expected a folder to write a report into, received {directory}: {error.strerror}"
+        ) from None
+    return [report, *figures]
+
+
+def report_page(paths: Sequence[Path], figures: Sequence[Path]) -> str:
+    """The HTML file over the runs in `paths`, with links to the files `figures` beside it."""
+    from plotly.offline import get_plotlyjs
+
+    page = (STATIC / "page.html").read_text(encoding="utf-8")
+    style = (STATIC / "page.css").read_text(encoding="utf-8")
+    scripts = [(STATIC / name).read_text(encoding="utf-8") for name in SCRIPTS]
+    made = f"Report of {datetime.now().astimezone():%Y-%m-%d %H:%M}."
+    parts = [
+        f'<script type="application/json" id="report-data" data-made="{made}">'
+        f"{_embedded(_data(paths))}</script>",
+        f'<template id="report-files">{_links(figures)}</template>',
+        *(f"<script>{each}</script>" for each in (get_plotlyjs(), *scripts)),
+    ]
+    page = page.replace("<!-- style -->", f"<style>{style}</style>")
+    return page.replace("<!-- scripts -->", "\n".join(parts))
+
+
+def _figures(paths: Sequence[Path], directory: Path) -> list[Path]:
+    written = []
+    for path in paths:
+        for figure in write_run_figures(path):
+            target = directory / "figures" / path.name / figure.name
+            if path == directory:
+                target = figure
+            else:
+                target.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(figure, target)
+            written.append(target)
+    return written
+
+
+def _data(paths: Sequence[Path]) -> dict[str, Any]:
+    """Answers to all that the page can ask for."""
+    root = Path(os.path.commonpath(paths))
+    folder = RunFolder(root, paths)
+    folder.refresh(_MINUTE)
+    pages = Pages(folder)
+    answers = {
+        f"compare/{by}": pages.page({"page": "compare", "by": by}) for by in ("setup", "run")
+    }
+    frames: dict[str, dict[int, Any]] = {}
+    for key in folder.ids:
+        answers[f"run/{key}"] = pages.page({"page": "run", "run": key})
+        first = answers[f"classes/{key}/"] = pages.page({"page": "classes", "run": key})
+        for layer in first["layers"]:
+            request = {"page": "classes", "run": key, "layer": layer}
+            answers[f"classes/{key}/{layer}"] = pages.page(request)
+        frames[key] = _frames(pages, key, answers[f"run/{key}"])
+    return {"runs": pages.runs(), "pages": answers, "frames": frames}
+
+
+def _frames(pages: Pages, key: str, answer: dict[str, Any]) -> dict[int, Any]:
+    """UMAP frames of at most 24 epochs a decade; the others are taken off the page."""
+    frames: dict[int, Any] = {}
+    for view in answer["views"]:
+        if view["frames"]:
+            kept = chosen(sorted(view["frames"]))
+            view["frames"] = {epoch: view["frames"][epoch] for epoch in kept}
+            for epoch in kept:
+                try:
+                    frames[epoch] = pages.frame(key, epoch)
+                except UnknownError:  # removed meanwhile
+                    del view["frames"][epoch]
+    return frames
+
+
+def _embedded(data: Any) -> str:
+    """JSON that no text in it can end the script element it stands in."""
+    text = json.dumps(data, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    return text.replace("<", "\\u003c")
+
+
+def _links(figures: Sequence[Path]) -> str:
+    items = []
+    for folder in dict.fromkeys(figure.parent for figure in figures):
+        of = [figure for figure in figures if figure.parent == folder]
+        links = " ".join(
+            f'<a href="{html.escape(each.as_posix())}">{html.escape(each.name)}</a>' for each in of
+        )
+        name = f" of {folder.name}" if folder.name != "figures" else ""
+        items.append(f"<p>Figures{html.escape(name)}: {links}</p>")
+    return "".join(items)

@@ -1,0 +1,183 @@
+"""A server for one person on this machine: it answers with runs of one folder and nothing else.
+
+It listens on 127.0.0.1, answers GET only, and only to pages that came from itself (the Host header
+is checked, so that no other site's name can lead here). Of a request no path is ever opened: names
+are looked up in tables and among the runs that were found.
+"""
+
+import hashlib
+import json
+import sys
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from importlib.resources import files
+from pathlib import Path
+from typing import Any, Self
+from urllib.parse import parse_qsl, urlsplit
+
+from lightning_grok.dashboard.pages import Pages, UnknownError, encode
+from lightning_grok.dashboard.run_folder import RunFolder
+from lightning_grok.errors import InputError
+
+_HOSTS = ("127.0.0.1", "localhost")
+STATIC = files("lightning_grok.dashboard") / "static"
+"""The page itself: HTML, style and scripts."""
+SCRIPTS = ("source.js", "drawing.js", "page.js")
+_HEADERS = {
+    "Cache-Control": "no-cache",
+    "Content-Security-Policy": "default-src 'none'; script-src 'self'; connect-src 'self'; "
+    "style-src 'self' 'unsafe-inline'; img-src data: blob:; base-uri 'none'; "
+    "form-action 'none'; frame-ancestors 'none'",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+}
+
+
+class DashboardServer(ThreadingHTTPServer):
+    """The live page over the runs at or below `root`.
+
+    Args:
+        root: folder of runs; it may be empty.
+        port: on 127.0.0.1; 0 takes a free one.
+
+    Raises:
+        InputError: there is no such folder, or the port can't be had.
+    """
+
+    daemon_threads = True
+
+    def __init__(self, root: Path, port: int) -> None:
+        if not root.is_dir():
+            raise InputError(f"expected a folder of runs, received {root}, which is none")
+        if not 0 <= port <= 65535:
+            raise InputError(f"expected a port of 0 to 65535, received {port}")
+        try:
+            super().__init__(("127.0.0.1", port), _Handler)
+        except OSError as error:
+            reason = error.strerror or str(error)
+            raise InputError(
+                f"expected a free port, received {port} ({reason}); --port 0 takes a free one"
+            ) from None
+        self.folder = RunFolder(root)
+        self.folder.refresh(budget=0)
+        self.pages = Pages(self.folder)
+        self.files = static_files()
+        self.lock = threading.Lock()
+        self._answers: dict[str, tuple[str, bytes]] = {}
+
+    @property
+    def url(self) -> str:
+        """Where the page is."""
+        return f"http://127.0.0.1:{self.server_address[1]}/"
+
+    def answer(self, path: str, query: dict[str, str], known: str) -> tuple[str, bytes] | None:
+        """Tag and JSON of a request; None where the asker has that tag already.
+
+        Raises:
+            UnknownError: there is nothing of that name.
+            ValueError: the query is malformed.
+        """
+        with self.lock:
+            if path == "/runs":
+                self.folder.refresh()
+                body = encode(self.pages.runs())
+                tag = _digest(body)
+            elif path == "/page":
+                tag = self.pages.tag(query)
+                if tag != known:
+                    body = self._page(tag, query)
+            elif path == "/frame":
+                frame = self.pages.frame(query.get("run", ""), int(query.get("epoch", "")))
+                body = encode(frame)
+                tag = _digest(body)
+            else:
+                raise UnknownError(path)
+            return None if tag == known else (tag, body)
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """A traceback, but for a browser that went away."""
+        if not isinstance(sys.exception(), ConnectionError):
+            super().handle_error(request, client_address)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def _page(self, tag: str, query: dict[str, str]) -> bytes:
+        """The last answer of a kind is kept: several windows may ask for it."""
+        kind = query.get("page", "run")
+        if self._answers.get(kind, ("", b""))[0] != tag:
+            self._answers[kind] = (tag, encode(self.pages.page(query)))
+        return self._answers[kind][1]
+
+
+def static_files() -> dict[str, tuple[str, bytes]]:
+    """The page's own files: path -> type and content."""
+    from plotly.offline import get_plotlyjs
+
+    page = (STATIC / "page.html").read_text(encoding="utf-8")
+    head = '<link rel="stylesheet" href="page.css">'
+    scripts = "".join(f'<script src="{name}" defer></script>' for name in ("plotly.js", *SCRIPTS))
+    page = page.replace("<!-- style -->", head).replace("<!-- scripts -->", scripts)
+    return {
+        "/": ("text/html", page.encode()),
+        "/page.css": ("text/css", (STATIC / "page.css").read_bytes()),
+        **{f"/{name}": ("text/javascript", (STATIC / name).read_bytes()) for name in SCRIPTS},
+        "/plotly.js": ("text/javascript", get_plotlyjs().encode()),
+    }
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    server: DashboardServer
+
+    def do_GET(self) -> None:
+        """Answer one request."""
+        if self.headers.get("Host", "").rsplit(":", 1)[0] not in _HOSTS:
+            self._send(403, "text/plain", b"this page answers to 127.0.0.1 only\n")
+            return
+        url = urlsplit(self.path)
+        known = self.headers.get("If-None-Match", "").strip('"')
+        if url.path in self.server.files:
+            kind, content = self.server.files[url.path]
+            tag = _digest(content)
+            self._send_tagged(kind, None if tag == known else (tag, content), known)
+            return
+        try:
+            query = dict(parse_qsl(url.query, max_num_fields=20))
+            answer = self.server.answer(url.path, query, known)
+        except (UnknownError, ValueError, json.JSONDecodeError):
+            self._send(404, "text/plain", b"no such thing\n")
+            return
+        except Exception:  # one run that can't be shown must not end the page of the others
+            self._send(500, "text/plain", b"this can't be shown\n")
+            raise
+        self._send_tagged("application/json", answer, known)
+
+    def _send_tagged(self, kind: str, answer: tuple[str, bytes] | None, known: str) -> None:
+        if answer is None:
+            self._send(304, kind, b"", known)
+        else:
+            self._send(200, kind, answer[1], answer[0])
+
+    def _send(self, status: int, kind: str, content: bytes, tag: str = "") -> None:
+        self.send_response(status)
+        for name, value in _HEADERS.items():
+            self.send_header(name, value)
+        if tag:
+            self.send_header("ETag", f'"{tag}"')
+        self.send_header("Content-Type", f"{kind}; charset=utf-8")
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        self.wfile.write(content)
+
+    def version_string(self) -> str:
+        """No more than a name."""
+        return "lightning_grok"
+
+    def log_message(self, format: str, *args: Any) -> None:
+        """Nothing: the terminal is the user's."""
+
+
+def _digest(content: bytes) -> str:
+    return hashlib.sha1(content, usedforsecurity=False).hexdigest()

@@ -1,0 +1,92 @@
+"""Maps of the representations: one figure whose points are those of the slider's epoch."""
+
+from typing import Any
+
+import numpy as np
+
+from lightning_grok.dashboard.colors import harmless
+from lightning_grok.dashboard.view import SYMBOLS, TALL, View
+from lightning_grok.dashboard.watched_run import WatchedRun
+from lightning_grok.figures.epoch_axis import Events
+from lightning_grok.figures.palette import class_color, class_marker
+
+
+def umap_view(run: WatchedRun, events: Events) -> View | None:
+    """Places for the points of every class; the browser fills in the frame of its epoch."""
+    epochs = run.measured("umap")
+    names = ("coordinates", "labels")
+    frames = {}
+    low, high = np.full(2, np.inf), np.full(2, -np.inf)
+    labels: set[int] = set()
+    for epoch in epochs:
+        points, of = (run.array_of("umap", epoch, name) for name in names)
+        if points is None or of is None or points.ndim != 2 or len(points) != len(of):
+            continue
+        low, high = np.fmin(low, np.nanmin(points, 0)), np.fmax(high, np.nanmax(points, 0))
+        labels |= set(np.unique(of).astype(int).tolist())
+        frames[epoch] = _tag(run, epoch)
+    if not frames:
+        return None
+    center, half = (low + high) / 2, 0.53 * float(np.max(high - low)) or 1.0
+    legend = [_class_look(run, label) for label in sorted(labels)]
+    ends = ([float(f"{c - half:.4g}"), float(f"{c + half:.4g}")] for c in center)
+    x, y = ({"range": end, "zeroline": False, "showticklabels": False} for end in ends)
+    layout = {
+        "xaxis": x | {"title": {"text": "UMAP 1 (no unit)"}, "constrain": "domain"},
+        "yaxis": y | {"title": {"text": "UMAP 2 (no unit)"}, "scaleanchor": "x"},
+    }
+    note = "Test images in the last hidden layer, by class; the epoch slider moves the map."
+    figure = {"data": [_points(look) for look in legend], "layout": layout}
+    title = "UMAP of the representations"
+    return View("umap", title, note, "plane", figure, legend, TALL, frames)
+
+
+def umap_frame(run: WatchedRun, epoch: int) -> dict[str, Any] | None:
+    """The map of one epoch: label -> coordinates ``x`` and ``y``; None for none."""
+    points, labels = (run.array_of("umap", epoch, name) for name in ("coordinates", "labels"))
+    if points is None or labels is None or points.ndim != 2 or len(points) != len(labels):
+        return None
+    frame = {}
+    for label in np.unique(labels).astype(int).tolist():
+        x, y = points[labels == label].T[:2]
+        frame[str(label)] = {"x": _short(x), "y": _short(y)}
+    return frame
+
+
+def class_name(run: WatchedRun, label: int) -> str:
+    """What a class is called; its number where the run doesn't say."""
+    names = run.meta.get("class_names") or []
+    return str(names[label]) if label < len(names) else f"class {label}"
+
+
+def _class_look(run: WatchedRun, label: int) -> dict[str, str]:
+    return {
+        "label": class_name(run, label),
+        "group": f"class {label}",
+        "color": class_color(label),
+        "symbol": SYMBOLS[class_marker(label)],
+        "key": str(label),
+    }
+
+
+def _points(look: dict[str, str]) -> dict[str, Any]:
+    return {
+        "type": "scatter",
+        "mode": "markers",
+        "x": [],
+        "y": [],
+        "name": harmless(look["label"]),
+        "legendgroup": look["group"],
+        "meta": look["key"],
+        "marker": {"color": look["color"], "symbol": look["symbol"], "size": 4.5},
+        "hovertemplate": "%{fullData.name}<extra></extra>",
+    }
+
+
+def _short(values: np.ndarray) -> list[float | None]:
+    return [float(f"{v:.4g}") if np.isfinite(v) else None for v in values.tolist()]
+
+
+def _tag(run: WatchedRun, epoch: int) -> str:
+    signature = run.signature_of(run.path / f"arrays/umap/{epoch:07d}.npz")
+    return "" if signature is None else f"{signature[1]:x}-{signature[2] % 10**9:x}"

@@ -1,0 +1,294 @@
+"""The page in a real browser: it follows a training run and keeps what its user chose."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from watched_runs import MEASURED, evaluate, measure, write_run
+
+from lightning_grok.dashboard.report import report_page
+from lightning_grok.dashboard.server import DashboardServer
+from lightning_grok.run_directory import RunDirectory
+
+sync_api = pytest.importorskip("playwright.sync_api", reason="no Playwright is installed")
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser"))), None)
+PATIENCE = 60_000  # ms, on a machine that is busy
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(CHROMIUM is None, reason="no chromium is installed"),
+]
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    with sync_api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def opened(browser: Any) -> Iterator[Callable[..., Any]]:
+    """Opens pages; fails where one writes an error or a warning to the console."""
+    complaints: list[str] = []
+    contexts = []
+
+    def open_page(url: str, *, blocked: bool = False, **options: Any) -> Any:
+        context = browser.new_context(viewport={"width": 1440, "height": 900}, **options)
+        contexts.append(context)
+        context.set_default_timeout(PATIENCE)
+        page = context.new_page()
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        page.on("console", lambda m: complaints.append(m.text) if m.type != "log" else None)
+        page.on("requestfailed", lambda request: complaints.append(f"failed: {request.url[:80]}"))
+        if blocked:
+            page.route(lambda address: not address.startswith("file:"), lambda route: route.abort())
+        page.goto(url)
+        page.wait_for_selector(".plot .main-svg")
+        return page
+
+    yield open_page
+    for context in contexts:
+        context.close()
+    assert complaints == []
+
+
+@pytest.fixture
+def served(tmp_path: Path) -> Iterator[DashboardServer]:
+    (tmp_path / "runs").mkdir()
+    with DashboardServer(tmp_path / "runs", 0) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
+        thread.start()
+        yield server
+        server.shutdown()
+        thread.join()
+
+
+def plot(page: Any, view: str, what: str) -> Any:
+    """A property of the drawn figure of a view, such as ``_fullLayout.xaxis.range``."""
+    return page.evaluate(f"document.getElementById('plot-{view}').{what}")
+
+
+def points(page: Any) -> int:
+    return plot(page, "accuracy", "data.at(-1).x.length")
+
+
+def wait(page: Any, condition: str, *arguments: Any) -> None:
+    page.wait_for_function(condition, arg=list(arguments))
+
+
+def cursor(page: Any, view: str) -> list[float]:
+    """Left edges of the slider's line and of the plot it stands in, in pixels."""
+    script = f"document.querySelector('#plot-{view} .cursor.along-x').getBoundingClientRect().left"
+    return page.evaluate(script)
+
+
+def drag(page: Any, view: str, start: float, end: float) -> None:
+    """Zoom into a part of the epoch axis, as a user does with the mouse."""
+    page.locator(f"#plot-{view}").scroll_into_view_if_needed()
+    box = page.locator(f"#plot-{view} .nsewdrag").first.bounding_box()
+    y = box["y"] + box["height"] / 2
+    page.mouse.move(box["x"] + start * box["width"], y)
+    page.mouse.down()
+    page.mouse.move(box["x"] + end * box["width"], y + 2, steps=4)
+    page.mouse.up()
+
+
+def test_a_training_run_is_watched(
+    served: DashboardServer, opened: Callable[..., Any], tmp_path: Path
+) -> None:
+    root = Path(__file__).parents[2]
+    command = [
+        sys.executable, "-m", "lightning_grok", "fit", "--config", "configs/grok.yaml",
+        "--config", "configs/smoke.yaml", "--data.dataset=digits", "--data.train_size=64",
+        "--model.hidden=[16,16]", "--trainer.max_epochs=100000", "--umap.enabled=false",
+        "--linear_probe.enabled=false", "--run.figures=false", "--run.name=watched",
+        f"--run.root={served.folder.root}", "--trainer.enable_progress_bar=false",
+    ]  # fmt: skip
+    log = (tmp_path / "log").open("w")
+    environment = os.environ | {"WANDB_MODE": "disabled"}
+    training = subprocess.Popen(command, cwd=root, env=environment, stdout=log, stderr=log)
+    try:
+        page = opened(served.url)
+        assert page.locator("#runs button").inner_text().startswith("watched")
+        wait(page, "() => document.getElementById('words').textContent.includes('running')")
+        before = points(page)
+        wait(
+            page, f"() => document.getElementById('plot-accuracy').data.at(-1).x.length > {before}"
+        )
+        drag(page, "accuracy", 0.3, 0.6)
+        wait(page, "() => state.zoom !== null")
+        zoom = plot(page, "accuracy", "_fullLayout.xaxis.range")
+        before = points(page)
+        wait(
+            page, f"() => document.getElementById('plot-accuracy').data.at(-1).x.length > {before}"
+        )
+        for view in ("accuracy", "loss", "capacity"):  # all share the axis, and the zoom stays
+            assert plot(page, view, "_fullLayout.xaxis.range") == pytest.approx(zoom)
+    finally:
+        training.kill()
+        training.wait()
+        log.close()
+    wait(page, "() => document.getElementById('words').textContent.includes('interrupted')")
+
+
+def test_a_measurement_appears_soon_and_leaves_the_choices_alone(
+    served: DashboardServer, opened: Callable[..., Any]
+) -> None:
+    watched = write_run(served.folder.root, "a", last=1000, seed=1)
+    other = write_run(served.folder.root, "b", last=10)
+    page = opened(served.url)
+    assert page.locator('#runs button[aria-current="true"]').inner_text().startswith("a\n")
+    page.locator("#runs li", has_text="b").locator("input").check()
+    page.locator('#views section:has(#plot-capacity) button[data-group="layers.2"]').click()
+    drag(page, "capacity", 0.3, 0.7)
+    wait(page, "() => state.zoom !== null")
+    page.evaluate("setEpoch(20)")
+    chosen = page.evaluate("[state.epoch, state.zoom]")
+    slider = page.locator("#slider")
+    slider.focus()
+    start = time.monotonic()
+    measure(watched, 2000)
+    evaluate(watched, 2000, 1)
+    wait(
+        page, "() => document.getElementById('plot-kernel').data.at(-1).customdata.at(-1) === 2000"
+    )
+    seconds = time.monotonic() - start
+    wait(page, "() => document.getElementById('plot-accuracy').data[0].customdata.at(-1) === 2000")
+    assert page.evaluate("[state.epoch, state.zoom]") == chosen
+    assert plot(page, "capacity", "_fullLayout.xaxis.range") == pytest.approx(chosen[1])
+    assert plot(page, "capacity", "data.find(t => t.legendgroup === 'layers.2').visible") is False
+    assert plot(page, "radius", "data.find(t => t.legendgroup === 'layers.2').visible") is False
+    assert page.locator("#runs li", has_text="b").locator("input").is_checked()
+    assert page.evaluate("document.activeElement.id") == "slider"
+    page.locator("#reset").click()
+    low, high = plot(page, "capacity", "_fullLayout.xaxis.range")
+    assert (low, 10**high) == pytest.approx((-0.58, 1.08 * 2000), rel=1e-6)
+    assert seconds < 20  # 0.7 s between polls; the rest is how busy the machine is
+    other.close()
+
+
+def test_the_slider_moves_every_view(served: DashboardServer, opened: Callable[..., Any]) -> None:
+    writer = write_run(served.folder.root)
+    page = opened(served.url)
+    wait(page, "() => document.getElementById('title-umap').textContent.endsWith('10,000')")
+    views = ["accuracy", "loss", "kernel", "capacity", "radius", "dimension", "pairs", "probe",
+             "weights"]  # fmt: skip
+    before = {view: cursor(page, view) for view in views}
+    first = plot(page, "umap", "data[0].x.slice()")
+    page.locator("#slider").focus()
+    page.keyboard.press("Home")
+    page.keyboard.press("ArrowRight")
+    wait(page, "() => document.getElementById('title-umap').textContent.endsWith('at epoch 1')")
+    assert page.locator("#epoch").inner_text() == "epoch 1"
+    assert page.locator("#slider").get_attribute("aria-valuetext") == "epoch 1"
+    for view in views:
+        assert cursor(page, view) < before[view] - 50
+    assert plot(page, "umap", "data[0].x.slice()") != first
+    assert "0.033" in page.locator("#readings").inner_text().replace("0.0333", "0.033")
+    page.locator("#play").click()
+    wait(page, "() => state.epoch > 3")
+    assert page.locator("#play").get_attribute("aria-label") == "Pause"
+    page.locator("#play").click()
+    stopped = page.evaluate("state.epoch")
+    page.wait_for_timeout(400)
+    assert page.evaluate("state.epoch") == stopped
+    writer.close()
+
+
+def test_classes_and_comparison_by_keyboard(
+    served: DashboardServer, opened: Callable[..., Any]
+) -> None:
+    writers = [write_run(served.folder.root, f"r{k}", seed=k) for k in range(3)]
+    page = opened(served.url)
+    page.locator('nav [data-page="classes"]').press("Enter")
+    page.wait_for_selector("#plot-class-capacity .main-svg")
+    page.locator("#layer").select_option("layers.1")
+    wait(
+        page,
+        "() => document.getElementById('title-class-capacity').textContent.includes('layers.1')",
+    )
+    page.locator('nav [data-page="compare"]').press("Enter")
+    page.wait_for_selector("#plot-compare-test .main-svg")
+    assert "(3 seeds)" in page.locator("#legend").inner_text()
+    page.locator("#by").select_option("run")
+    wait(page, "() => document.querySelectorAll('#legend button').length === 3")
+    page.locator("#filter").fill("r1")
+    wait(page, "() => document.querySelectorAll('#legend button').length === 1")
+    page.keyboard.press("Tab")
+    assert page.evaluate("getComputedStyle(document.activeElement).outlineStyle") == "solid"
+    for writer in writers:
+        writer.close()
+
+
+def test_text_from_a_run_is_text(served: DashboardServer, opened: Callable[..., Any]) -> None:
+    evil = "<script>document.title = 'owned'</script><b>x</b>"
+    path = served.folder.root / "<b>run<b>"
+    path.mkdir()
+    writer = RunDirectory(path)
+    writer.update_meta(dataset=evil, setup=evil, class_names=[evil] * 4, layer_names=[evil])
+    for epoch in (0, 1, 2, 5):
+        evaluate(writer, epoch)
+        writer.log("manifold_capacity", epoch, 0, {f"manifold_capacity/{evil}/capacity": 1.0})
+        umap = {"coordinates": [[0.0, 1.0], [1.0, 2.0]], "labels": [0, 1]}
+        writer.save_arrays("umap", epoch, umap)
+        writer.log("umap", epoch, 0, {"umap/preservation": 0.1})
+    page = opened(served.url)
+    assert page.locator("#name").inner_text() == path.name
+    assert evil in page.locator("#words").inner_text()
+    for kind in ("classes", "compare"):
+        page.locator(f'nav [data-page="{kind}"]').click()
+        wait(page, f"() => state.answer.page === '{kind}'")
+    assert page.title() == "lightning_grok"
+    assert page.locator("main b, aside b, .plot b, main script").count() == 0
+    writer.close()
+
+
+def test_the_dark_theme_follows_the_system(
+    served: DashboardServer, opened: Callable[..., Any]
+) -> None:
+    writer = write_run(served.folder.root, last=100)
+    page = opened(served.url, color_scheme="dark")
+    color = "data.find(t => t.name === 'test').line.color"
+    assert plot(page, "accuracy", color) == "#ff8a3d"
+    page.emulate_media(color_scheme="light")
+    wait(page, f"() => document.getElementById('plot-accuracy').{color} === '#d55e00'")
+    writer.close()
+
+
+def test_a_report_opens_from_disk_without_a_network(
+    opened: Callable[..., Any], tmp_path: Path
+) -> None:
+    writers = [write_run(tmp_path, f"r{k}", seed=k) for k in range(2)]
+    report = tmp_path / "report.html"
+    report.write_text(report_page([writer.path for writer in writers], []), encoding="utf-8")
+    page = opened(report.as_uri(), blocked=True, offline=True)
+    wait(page, "() => document.getElementById('title-umap').textContent.endsWith('10,000')")
+    page.locator("#slider").focus()
+    page.keyboard.press("Home")
+    wait(page, "() => document.getElementById('title-umap').textContent.endsWith('at epoch 0')")
+    page.locator('nav [data-page="classes"]').click()
+    page.wait_for_selector("#plot-class-capacity .main-svg")
+    page.locator("#layer").select_option("layers.0")
+    wait(
+        page,
+        "() => document.getElementById('title-class-capacity').textContent.includes('layers.0')",
+    )
+    page.locator('nav [data-page="compare"]').click()
+    page.wait_for_selector("#plot-compare-test .main-svg")
+    page.locator("#runs button", has_text="r0").click()
+    page.wait_for_selector("#plot-pairs .main-svg")
+    assert page.locator("#name").inner_text() == "r0"
+    frames = json.loads(page.evaluate("JSON.stringify(Object.keys(state.answer.views[7].frames))"))
+    assert [int(each) for each in frames] == MEASURED
+    for writer in writers:
+        writer.close()

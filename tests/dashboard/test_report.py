@@ -1,0 +1,73 @@
+"""The report as a file: complete, closed, and harmless."""
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+from watched_runs import evaluate, write_run
+
+from lightning_grok.cli import main
+from lightning_grok.dashboard.report import report_page
+
+
+def data_of(page: str) -> dict:
+    (text,) = re.findall(r'id="report-data"[^>]*>(.*?)</script>', page, re.DOTALL)
+    return json.loads(text)
+
+
+def test_a_report_of_two_runs_has_all_their_pages(tmp_path: Path) -> None:
+    paths = [write_run(tmp_path / "runs", f"r{k}", seed=k).path for k in range(2)]
+    data = data_of(report_page(paths, []))
+    assert [row["id"] for row in data["runs"]["runs"]] == ["r0", "r1"]
+    assert data["runs"]["complete"]
+    expected = {"compare/setup", "compare/run"}
+    for run in ("r0", "r1"):
+        expected |= {f"run/{run}", f"classes/{run}/"}
+        expected |= {f"classes/{run}/layers.{k}" for k in range(5)}
+        (umap,) = [view for view in data["pages"][f"run/{run}"]["views"] if view["id"] == "umap"]
+        assert set(umap["frames"]) == set(data["frames"][run])
+    assert set(data["pages"]) == expected
+
+
+def test_nothing_from_a_run_ends_the_script_it_stands_in(tmp_path: Path) -> None:
+    evil = "</script><script>alert(1)</script><!--"
+    path = write_run(tmp_path, last=5, dataset=evil, class_names=[evil] * 4).path
+    page = report_page([path], [Path(f"figures/{'<b>'}/run.png")])
+    assert "<script>alert" not in page
+    assert "<b>" not in page.split("<script>")[0]
+    assert data_of(page)["runs"]["runs"][0]["dataset"] == evil
+
+
+def test_the_command_writes_the_page_and_the_figures(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    directory = write_run(tmp_path / "runs", "r", last=-1)
+    evaluate(directory, 1)
+    path = directory.path
+    main(["report", str(path), "--out", str(tmp_path / "out")])
+    written = [Path(line) for line in capsys.readouterr().out.splitlines()]
+    assert written[0] == tmp_path / "out" / "report.html"
+    names = {each.relative_to(tmp_path / "out").as_posix() for each in written[1:]}
+    assert {"figures/r/run.png", "figures/r/run.pdf", "figures/r/performance.png"} <= names
+    assert all(each.stat().st_size > 1000 for each in written)
+    page = written[0].read_text()
+    assert 'href="figures/r/run.pdf"' in page
+    assert not re.search(r'<(script|link|img)[^>]+(src|href)="(?!data:)', page)
+    main(["report", str(path)])
+    assert (path / "report.html").exists()
+
+
+def test_what_is_no_run_is_said_in_a_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        main(["report", str(tmp_path)])
+    assert stopped.value.code == 2
+    assert "expected the directory of a run" in capsys.readouterr().err
+    path = write_run(tmp_path, last=5).path
+    (tmp_path / "file").write_text("")
+    with pytest.raises(SystemExit) as stopped:
+        main(["report", str(path), "--out", str(tmp_path / "file")])
+    assert stopped.value.code == 2
+    assert "expected a folder to write a report into" in capsys.readouterr().err

@@ -1,0 +1,79 @@
+"""Runs are found as they appear, read within a budget, and only below the folder."""
+
+import time
+from pathlib import Path
+
+import pytest
+from watched_runs import RISE, evaluate, write_run
+
+from lightning_grok.dashboard.run_folder import RunFolder
+from lightning_grok.figures.epoch_axis import find_events
+from lightning_grok.runs import Run
+
+
+def test_rows_say_what_the_runs_command_says(tmp_path: Path) -> None:
+    directory = write_run(tmp_path / "sweep", "b")
+    write_run(tmp_path, "a", last=10)
+    folder = RunFolder(tmp_path)
+    folder.refresh(60)
+    first, second = folder.rows(60)
+    assert (first["id"], second["id"]) == ("a", "sweep/b")
+    assert second["state"] == "running"
+    events = find_events(Run(directory.path))
+    assert second["memorization"] == round(events.memorization or 0)
+    assert second["generalization"] == round(events.generalization or 0)
+    assert min(RISE) < second["generalization"] < max(RISE)
+    assert (first["generalization"], first["complete"]) == (None, True)
+
+
+def test_events_follow_a_run_that_grows(tmp_path: Path) -> None:
+    directory = write_run(tmp_path, last=10)
+    folder = RunFolder(tmp_path)
+    folder.refresh(60)
+    assert folder.events("run")[0].memorization is None
+    for epoch in (30, 40, 50):
+        evaluate(directory, epoch)
+    folder.refresh(60)
+    assert folder.events("run")[0].memorization == 30
+
+
+def test_a_small_budget_reads_some_now_and_the_rest_later(tmp_path: Path) -> None:
+    for k in range(5):
+        write_run(tmp_path, f"r{k}", last=1)
+    folder = RunFolder(tmp_path)
+    folder.refresh(0)
+    assert [row["complete"] for row in folder.rows(60)] == [False] * 5
+    assert folder.run("r3") is not None  # a run that is asked for is read at once
+    assert [row["complete"] for row in folder.rows(60)] == [False, False, False, True, False]
+    folder.refresh(60)
+    assert all(row["complete"] for row in folder.rows(60))
+
+
+def test_new_runs_appear_and_removed_ones_go(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("lightning_grok.dashboard.run_folder._DISCOVERY_SECONDS", 0.01)
+    folder = RunFolder(tmp_path)
+    folder.refresh()
+    assert folder.ids == []
+    directory = write_run(tmp_path, "late", last=1)
+    time.sleep(0.02)
+    folder.refresh()
+    assert folder.ids == ["late"]
+    directory.discard()
+    time.sleep(0.02)
+    folder.refresh()
+    assert folder.run("late") is None
+
+
+def test_a_run_that_a_link_leads_to_from_outside_is_not_among_them(tmp_path: Path) -> None:
+    outside = write_run(tmp_path / "outside", "secret", last=1)
+    inside = tmp_path / "runs"
+    write_run(inside, "mine", last=1)
+    (inside / "link").symlink_to(outside.path, target_is_directory=True)
+    (inside / "loop").symlink_to(inside / "loop")
+    folder = RunFolder(inside)
+    folder.refresh(60)
+    assert folder.ids == ["mine"]
+    for key in ("link", "../outside/secret", str(outside.path), "", "mine/.."):
+        assert folder.run(key) is None

@@ -1,0 +1,201 @@
+"""A real server on a free port: what it answers, and what it refuses."""
+
+import json
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import urlencode
+
+import pytest
+from watched_runs import evaluate, write_run
+
+from lightning_grok.cli import main
+from lightning_grok.dashboard.server import DashboardServer
+from lightning_grok.errors import InputError
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[DashboardServer]:
+    (tmp_path / "runs").mkdir()
+    with DashboardServer(tmp_path / "runs", 0) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
+        thread.start()
+        yield server
+        server.shutdown()
+        thread.join()
+
+
+def get(server: DashboardServer, path: str, **headers: str) -> tuple[int, dict[str, str], bytes]:
+    request = urllib.request.Request(server.url + path, headers=headers)
+    try:
+        with urllib.request.urlopen(request, timeout=30) as answer:
+            return answer.status, dict(answer.headers), answer.read()
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code, dict(error.headers), error.read()
+
+
+def ask(server: DashboardServer, path: str, **query: str) -> dict:
+    status, _, body = get(server, f"{path}?{urlencode(query)}")
+    assert status == 200
+    return json.loads(body)
+
+
+def wait_for_runs(server: DashboardServer, count: int) -> dict:
+    while len(runs := ask(server, "runs")["runs"]) < count:
+        pass
+    return {row["id"]: row for row in runs}
+
+
+def test_the_page_is_whole_and_asks_nobody_else(server: DashboardServer) -> None:
+    status, headers, page = get(server, "")
+    assert (status, headers["Content-Type"]) == (200, "text/html; charset=utf-8")
+    policy = headers["Content-Security-Policy"]
+    assert "default-src 'none'" in policy
+    assert "http" not in policy
+    assert b"http" not in page
+    for name in ("page.css", "source.js", "drawing.js", "page.js", "plotly.js"):
+        assert f'"{name}"'.encode() in page
+        assert get(server, name)[0] == 200
+
+
+def test_an_answer_comes_once_until_something_is_measured(server: DashboardServer) -> None:
+    directory = write_run(server.folder.root, "r", last=50)
+    wait_for_runs(server, 1)
+    query = "page?page=run&run=r"
+    _, headers, first = get(server, query)
+    tag = headers["ETag"]
+    assert get(server, query, **{"If-None-Match": tag})[0] == 304
+    list_tag = get(server, "runs")[1]["ETag"]
+    assert get(server, "runs", **{"If-None-Match": list_tag})[0] == 304
+    evaluate(directory, 100)
+    status, headers, second = get(server, query, **{"If-None-Match": tag})
+    assert (status, headers["ETag"] != tag) == (200, True)
+    digests = [{v["id"]: v["digest"] for v in json.loads(b)["views"]} for b in (first, second)]
+    assert digests[0]["accuracy"] != digests[1]["accuracy"]
+    assert json.loads(second)["epochs"][-1] == 100
+    assert get(server, "runs", **{"If-None-Match": list_tag})[0] == 200
+    directory.update_meta(state="failed")
+    assert ask(server, "page", page="run", run="r")["heading"]["state"] == "failed"
+
+
+def test_a_view_that_did_not_change_keeps_its_digest(server: DashboardServer) -> None:
+    directory = write_run(server.folder.root, "r", last=50)
+    wait_for_runs(server, 1)
+
+    def digests() -> dict[str, str]:
+        views = ask(server, "page", page="run", run="r")["views"]
+        return {view["id"]: view["digest"] for view in views}
+
+    before = digests()
+    directory.log("weight_norm", 50, 0, {"weight_norm/total": 1.0})
+    after = digests()
+    assert {key for key in before if before[key] != after[key]} == {"weights"}
+
+
+def test_classes_comparison_and_frames(server: DashboardServer) -> None:
+    writers = [write_run(server.folder.root, f"r{k}", seed=k) for k in range(2)]
+    rows = wait_for_runs(server, 2)
+    assert ask(server, "runs")["newest"] == "r1"
+    assert rows["r0"]["state"] == "running"
+    writers[0].close()
+    assert wait_for_runs(server, 2)["r0"]["state"] == "interrupted"
+    page = ask(server, "page", page="classes", run="r0", layer="layers.1")
+    assert (page["layer"], len(page["layers"])) == ("layers.1", 5)
+    both = ask(server, "page", page="compare", runs=json.dumps(["r0", "r1", "../etc"]))
+    assert "2 seeds" in both["legend"][0]["label"]
+    frame = ask(server, "frame", run="r0", epoch="100")
+    assert sum(len(part["x"]) for part in frame.values()) == 40
+
+
+def test_a_run_with_a_wrong_description_is_shown_without_it(server: DashboardServer) -> None:
+    wrong = {"layer_names": 5, "class_names": 1.5, "network": "x", "transfer": [1]}
+    write_run(server.folder.root, "a", last=50, **wrong)
+    write_run(server.folder.root, "b", last=50)
+    assert wait_for_runs(server, 2)["a"]["complete"]
+    for kind in ("run", "classes"):
+        assert len(ask(server, "page", page=kind, run="a")["views"]) > 2
+    assert len(ask(server, "page", page="compare", by="run")["legend"]) == 2
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "page?page=run&run=../secret", "page?page=run&run=/etc", "page?page=run&run=",
+        "page?page=run&run=r/arrays", "page?page=other&run=r", "page?page=classes&run=r&layer=x",
+        "page?page=compare&runs={", "page?page=compare&by=x", "frame?run=r&epoch=../../run",
+        "frame?run=r&epoch=7", "frame", "run.json", "static/page.html", "../secret/run.json",
+        "..%2fsecret%2frun.json", "r/run.json", "page.py", "%00",
+    ],
+)  # fmt: skip
+def test_what_is_not_there_is_not_served(server: DashboardServer, path: str) -> None:
+    write_run(server.folder.root, "r", last=5)
+    write_run(server.folder.root.parent, "secret", last=5)
+    wait_for_runs(server, 1)
+    status, _, body = get(server, path)
+    assert (status, body) == (404, b"no such thing\n")
+
+
+def test_another_host_name_and_another_method_are_refused(server: DashboardServer) -> None:
+    assert get(server, "runs", Host="evil.example")[0] == 403
+    assert get(server, "runs", Host="localhost:9999")[0] == 200  # a forwarded port
+    request = urllib.request.Request(server.url + "runs", data=b"x", method="POST")
+    with pytest.raises(urllib.error.HTTPError) as refused:
+        urllib.request.urlopen(request, timeout=30)
+    refused.value.close()
+    assert refused.value.code == 501
+
+
+def test_only_this_machine_is_listened_to(server: DashboardServer) -> None:
+    assert server.server_address[0] == "127.0.0.1"
+
+
+def test_a_port_in_use_and_a_missing_folder_are_said_in_a_line(
+    server: DashboardServer, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    port = str(server.server_address[1])
+    cases = {
+        (str(tmp_path), "--port", port): f"expected a free port, received {port}",
+        (str(tmp_path), "--port", "99999"): "expected a port of 0 to 65535",
+        (str(tmp_path / "none"),): "expected a folder of runs, received",
+    }
+    for arguments, message in cases.items():
+        with pytest.raises(SystemExit) as stopped:
+            main(["dashboard", *arguments, "--no-browser"])
+        assert stopped.value.code == 2
+        assert f"error: {message}" in capsys.readouterr().err
+    with pytest.raises(InputError):
+        DashboardServer(tmp_path / "none", 0)
+
+
+def test_the_command_waits_for_runs_and_ends_quietly(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "lightning_grok", "dashboard", str(tmp_path)]
+    process = subprocess.Popen(
+        [*command, "--port", "0", "--no-browser"],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    with process:
+        assert process.stdout is not None
+        url = process.stdout.readline().split()[0]
+        assert "no runs in" in process.stdout.readline()
+        with urllib.request.urlopen(url + "runs", timeout=30) as answer:
+            assert json.load(answer)["runs"] == []
+        process.send_signal(signal.SIGINT)
+        output, errors = process.communicate(timeout=30)
+    assert (process.returncode, output.strip(), errors) == (0, "", "")
+
+
+def test_a_browser_that_goes_away_is_no_error(
+    server: DashboardServer, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for _ in range(3):
+        with socket.create_connection(server.server_address[:2]) as connection:
+            connection.sendall(b"GET /plotly.js HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
+    assert get(server, "runs")[0] == 200
+    assert capsys.readouterr().err == ""
