@@ -8,11 +8,12 @@ from lightning_grok.errors import InputError
 
 COMMANDS = {
     "dashboard": "a live page over runs, in progress and finished",
-    "figures": "draw a run, finished or in progress",
+    "figures": "draw a run, or with --paper the paper's figures from many",
     "measure": "compute a measurement afterwards, from a run's snapshots",
     "report": "runs as one HTML file that needs no network, with their figures",
     "runs": "list runs with their setup, state and events",
     "sweep": "run a sweep file on this machine or on a Dask cluster",
+    "verdict": "the paper's claims on runs: held, failed or undecided",
 }
 """Commands that need no trainer to start: `lightning_grok.commands.<name>`."""
 

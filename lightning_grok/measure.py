@@ -86,7 +86,7 @@ def _named(cli: GrokCLI, arguments: list[str]) -> list[Measurement]:
         for callback in callbacks_of(cli.trainer)
         if isinstance(callback, Measurement)
         and callback.enabled
-        and (callback.name if type(callback) in GROUPS.values() else "trainer") in keys
+        and (callback.name if callback.name in GROUPS else "trainer") in keys
     ]
     if not chosen:
         known = ", ".join(name for name, kind in GROUPS.items() if issubclass(kind, Measurement))

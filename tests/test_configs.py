@@ -1,47 +1,142 @@
-"""Every configuration in the repository parses, says how it is run, and runs under smoke.yaml."""
+"""Every configuration and sweep file is parsed by the command line, and every setup runs."""
 
+import shlex
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import yaml
 
+from lightning_grok.fit import GrokCLI
+from lightning_grok.fit_run import setup_name
 from lightning_grok.runs import Run
+from lightning_grok.sweep import grid, plan, read_sweep
 
 ROOT = Path(__file__).parents[1]
 SETUPS = sorted(p for p in (ROOT / "configs").rglob("*.yaml") if p.name != "smoke.yaml")
 NAMES = [str(path.relative_to(ROOT)) for path in SETUPS]
+TABLE1 = [path for path in SETUPS if path.parent.name == "table1"]
+SWEEPS = sorted((ROOT / "sweeps").glob("*.yaml"))
+WHOLE = ("grok.yaml", "digits.yaml", "weight_scale_8.yaml")
+"""Configurations that stand alone; the others are overlays on them."""
+
+MEASUREMENTS = ("kernel_distance", "manifold_capacity", "linear_probe", "umap", "weight_norm")
+Resolve = Callable[[list[str]], dict]
+
+
+def first_line(path: Path) -> str:
+    return path.read_text().splitlines()[0]
+
+
+def configs_of(path: Path) -> list[str]:
+    """The --config options of the command that runs a setup, from wherever the tests run."""
+    return [f"--config={ROOT / part}" for part in shlex.split(first_line(path)) if ".yaml" in part]
+
+
+@pytest.fixture(scope="module")
+def resolved() -> Callable[[list[str]], dict]:
+    """The whole configuration that the command line makes of its arguments."""
+    parser = GrokCLI(["--data.dataset=digits"], run=False).parser
+
+    def parse(arguments: list[str]) -> dict:
+        return yaml.safe_load(parser.dump(parser.parse_args(arguments), skip_none=False))
+
+    return parse
 
 
 @pytest.mark.parametrize("path", SETUPS, ids=NAMES)
 def test_begins_with_the_command_that_runs_it(path: Path) -> None:
-    first = path.read_text().splitlines()[0]
-    assert first.startswith("# python -m lightning_grok fit --config configs/")
-    named = [part for part in first.split() if part.endswith(".yaml")]
+    assert first_line(path).startswith("# python -m lightning_grok fit --config configs/")
+    named = [part for part in first_line(path).split() if part.endswith(".yaml")]
     assert str(path.relative_to(ROOT)) == named[-1]
-    for each in named:
-        assert (ROOT / each).is_file()
+    assert all((ROOT / each).is_file() for each in named)
+    assert "xpect" in path.read_text() or path.name in WHOLE
 
 
-@pytest.mark.parametrize("path", SETUPS, ids=NAMES)
+@pytest.mark.parametrize("path", TABLE1, ids=lambda path: path.stem)
+def test_a_setup_of_the_paper_is_named_by_its_keys(path: Path, resolved: Resolve) -> None:
+    config = resolved(configs_of(path))
+    assert setup_name(config) == path.stem
+    assert config["data"]["subset"] == "first"
+    assert config["data"]["batch_size"] == 128
+
+
+def test_table_1_is_whole() -> None:
+    rows = {
+        "AdamW-10-2000-1-0.001", "AdamW-5-2000-1-0.001", "AdamW-1-2000-1-0.001",
+        "AdamW-10-1000-1-0.001", "AdamW-10-5000-1-0.001",
+        "AdamW-10-2000-0.5-0", "AdamW-10-2000-0.1-0", "AdamW-10-2000-0.001-0",
+    }  # fmt: skip
+    assert rows == {path.stem for path in TABLE1 if "# Table 1," in path.read_text()}
+    sweep = read_sweep(ROOT / "sweeps" / "table1.yaml")
+    assert rows == {Path(value).stem for value in sweep["parameters"]["config"]["values"]}
+
+
+@pytest.mark.parametrize(
+    ("name", "scales"),
+    [
+        ("weight_scale_8", (8, 1, 0.01)), ("weight_scale_2", (2, 1, 0.01)),
+        ("output_scale_0.5", (8, 0.5, 0)), ("output_scale_0.001", (8, 0.001, 0)),
+    ],
+)  # fmt: skip
+def test_mnist_is_measured_at_the_steps_of_the_paper(
+    name: str, scales: tuple, resolved: Resolve
+) -> None:
+    config = resolved(configs_of(ROOT / "configs" / "mnist" / f"{name}.yaml"))
+    model, data = config["model"], config["data"]
+    assert (model["weight_scale"], model["output_scale"], model["weight_decay"]) == scales
+    assert (model["loss"], model["hidden"]) == ("mse", [200, 200])
+    assert (data["train_size"], data["batch_size"], data["normalization"]) == (1000, 200, None)
+    published = [10, 100, 500, 1000, 5000, *range(10_000, 110_000, 10_000)]
+    steps_per_epoch = data["train_size"] // data["batch_size"]
+    for group in MEASUREMENTS:
+        measured = [epoch * steps_per_epoch for epoch in config[group]["epochs"]]
+        assert measured == [0, *published]
+    assert config["trainer"]["max_epochs"] * steps_per_epoch == published[-1]
+
+
+@pytest.mark.parametrize(
+    "path",
+    [pytest.param(p, marks=[] if p.name in WHOLE else [pytest.mark.slow]) for p in SETUPS],
+    ids=NAMES,
+)
 def test_runs_for_two_epochs(path: Path, fit: Callable[..., Run]) -> None:
-    first = path.read_text().splitlines()[0]
-    configs = [ROOT / part for part in first.split() if part.endswith(".yaml")]
-    given = [f"--config={each}" for each in (*configs, ROOT / "configs" / "smoke.yaml")]
-    run = fit(
-        *given,
-        "--data.dataset=digits",
-        "--data.train_size=128",
-        "--trainer.max_epochs=2",
-        "--umap.enabled=true",
-    )
+    given = [*configs_of(path), f"--config={ROOT / 'configs' / 'smoke.yaml'}"]
+    whole = path.name in WHOLE
+    slow = [f"--{group}.enabled={str(whole).lower()}" for group in ("umap", "manifold_capacity")]
+    small = ["--data.dataset=digits", "--data.train_size=128", "--trainer.max_epochs=2"]
+    run = fit(*given, *small, *slow)
     assert run.state == "finished"
     assert [event for event in run.events if event["event"] == "error"] == []
-    merged: dict[str, dict] = {}
-    for each in configs:
-        for group, values in yaml.safe_load(each.read_text()).items():
-            if isinstance(values, dict):
-                merged.setdefault(group, {}).update(values)
-    for key, value in merged["model"].items():
-        if key != "hidden":  # the fixture's network is small
-            assert run.config["model"][key] == value
+    measured = {event["event"] for event in run.events}
+    assert measured >= ({*MEASUREMENTS} if whole else {"kernel_distance", "linear_probe"})
+    stated = yaml.safe_load(path.read_text())
+    for group in ("model", "data"):
+        for key, value in stated.get(group, {}).items():
+            if key not in ("hidden", "dataset", "train_size"):  # the fixture's are small
+                assert run.config[group][key] == value
+
+
+def test_smoke_may_stand_on_any_setup(resolved: Resolve) -> None:
+    smoke = f"--config={ROOT / 'configs' / 'smoke.yaml'}"
+    for path in SETUPS:
+        config = resolved([*configs_of(path), smoke])
+        assert config["trainer"]["max_epochs"] == 3
+        assert {config[group]["epochs"] for group in MEASUREMENTS} == {None}
+
+
+@pytest.mark.parametrize("file", SWEEPS, ids=lambda path: path.name)
+def test_every_point_of_a_sweep_is_a_fit(
+    file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, resolved: Resolve
+) -> None:
+    monkeypatch.chdir(ROOT)  # sweep files name configurations as seen from the repository
+    sweep = read_sweep(file)
+    points = plan(sweep, grid(sweep), tmp_path)
+    setups = set()
+    for point in points:
+        interpreter, *start = point.command[:4]
+        assert (interpreter, start) == ("${interpreter}", ["-m", "lightning_grok", "fit"])
+        config = resolved(list(point.command[4:]))
+        setups.add((setup_name(config), config["seed_everything"]))
+        assert config["run"]["name"] == point.name
+    assert len(setups) == len(points)

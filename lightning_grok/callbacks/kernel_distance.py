@@ -58,6 +58,8 @@ class KernelDistance(Measurement):
         probes: random sign vectors of the estimate; 0 leaves it out.
         pairwise: whether to compute the exact matrix at the end.
         enabled, epochs, strict: as for every `Measurement`.
+        name: prefix of the keys; another one lets a second such measurement stand in
+            ``trainer.callbacks`` of the same run.
     """
 
     name = "kernel_distance"
@@ -73,7 +75,9 @@ class KernelDistance(Measurement):
         pairwise: bool = True,
         epochs: Epochs = None,
         strict: bool = False,
+        name: str | None = None,
     ) -> None:
+        self.name = name or type(self).name
         super().__init__(enabled, epochs, strict)
         if samples < 2:
             raise InputError(f"expected kernel_distance.samples of at least 2, received {samples}")

@@ -65,11 +65,6 @@ class LayerMeasurement(Measurement):
         self.per_class = per_class
         self.seed = seed
 
-    @property
-    def state_key(self) -> str:
-        """Two of them are two callbacks."""
-        return f"{type(self).__name__}:{self.name}"
-
     def check(self, model: nn.Module, probe: ProbeSet) -> None:
         """Refuse layers and images that aren't there."""
         layers_of(model, self.layers)

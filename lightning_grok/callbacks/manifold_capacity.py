@@ -45,6 +45,8 @@ class ManifoldCapacity(Measurement):
         kappa: margin.
         seed: of images, vectors and restarts.
         enabled, epochs, strict: as for every `Measurement`.
+        name: prefix of the keys; another one lets a second such measurement stand in
+            ``trainer.callbacks`` of the same run.
     """
 
     name = "manifold_capacity"
@@ -61,7 +63,9 @@ class ManifoldCapacity(Measurement):
         seed: int = 0,
         epochs: Epochs = None,
         strict: bool = False,
+        name: str | None = None,
     ) -> None:
+        self.name = name or type(self).name
         super().__init__(enabled, epochs, strict)
         bounds = {"per_class": 2, "num_vectors": 1, "restarts": 1, "kappa": 0}
         given = {

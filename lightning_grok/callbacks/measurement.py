@@ -25,7 +25,7 @@ from lightning_grok.callbacks.recording import (
 from lightning_grok.errors import InputError
 from lightning_grok.loggers import RunLogger
 from lightning_grok.probe_set import ProbeSet
-from lightning_grok.run_directory import RunDirectory
+from lightning_grok.run_directory import RunDirectory, is_disk_error
 from lightning_grok.schedule import (
     OPEN_END,
     PAPER_EPOCHS,
@@ -74,6 +74,12 @@ class Measurement(L.Callback, ABC):
         self.strict = strict
         self.epoch = 0  # of the network in `measure`
         self._due: frozenset[int] = frozenset()
+        self._ended = False
+
+    @property
+    def state_key(self) -> str:
+        """Two of one kind under different names are two callbacks."""
+        return f"{type(self).__qualname__}:{self.name}"
 
     @abstractmethod
     def measure(self, model: nn.Module, probe: ProbeSet) -> Mapping[str, Value | Tensor]:
@@ -122,6 +128,7 @@ class Measurement(L.Callback, ABC):
     def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
         """Settle the epochs, before anything is trained."""
         if stage == "fit":
+            self._ended = False
             self.plan(trainer.max_epochs)
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
@@ -138,8 +145,17 @@ class Measurement(L.Callback, ABC):
 
     def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Summarize a run that came to its end."""
+        self._ended = True
         if self.enabled and trainer.current_epoch == trainer.max_epochs:
             self._summarize(trainer, pl_module, trainer.current_epoch, final=True)
+
+    def on_fit_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """The same where a run is resumed that was killed after its last epoch.
+
+        Lightning then has nothing to train and calls no ``on_train_end``.
+        """
+        if not self._ended:
+            self.on_train_end(trainer, pl_module)
 
     def _take(self, trainer: L.Trainer, pl_module: L.LightningModule, epoch: int) -> None:
         probe = probe_set_of(trainer, self.name)
@@ -170,10 +186,8 @@ class Measurement(L.Callback, ABC):
         """Turn an error into an event, unless `strict`; a full disk stops the run in any case."""
         try:
             yield
-        except OSError:
-            raise
         except Exception as error:
-            if self.strict:
+            if self.strict or is_disk_error(error):
                 raise
             reason = f"{type(error).__name__}: {error}".splitlines()[0]
             rank_zero_warn(f"{self.name} at epoch {epoch} failed, training goes on. {reason}")

@@ -1,21 +1,55 @@
-"""``python -m lightning_grok figures``: the figures of runs, written anew."""
+"""``python -m lightning_grok figures``: the figures of runs, and the paper's, written anew."""
 
 import argparse
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from lightning_grok.errors import InputError
+
 
 def main(arguments: Sequence[str]) -> None:
-    """Write the figures of every run that is named, finished or in progress."""
+    """Write the figures of every run that is named, or with ``--paper`` those of the paper."""
     parser = argparse.ArgumentParser(
         prog="python -m lightning_grok figures",
         description="Write the figures of runs (the paper's Figure 2 of each, and its panels) as "
-        "PNG and PDF into their directories. A run in progress is drawn as far as it is.",
+        "PNG and PDF into their directories. A run in progress is drawn as far as it is. With "
+        "--paper, Figures 1 to 15 and Table 1 of the paper from all runs together, seeds of one "
+        "setup as medians and bands; a figure whose runs are missing says what makes them.",
     )
-    parser.add_argument("runs", type=Path, nargs="+", help="directories of runs")
+    parser.add_argument("runs", type=Path, nargs="+", help="directories of runs, or of many")
+    parser.add_argument("--paper", action="store_true", help="the paper's figures, by number")
+    parser.add_argument("--only", metavar="2,10", help="some of them: numbers, 15b, table1")
+    parser.add_argument("--out", type=Path, help="folder to write into (figures/paper)")
+    parser.add_argument("--published", type=Path, help="CSV of published numbers, laid over ours")
     options = parser.parse_args(arguments)
+    if options.paper:
+        _write_paper(options)
+        return
+    for name in ("only", "out", "published"):
+        if getattr(options, name) is not None:
+            raise InputError(f"expected --paper with --{name}, received none")
     from lightning_grok.figures import write_run_figures
 
     for run in options.runs:
         for path in write_run_figures(run):
             print(path)
+
+
+def _write_paper(options: argparse.Namespace) -> None:
+    from lightning_grok.figures.paper import write_paper_figures
+    from lightning_grok.figures.paper_runs import PaperRuns
+    from lightning_grok.published import Published
+
+    published = None if options.published is None else Published(options.published)
+    runs = PaperRuns(options.runs, published)
+
+    def say(line: str) -> None:
+        print(line, file=sys.stderr)
+
+    out = options.out or Path("figures/paper")
+    written = write_paper_figures(runs, out, options.only, say)
+    for path in written:
+        print(path)
+    if not written:
+        raise InputError("expected runs for a figure, received none")

@@ -13,7 +13,7 @@ _COLUMNS = ("run", "dataset", "setup", "seed", "state", "epoch", "t_mem", "t_hal
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Print a table, or with ``--json`` one object a line."""
+    """Print a table, with ``--json`` one object a line; with ``--compact`` copy the series."""
     parser = argparse.ArgumentParser(
         prog="python -m lightning_grok runs",
         description="List runs with their data, setup, seed, state, newest epoch, the epochs of "
@@ -22,7 +22,16 @@ def main(arguments: Sequence[str]) -> None:
     )
     parser.add_argument("root", type=Path, nargs="?", default=Path("runs"), help="folder of runs")
     parser.add_argument("--json", action="store_true", help="one JSON object a line")
+    parser.add_argument(
+        "--compact",
+        type=Path,
+        metavar="OUT",
+        help="write each run's scalar series, run.json and config.yaml to OUT/<run name> instead",
+    )
     options = parser.parse_args(arguments)
+    if options.compact is not None:
+        _compact(options.root, options.compact)
+        return
     rows = _rows(options.root)
     if options.json:
         for row in rows:
@@ -36,15 +45,35 @@ def main(arguments: Sequence[str]) -> None:
         )
 
 
-def _rows(root: Path) -> list[dict[str, Any]]:
-    from lightning_grok.analysis.onset import run_events
-    from lightning_grok.runs import Run, find_runs
+def _compact(root: Path, out: Path) -> None:
+    from lightning_grok.compact import size_of, write_compact
+    from lightning_grok.runs import Run
+
+    sources = [path for path in _found(root) if out.resolve() not in path.resolve().parents]
+    names = [path.name for path in sources]
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice is not None:
+        raise InputError(f"expected run names that differ in {root}, received {twice} twice")
+    for path in sources:
+        copy = write_compact(Run(path), out)
+        print(f"{copy}: {size_of(copy) / 1000:.0f} kB of {size_of(path) / 1000:,.0f}")
+
+
+def _found(root: Path) -> list[Path]:
+    from lightning_grok.runs import find_runs
 
     paths = find_runs(root)
     if not paths:
         raise InputError(f"expected a folder with runs, received {root}, which holds none")
+    return paths
+
+
+def _rows(root: Path) -> list[dict[str, Any]]:
+    from lightning_grok.analysis.onset import run_events
+    from lightning_grok.runs import Run
+
     rows = []
-    for path in paths:
+    for path in _found(root):
         run = Run(path)
         events = run_events(run)
         rows.append(

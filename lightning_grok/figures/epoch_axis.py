@@ -1,7 +1,7 @@
 """The epoch axis that all figures share: logarithmic, with the initialization at its left.
 
 Epoch 0 has no logarithm. It stands at a fixed place left of epoch 1, behind a break of the axis,
-and no line crosses the break.
+and no line crosses the break. Runs over several seeds (`Seeds`) may count steps instead.
 """
 
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 import numpy as np
 
 from lightning_grok.figures.palette import EVENT
+from lightning_grok.figures.seeds import Seeds
 from lightning_grok.runs import Run
 
 if TYPE_CHECKING:
@@ -31,37 +32,64 @@ class Events(NamedTuple):
     Attributes:
         memorization: t_mem, the train accuracy holds 99 % from here on.
         generalization: t_half, the test accuracy is half way from its plateau up to its end.
+        onset: t_10, a tenth of the way; marked for `Seeds` only.
     """
 
     memorization: float | None
     generalization: float | None
+    onset: float | None = None
 
 
-_LINES = {"memorization": "--", "generalization": "-"}
-_MEANING = {"memorization": "train accuracy ≥ 99 %", "generalization": "half of the rise"}
+_LINES = {"memorization": "--", "onset": (0, (5, 1.5, 1, 1.5)), "generalization": "-"}
+_MEANING = {
+    "memorization": "train accuracy ≥ 99 %",
+    "onset": "a tenth of the rise",
+    "generalization": "half of the rise",
+}
 
 
 def find_events(run: Run) -> Events:
     """Memorization and generalization as `lightning_grok.analysis.onset` defines them.
 
-    A test accuracy that falls from its plateau is no generalization.
+    A test accuracy that falls from its plateau is no generalization. Over seeds an event is the
+    median one; a run without it counts as later than all others.
     """
     from lightning_grok.analysis.onset import run_events
 
+    if isinstance(run, Seeds):
+        rising = [each.test.final > each.test.plateau for each in run.onsets]
+        times = (
+            [each.t_mem for each in run.onsets],
+            [e.test.t_half if up else np.inf for e, up in zip(run.onsets, rising, strict=True)],
+            [e.test.t_10 if up else np.inf for e, up in zip(run.onsets, rising, strict=True)],
+        )
+        return Events(*(run.median_event(each) for each in times))
     found = run_events(run)
     half = found.test.t_half if found.test.final > found.test.plateau else np.inf
     finite = [float(epoch) if np.isfinite(epoch) else None for epoch in (found.t_mem, half)]
     return Events(*finite)
 
 
-def places(epochs: np.ndarray) -> np.ndarray:
-    """Where epochs (T,) stand on the axis: at themselves, but 0 at `INITIALIZATION`."""
-    return np.where(epochs == 0, INITIALIZATION, epochs)
+def places(epochs: np.ndarray, first: float = 1) -> np.ndarray:
+    """Where epochs (T,) stand on the axis: at themselves, but 0 at `INITIALIZATION`.
+
+    Args:
+        epochs: or steps.
+        first: steps of the first epoch, `first_place`; the axis begins with it.
+    """
+    return np.where(epochs == 0, INITIALIZATION * first, epochs)
+
+
+def first_place(run: Run) -> float:
+    """Where epoch 1 stands: at 1, or at its last step where the axis counts steps."""
+    return float(run.factor) if isinstance(run, Seeds) else 1.0
 
 
 def limits(run: Run) -> tuple[float, float]:
     """Both ends of the axis of a run; the same in all its panels."""
-    return _LEFT, _MARGIN * max(run.epoch, _LEAST)
+    end = run.axis_end if isinstance(run, Seeds) else run.epoch
+    first = first_place(run)
+    return _LEFT * first, _MARGIN * max(end, _LEAST * first)
 
 
 def draw_epoch_axis(axes: "Axes", run: Run, side: Literal["x", "y"] = "x") -> None:
@@ -69,17 +97,22 @@ def draw_epoch_axis(axes: "Axes", run: Run, side: Literal["x", "y"] = "x") -> No
     from matplotlib.ticker import FixedLocator, FuncFormatter, NullFormatter
 
     low, high = limits(run)
+    first = first_place(run)
     axis = axes.xaxis if side == "x" else axes.yaxis
-    axes.set(**{f"{side}scale": "log", f"{side}lim": (low, high), f"{side}label": "epoch"})
+    unit = run.unit if isinstance(run, Seeds) else "epoch"
+    axes.set(**{f"{side}scale": "log", f"{side}lim": (low, high), f"{side}label": unit})
     powers = 10.0 ** np.arange(np.floor(np.log10(high)) + 1)
     steps = np.outer(powers, np.arange(1, 10)).ravel()
     labeled = powers if len(powers) > 2 else np.outer(powers, (1, 2, 5)).ravel()
-    axis.set_major_locator(FixedLocator([INITIALIZATION, *labeled[labeled <= high]]))
-    axis.set_major_formatter(FuncFormatter(_tick_label))
-    axis.set_minor_locator(FixedLocator(steps[steps <= high].tolist()))
+    shown, between = (each[(each >= first) & (each <= high)] for each in (labeled, steps))
+    zero = INITIALIZATION * first
+    axis.set_major_locator(FixedLocator([zero, *shown]))
+    axis.set_major_formatter(FuncFormatter(lambda at, _: "0" if at < first else _tick_label(at)))
+    axis.set_minor_locator(FixedLocator(between.tolist()))
     axis.set_minor_formatter(NullFormatter())
     transform = axes.get_xaxis_transform() if side == "x" else axes.get_yaxis_transform()
-    ends: tuple[Any, Any] = (BREAK, (0, 0)) if side == "x" else ((0, 0), BREAK)
+    gap = (BREAK[0] * first, BREAK[1] * first)
+    ends: tuple[Any, Any] = (gap, (0, 0)) if side == "x" else ((0, 0), gap)
     style: dict[str, Any] = {"transform": transform, "clip_on": False, "zorder": 3, "gid": "break"}
     axes.plot(*ends, color="white", linewidth=1.6, solid_capstyle="butt", **style)
     slash = [(-0.5, -1), (0.5, 1)] if side == "x" else [(-1, -0.5), (1, 0.5)]
@@ -99,8 +132,9 @@ def draw_series(
     """Draw a logged key against the epoch; a value at epoch 0 is a point of its own.
 
     The line carries the key as its gid, the point ``<key>/0``. What was logged under `error`, by
-    default the standard error ``<key>_se``, becomes a band. Returns the line, or None where nothing
-    was logged.
+    default the standard error ``<key>_se``, becomes a band. Of several seeds the band is over them
+    instead; of one among `Seeds` it is `error` alone, where it is given. Published points are open
+    markers with the gid ``published/<key>``. Returns the line, or None where nothing was logged.
     """
     epochs, values = run.series(key)
     if not len(epochs):
@@ -115,23 +149,59 @@ def draw_series(
         {"marker": "o", "markersize": 2.5} | style | {"linestyle": "", "color": color}
     )
     if not trained.all():
-        axes.plot([INITIALIZATION], values[~trained], gid=f"{key}/0", clip_on=False, **point)
-    _draw_band(axes, run, key, error or f"{key}_se", color)
+        zero = INITIALIZATION * first_place(run)
+        axes.plot([zero], values[~trained], gid=f"{key}/0", clip_on=False, **point)
+    _draw_band(axes, run, key, error, color)
+    _draw_published(axes, run, key, color)
     return line
 
 
-def _draw_band(axes: "Axes", run: Run, key: str, error: str, color: str) -> None:
+def published_handles(run: Run, gid: str = "") -> list["Line2D"]:
+    """What a legend says of published points, where keys that begin with `gid` have some."""
+    from matplotlib.lines import Line2D
+
+    if not isinstance(run, Seeds) or not any(key.startswith(gid) for key in run.published):
+        return []
+    return [Line2D([], [], color=EVENT, label="published, one seed", **published_style())]
+
+
+def _draw_published(axes: "Axes", run: Run, key: str, color: str) -> None:
+    if isinstance(run, Seeds) and key in run.published:
+        at, values = run.published[key]
+        first = first_place(run)
+        on = (at == 0) | (at >= first)  # the paper's step 1 lies within an epoch
+        style = published_style(run.marker) | {"color": color, "gid": f"published/{key}"}
+        axes.plot(places(at[on], first), values[on], zorder=2.5, **style)
+
+
+def published_style(marker: str = "o") -> dict[str, Any]:
+    """Open markers, which nothing of ours has on a figure over seeds."""
+    return {"linestyle": "", "marker": marker, "markersize": 2.8, "mfc": "none", "mew": 0.6}
+
+
+def _draw_band(axes: "Axes", run: Run, key: str, error: str | None, color: str) -> None:
+    gid, (both, low, high) = _band(run, key, error)
+    if not len(both):
+        return
+    late = both > 0
+    axes.fill_between(
+        both[late], low[late], high[late], color=color, alpha=0.25, linewidth=0, gid=gid
+    )
+    start = places(both[~late], first_place(run))
+    axes.vlines(start, low[~late], high[~late], color=color, linewidth=0.8)
+
+
+def _band(
+    run: Run, key: str, error: str | None
+) -> tuple[str, tuple[np.ndarray, np.ndarray, np.ndarray]]:
+    """The band's gid; places (T,), lower and upper edges (T,)."""
+    if isinstance(run, Seeds) and (len(run.runs) > 1 or error is None):
+        return f"{key}/seeds", run.band(key)
+    error = error or f"{key}_se"
     epochs, errors = run.series(error)
     of_values, values = run.series(key)
     both, i, j = np.intersect1d(epochs, of_values, return_indices=True)
-    if not len(both):
-        return
-    low, high = values[j] - errors[i], values[j] + errors[i]
-    late = both > 0
-    axes.fill_between(
-        both[late], low[late], high[late], color=color, alpha=0.25, linewidth=0, gid=error
-    )
-    axes.vlines(places(both[~late]), low[~late], high[~late], color=color, linewidth=0.8)
+    return error, (both, values[j] - errors[i], values[j] + errors[i])
 
 
 def draw_events(axes: "Axes", events: Events) -> None:
@@ -159,8 +229,6 @@ def event_handles(events: Events, *, meaning: bool = False) -> list["Line2D"]:
     return handles
 
 
-def _tick_label(place: float, _: int) -> str:
-    if place < 1:
-        return "0"
+def _tick_label(place: float) -> str:
     power = round(np.log10(place))
     return f"{place:.0f}" if place < 100 or place != 10**power else f"$10^{{{power}}}$"

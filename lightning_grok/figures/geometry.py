@@ -9,21 +9,24 @@ from lightning_grok.figures.epoch_axis import (
     draw_series,
     event_handles,
     find_events,
+    published_handles,
 )
 from lightning_grok.figures.layout import View, view_figure
 from lightning_grok.figures.palette import layer_color
+from lightning_grok.figures.seeds import Seeds
 from lightning_grok.runs import Run
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure, SubFigure
+    from matplotlib.lines import Line2D
 
-_LABELS = {
+QUANTITIES = {
     "capacity": "capacity $α_C$\n(classes/dimension)",
     "radius": "radius $R_M$\n(center norms)",
     "dimension": "dimension $D_M$\n",
 }
 _MARKERS = ("o", "s", "^", "D", "v")
-_KEY = re.compile(r"manifold_capacity/(?:(train)/)?(.+)/(capacity|radius|dimension)")
 
 
 def geometry_figure(run: Run) -> "Figure":
@@ -44,55 +47,76 @@ def geometry_view(run: Run, *, name_events: bool = False) -> View | None:
         run: the run.
         name_events: whether the legend names memorization and generalization, too.
     """
-    found = [match for key in run.keys if (match := _KEY.fullmatch(key))]
-    split = "train" if found and all(match[1] for match in found) else None
-    found = [match for match in found if match[1] == split]
-    if not found:
+    groups = [
+        g for g in ("manifold_capacity", "manifold_capacity/train") if measured_layers(run, g)
+    ]
+    if not groups:
         return None
-    quantities = [each for each in _LABELS if each in {match[3] for match in found}]
-    names = run.meta.get("layer_names") or []
-    layers = sorted({match[2] for match in found}, key=lambda name: _order(name, names))
-    rows = -(-(len(layers) + 2 * name_events) // _legend_columns(name_events))
+    group = groups[0]
+    layers = measured_layers(run, group)
+    logged = set(run.keys)
+    quantities = [q for q in QUANTITIES if any(f"{group}/{each}/{q}" in logged for each in layers)]
+    images = f"{'train' if group.endswith('/train') else 'test'} images"
+    about = images if isinstance(run, Seeds) else f"{images}, bands ± s.e."
+    over_seeds = isinstance(run, Seeds)
+    entries = len(layers) + 2 * name_events + over_seeds
+    rows = -(-entries // _legend_columns(name_events or over_seeds))
     return View(
-        f"Geometry of the class manifolds ({split or 'test'} images, bands ± s.e.)",
+        f"Geometry of the class manifolds ({about})",
         0.35 + 1.1 * len(quantities) + 0.14 * rows,
-        lambda parent: _draw(parent, run, quantities, layers, split, name_events),
+        lambda parent: _draw(parent, run, quantities, group, name_events),
     )
+
+
+def measured_layers(run: Run, group: str = "manifold_capacity") -> list[str]:
+    """Layers whose geometry was logged, in the order of the network.
+
+    Args:
+        run: the run.
+        group: what stands before the layer in the keys, with the split where it is not test.
+    """
+    key = re.compile(rf"{re.escape(group)}/(?!train/)(.+)/({'|'.join(QUANTITIES)})")
+    found = {match[1] for each in run.keys if (match := key.fullmatch(each))}
+    names = run.meta.get("layer_names") or []
+    return sorted(found, key=lambda name: _order(name, names))
 
 
 def _draw(
-    parent: "Figure | SubFigure",
-    run: Run,
-    quantities: list[str],
-    layers: list[str],
-    split: str | None,
-    name_events: bool,
+    parent: "Figure | SubFigure", run: Run, quantities: list[str], group: str, name_events: bool
 ) -> None:
-    events = find_events(run)
     column = parent.subplots(len(quantities), 1, sharex=True, squeeze=False)[:, 0]
-    prefix = f"manifold_capacity/{split}" if split else "manifold_capacity"
-    handles: dict[str, Any] = {}
+    handles: dict[str, Line2D] = {}
     for axes, quantity in zip(column, quantities, strict=True):
-        draw_epoch_axis(axes, run)
+        handles |= draw_geometry(axes, run, quantity, group)
         axes.label_outer()
-        axes.set_ylabel(_LABELS[quantity])
-        draw_events(axes, events)
-        for layer in layers:
-            key = f"{prefix}/{layer}/{quantity}"
-            line = draw_series(axes, run, key, **layer_style(run, layer, layers))
-            if line is not None:
-                handles[layer] = line
     parent.align_ylabels(column)
-    named = event_handles(events) if name_events else []
+    named = event_handles(find_events(run)) if name_events else []
     parent.legend(
-        handles=[*handles.values(), *named],
+        handles=[*handles.values(), *named, *published_handles(run, group)],
         loc="outside lower center",
-        ncols=_legend_columns(name_events),
+        ncols=_legend_columns(name_events or isinstance(run, Seeds)),
     )
 
 
+def draw_geometry(
+    axes: "Axes", run: Run, quantity: str, group: str = "manifold_capacity"
+) -> "dict[str, Line2D]":
+    """One panel: ``capacity``, ``radius`` or ``dimension`` of every layer; the lines by layer."""
+    draw_epoch_axis(axes, run)
+    axes.set_ylabel(QUANTITIES[quantity])
+    draw_events(axes, find_events(run))
+    layers = measured_layers(run, group)
+    handles = {}
+    for layer in layers:
+        key = f"{group}/{layer}/{quantity}"
+        line = draw_series(axes, run, key, **layer_style(run, layer, layers))
+        if line is not None:
+            handles[layer] = line
+    return handles
+
+
 def _legend_columns(name_events: bool) -> int:
-    return 2 if name_events else 3  # the names of events are longer than those of layers
+    return 2 if name_events else 3  # names of events and of published points are long
 
 
 def layer_style(run: Run, layer: str, others: list[str]) -> dict[str, Any]:
@@ -100,12 +124,16 @@ def layer_style(run: Run, layer: str, others: list[str]) -> dict[str, Any]:
 
     They follow the layer's place in the network, or among `others` where the run doesn't name its
     layers. Two layers share a shape of marker, of which the second, an MLP's activation, is hollow.
+    Over seeds, where open markers are published points, its line is dotted and none has markers.
     """
     names = run.meta.get("layer_names") or others
     position = names.index(layer) if layer in names else 0
     color = layer_color(position, len(names))
     kind = _kind(run, position)
     label = f"{layer} ({kind})" if kind else layer
+    if isinstance(run, Seeds):
+        dashes = (0, (1.2, 0.9)) if position % 2 else "-"
+        return {"label": label, "color": color, "linestyle": dashes}
     return {
         "label": label,
         "color": color,

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, NamedTuple
 
 from lightning_grok.errors import InputError
+from lightning_grok.figures.seeds import Seeds
 from lightning_grok.runs import Run
 
 if TYPE_CHECKING:
@@ -85,7 +86,7 @@ def view_figure(run: Run, view: View | None, missing: str) -> "Figure":
 
     if view is None:
         raise InputError(f"expected {missing} in {run.path}, received none")
-    title = _wrapped(f"{view.heading}\n{run_title(run)}", COLUMN, _SMALL)
+    title = wrapped(f"{view.heading}\n{run_title(run)}", COLUMN, _SMALL)
     height = view.height + 0.14 * (1 + title.count("\n"))
     with style():
         figure = Figure(figsize=(COLUMN, height), dpi=200, layout="constrained")
@@ -95,11 +96,11 @@ def view_figure(run: Run, view: View | None, missing: str) -> "Figure":
     return figure
 
 
-def page_figure(run: Run, rows: list[list[View]]) -> "Figure":
+def page_figure(run: Run, rows: list[list[View]], prefix: str = "") -> "Figure":
     """Rows of one or two views, lettered in reading order, below the run's title."""
     from matplotlib.figure import Figure
 
-    title = _wrapped(run_title(run), PAGE, _LARGE)
+    title = wrapped(prefix + run_title(run), PAGE, _LARGE)
     heights = [max(view.height for view in row) + 0.2 for row in rows]
     top = 0.1 + 0.14 * (1 + title.count("\n"))
     letters = iter("abcdefgh")
@@ -143,7 +144,9 @@ def settle(figure: "Figure") -> None:
 def run_title(run: Run) -> str:
     """Data set, setup and seed in words, and how far a run has come that is not at its end."""
     parts = [run.dataset or run.name, *setup_in_words(run.setup)]
-    if run.seed is not None:
+    if isinstance(run, Seeds):
+        parts.append(run.in_words)
+    elif run.seed is not None:
         parts.append(f"seed {run.seed}")
     last = run.meta.get("max_epochs") or -1
     if run.epoch < last:
@@ -177,6 +180,7 @@ def _rest_in_words(part: str) -> str:
     return part
 
 
-def _wrapped(text: str, width: float, size: float) -> str:
+def wrapped(text: str, width: float, size: float) -> str:
+    """`text` in lines that fit `width` inches at `size` points; its own line ends are kept."""
     characters = int(_CHARACTERS * width / size)
     return "\n".join(textwrap.fill(line, characters) for line in text.split("\n"))

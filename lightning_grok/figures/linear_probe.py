@@ -8,13 +8,16 @@ from lightning_grok.figures.epoch_axis import (
     draw_series,
     event_handles,
     find_events,
+    published_handles,
 )
 from lightning_grok.figures.layout import View, view_figure
 from lightning_grok.figures.palette import PAPER_PROBE, SOUND_PROBE, TOTAL
 from lightning_grok.runs import Run
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure, SubFigure
+    from matplotlib.lines import Line2D
 
 _PROBES = {
     "sound": ("held out, converged", SOUND_PROBE, "-"),
@@ -38,29 +41,41 @@ def linear_probe_figure(run: Run) -> "Figure":
 
 def linear_probe_view(run: Run) -> View | None:
     """The probes that were logged; None where none was."""
-    logged = [name for name in _PROBES if run.series(f"linear_probe/{name}/accuracy")[0].size]
-    transfer = run.meta.get("transfer") or {}
-    same = bool(transfer.get("same_distribution"))
-    if same:  # its digits are stored upright either way
-        logged = [name for name in logged if name != "sound_stored"]
+    logged = logged_probes(run)
     if not logged:
         return None
+    transfer = run.meta.get("transfer") or {}
+    same = bool(transfer.get("same_distribution"))
     heading = f"Linear probes of {transfer.get('name', 'digits')}"
     heading += " (same distribution)" if same else ""
     return View(heading, 2.9, lambda parent: _draw(parent, run, logged))
 
 
+def logged_probes(run: Run) -> list[str]:
+    """Which of ``sound``, ``sound_stored``, ``paper`` and ``direct`` say something of their own."""
+    logged = [name for name in _PROBES if run.series(f"linear_probe/{name}/accuracy")[0].size]
+    if (run.meta.get("transfer") or {}).get("same_distribution"):  # its digits are stored upright
+        logged = [name for name in logged if name != "sound_stored"]
+    return logged
+
+
 def _draw(parent: "Figure | SubFigure", run: Run, logged: list[str]) -> None:
-    axes = parent.subplots()
-    events = find_events(run)
+    handles = draw_probes(parent.subplots(), run, logged)
+    named = [*event_handles(find_events(run)), *published_handles(run, "linear_probe/")]
+    parent.legend(handles=[*handles.values(), *named], loc="outside lower center")
+
+
+def draw_probes(axes: "Axes", run: Run, names: list[str]) -> "dict[str, Line2D]":
+    """One panel with some of the probes; the lines by name."""
     draw_epoch_axis(axes, run)
-    draw_events(axes, events)
-    handles = []
-    for name in logged:
+    draw_events(axes, find_events(run))
+    handles = {}
+    for name in names:
         label, color, dashes = _PROBES[name]
         key = f"linear_probe/{name}/accuracy"
         options = {"color": color, "label": label, "linestyle": dashes, "error": f"{key}_sd"}
         line = draw_series(axes, run, key, **options)
-        handles += [] if line is None else [line]
+        if line is not None:
+            handles[name] = line
     axes.set(ylim=(-0.02, 1.02), ylabel="accuracy (fraction; chance 0.1)")
-    parent.legend(handles=[*handles, *event_handles(events)], loc="outside lower center")
+    return handles

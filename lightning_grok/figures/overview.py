@@ -31,12 +31,12 @@ _METADATA: dict[str, dict[str, Any]] = {
 _DPI = {".png": 200, ".pdf": 300}  # of the PDF: its heatmap and points only
 
 
-def run_figure(run: Run) -> "Figure":
+def run_figure(run: Run, prefix: str = "") -> "Figure":
     """Figure 2 of Zheng et al. (2024) for one run, two columns wide.
 
     Accuracy and loss; capacity, radius and dimension of the class manifolds in every layer; kernel
     distance to the run's own start and between all measured epochs; UMAP frames. What was not
-    measured is left out, and what a running run has so far is shown.
+    measured is left out, and what a running run has so far is shown. `prefix` begins the title.
 
     Raises:
         InputError: nothing was measured.
@@ -56,7 +56,7 @@ def run_figure(run: Run) -> "Figure":
         rows.append([frames])
     if not rows:
         raise InputError(f"expected a run with measurements, received none in {run.path}")
-    return page_figure(run, rows)
+    return page_figure(run, rows, prefix)
 
 
 def write_run_figures(run_path: str | os.PathLike[str]) -> list[Path]:
@@ -87,11 +87,16 @@ def write_run_figures(run_path: str | os.PathLike[str]) -> list[Path]:
             figure = draw(run)
         except InputError:  # not measured in this run
             continue
-        for suffix in (".png", ".pdf"):
-            path = run.path / "figures" / f"{name}{suffix}"
-            write_atomically(path, partial(_save, figure))
-            written.append(path)
+        written += write_figure(figure, run.path / "figures" / name)
     return written
+
+
+def write_figure(figure: "Figure", stem: Path) -> list[Path]:
+    """Write a figure as ``<stem>.png`` and ``<stem>.pdf``; the same figure gives the same bytes."""
+    paths = [stem.with_name(stem.name + suffix) for suffix in (".png", ".pdf")]
+    for path in paths:
+        write_atomically(path, partial(_save, figure))
+    return paths
 
 
 def _newest_umap(run: Run) -> "Figure":

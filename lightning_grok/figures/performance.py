@@ -8,13 +8,17 @@ from lightning_grok.figures.epoch_axis import (
     draw_series,
     event_handles,
     find_events,
+    published_handles,
 )
 from lightning_grok.figures.layout import View, view_figure
 from lightning_grok.figures.palette import TEST, TRAIN
+from lightning_grok.figures.seeds import Seeds
 from lightning_grok.runs import Run
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure, SubFigure
+    from matplotlib.lines import Line2D
 
 _PARTS = {"train": TRAIN, "test": TEST}
 _LOSSES = {"cross_entropy": "cross-entropy (nats)", "mse": "mean squared error"}
@@ -43,26 +47,33 @@ def performance_view(run: Run) -> View | None:
 
 
 def _draw(parent: "Figure | SubFigure", run: Run, logged: list[str]) -> None:
-    events = find_events(run)
     column = parent.subplots(len(logged), 1, sharex=True, squeeze=False)[:, 0]
-    handles = {}
+    handles: dict[str, Line2D] = {}
     for axes, quantity in zip(column, logged, strict=True):
-        draw_epoch_axis(axes, run)
+        handles |= draw_performance(axes, run, quantity)
         axes.label_outer()
-        draw_events(axes, events)
-        for part, color in _PARTS.items():
-            line = draw_series(axes, run, f"{part}/{quantity}", color=color, label=part)
-            if line is not None:
-                handles[part] = line
-        if quantity == "accuracy":
-            axes.set(ylim=(-0.02, 1.02), ylabel="accuracy (fraction)")
-        else:
-            loss = str(run.config.get("model", {}).get("loss", ""))
-            axes.set_ylabel(_LOSSES.get(loss, "loss"))
-            axes.set_yscale("log", nonpositive="mask")
     parent.align_ylabels(column)
-    parent.legend(
-        handles=[*handles.values(), *event_handles(events, meaning=True)],
-        loc="outside lower center",
-        ncols=2,
-    )
+    several = isinstance(run, Seeds)  # more to say in the same room
+    named = [
+        *event_handles(find_events(run), meaning=not several),
+        *published_handles(run, "test/"),
+    ]
+    parent.legend(handles=[*handles.values(), *named], loc="outside lower center", ncols=2)
+
+
+def draw_performance(axes: "Axes", run: Run, quantity: str) -> "dict[str, Line2D]":
+    """One panel: ``accuracy`` or ``loss``; the lines by their labels."""
+    draw_epoch_axis(axes, run)
+    draw_events(axes, find_events(run))
+    handles = {}
+    for part, color in _PARTS.items():
+        line = draw_series(axes, run, f"{part}/{quantity}", color=color, label=part)
+        if line is not None:
+            handles[part] = line
+    if quantity == "accuracy":
+        axes.set(ylim=(-0.02, 1.02), ylabel="accuracy (fraction)")
+    else:
+        loss = str(run.config.get("model", {}).get("loss", ""))
+        axes.set_ylabel(_LOSSES.get(loss, "loss"))
+        axes.set_yscale("log", nonpositive="mask")
+    return handles

@@ -7,6 +7,7 @@ import numpy as np
 from lightning_grok.errors import InputError
 from lightning_grok.figures.layout import COLUMN, PAGE, View, view_figure
 from lightning_grok.figures.palette import class_color, class_marker
+from lightning_grok.figures.seeds import Seeds
 from lightning_grok.runs import Run
 
 if TYPE_CHECKING:
@@ -47,8 +48,9 @@ def umap_view(run: Run) -> View | None:
         return None
     shown = frame_epochs(sorted(frames))
     rows = _legend_rows(run, frames, PAGE)
+    of_seed = f" (seed {run.runs[0].seed})" if isinstance(run, Seeds) else ""
     return View(
-        "UMAP of the representations by class, on the same axes at all epochs",
+        f"UMAP of the representations by class, on the same axes at all epochs{of_seed}",
         min(PAGE / len(shown), 1.8) + 0.45 + 0.14 * rows,
         lambda parent: _draw(parent, run, frames, shown, titled=True),
     )

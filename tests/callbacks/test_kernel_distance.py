@@ -2,10 +2,12 @@
 
 import math
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+import yaml
 from torch import Tensor
 
 from lightning_grok.data import GrokData
@@ -75,3 +77,20 @@ def test_other_pairs_are_estimated_until_the_end(fit: Fit) -> None:
     error = np.abs(found["distance"] - exact)
     assert (error <= 5 * found["standard_error"] + 1e-6).all()
     assert 0 < found["standard_error"].max() < 0.1
+
+
+def test_a_second_one_goes_by_its_own_name(fit: Fit, tmp_path: Path) -> None:
+    overlay = tmp_path / "second.yaml"
+    second = {"name": "kernel_distance_test", "split": "test", "samples": 12, "probes": 0}
+    path = "lightning_grok.callbacks.KernelDistance"
+    callbacks = [{"class_path": path, "init_args": second}]
+    overlay.write_text(yaml.safe_dump({"trainer": {"callbacks": callbacks}}))
+    run = fit(*OTHERS, "--kernel_distance.samples=12", f"--config={overlay}")
+    inputs = images(12, "test")[0]
+    known = kernels(run, inputs, "full")
+    expected = [kernel_distance(kernel, known[0]) for kernel in known.values()]
+    assert run.series("kernel_distance_test/full/own")[1] == pytest.approx(expected, abs=1e-6)
+    first = run.series("kernel_distance/full/own")[1]
+    assert np.abs(first - expected)[1:].min() > 1e-5
+    exact = run.array("kernel_distance_test", "pairwise")["distance"]
+    assert exact[0] == pytest.approx(expected, abs=1e-6)

@@ -1,0 +1,172 @@
+"""From numbers over seeds to held, failed or undecided, by thresholds that were fixed before.
+
+A statement is held where every quantity with a threshold ``held`` lies beyond it, and failed where
+any quantity lies on the wrong side of its threshold ``failed``; between them it is undecided, which
+is a verdict like the others: so many seeds can't tell. Each one-sided test is made at half of what
+the interval leaves out, so that with one layer the verdict is what the interval shows. Several
+layers are tested together by Holm's method, for and against.
+
+A value that is only a lower bound never helps a statement that wants it small, nor speaks against
+one that wants it large.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+
+from lightning_grok.analysis.claim_statistics import Reading
+from lightning_grok.analysis.interval import (
+    Interval,
+    bootstrap_interval,
+    bootstrap_p_value,
+    equivalence_p_value,
+    holm,
+    wilson_interval,
+)
+
+Outcome = Literal["held", "failed", "undecided"]
+
+
+class SeedTest(NamedTuple):
+    """One quantity of one layer over seeds.
+
+    Attributes:
+        quantity, label: what it is; the label is a layer or empty.
+        interval: mean (of logarithms: geometric mean) with its interval.
+        p_held, p_failed: for and against the statement, adjusted by Holm's method where layers are
+            tested together; NaN where the quantity can't speak that way.
+        lower_bounds: seeds whose value is a lower bound.
+    """
+
+    quantity: str
+    label: str
+    interval: Interval
+    p_held: float
+    p_failed: float
+    lower_bounds: int
+
+    def record(self) -> dict[str, Any]:
+        """As plain values; what is not finite becomes None."""
+        values = {
+            "quantity": self.quantity,
+            "label": self.label,
+            "estimate": self.interval.estimate,
+            "interval": bounds(self.interval),
+            "seeds": self.interval.seeds,
+            "lower_bounds": self.lower_bounds,
+            "p_held": self.p_held,
+            "p_failed": self.p_failed,
+        }
+        return {key: finite(value) for key, value in values.items()}
+
+
+def run_tests(
+    readings: Mapping[tuple[str, str], Sequence[Reading]], claim: Mapping[str, Any]
+) -> list[SeedTest]:
+    """Test every quantity and layer over seeds.
+
+    Args:
+        readings: by quantity and label, one a seed; those without a value are left out. Fewer than
+            two values give no p-value.
+        claim: with ``quantities``, ``level`` and perhaps ``layers``, as in claims.yaml.
+    """
+    tests = [
+        _test(quantity, label, [r for r in each if math.isfinite(r.value)], claim)
+        for (quantity, label), each in readings.items()
+    ]
+    return adjusted(tests) if "layers" in claim or claim.get("holm") else tests
+
+
+def adjusted(tests: Sequence[SeedTest]) -> list[SeedTest]:
+    """The tests with p-values adjusted by Holm's method, for and against."""
+    p_held, p_failed = ([getattr(t, name) for t in tests] for name in ("p_held", "p_failed"))
+    pairs = zip(tests, _adjusted(p_held), _adjusted(p_failed), strict=True)
+    return [test._replace(p_held=held, p_failed=failed) for test, held, failed in pairs]
+
+
+def decide(tests: Sequence[SeedTest], claim: Mapping[str, Any]) -> tuple[Outcome, SeedTest]:
+    """The outcome, and the test it hangs on: the clearest against, or the weakest for."""
+    alpha = (1 - claim["level"]) / 2
+    against = [test for test in tests if test.p_failed < alpha]
+    weakest = max(tests, key=lambda test: np.nan_to_num(test.p_held, nan=-1.0))
+    if against:
+        return "failed", min(against, key=lambda test: test.p_failed)
+    if all(math.isnan(test.p_held) or test.p_held < alpha for test in tests):
+        return "held", weakest
+    return claim.get("otherwise", "undecided"), weakest
+
+
+def bounds(interval: Interval) -> list[float | None] | None:
+    """The ends of an interval, or None where it has none."""
+    if math.isnan(interval.low) or math.isnan(interval.high):
+        return None
+    return [finite(interval.low), finite(interval.high)]
+
+
+def finite(value: Any) -> Any:
+    """`value`, or None for a number that JSON has no word for."""
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _test(quantity: str, label: str, readings: list[Reading], claim: Mapping[str, Any]) -> SeedTest:
+    rule, level = claim["quantities"][quantity], claim["level"]
+    values = np.array([reading.value for reading in readings])
+    lower_bounds = sum(reading.at_least for reading in readings)
+    log = rule.get("scale") == "log"
+    if log:
+        values = np.log(values)
+    held, failed = (
+        None if rule.get(name) is None else math.log(rule[name]) if log else float(rule[name])
+        for name in ("held", "failed")
+    )
+    if rule["test"] == "share":
+        interval = wilson_interval(int(values.sum()), len(values), level=level)
+    else:
+        interval = bootstrap_interval(values, level=level)
+    if log:
+        estimate, low, high = (math.exp(each) for each in interval[:3])
+        interval = Interval(estimate, low, high, level, interval.seeds)
+    if len(values) < 2:
+        return SeedTest(quantity, label, interval, math.nan, math.nan, lower_bounds)
+    p_held, p_failed = _p_values(rule["test"], values, held, failed, interval)
+    if lower_bounds and rule["test"] in ("below", "within", "covers"):
+        p_held = 1.0
+    if lower_bounds and rule["test"] == "above":
+        p_failed = 1.0
+    if lower_bounds and rule["test"] == "within" and failed is not None:
+        p_failed = bootstrap_p_value(values, failed, "above")
+    return SeedTest(quantity, label, interval, p_held, p_failed, lower_bounds)
+
+
+def _p_values(
+    test: str, values: np.ndarray, held: float | None, failed: float | None, interval: Interval
+) -> tuple[float, float]:
+    """p-values for and against, before Holm; 0 or 1 where the rule is no test of a mean."""
+    p_held = p_failed = math.nan
+    if test == "share":
+        p_held = 0.0 if values.mean() >= held else 1.0
+    elif test == "covers":
+        p_held = 0.0 if interval.low <= held <= interval.high else 1.0  # type: ignore[operator]
+    elif test == "within":
+        if held is not None:
+            p_held = equivalence_p_value(values, held)
+        if failed is not None:
+            p_failed = min(
+                bootstrap_p_value(values, failed, "above"),
+                bootstrap_p_value(values, -failed, "below"),
+            )
+    else:
+        side, other = ("above", "below") if test == "above" else ("below", "above")
+        if held is not None:
+            p_held = bootstrap_p_value(values, held, side)  # type: ignore[arg-type]
+        if failed is not None:
+            p_failed = bootstrap_p_value(values, failed, other)  # type: ignore[arg-type]
+    return p_held, p_failed
+
+
+def _adjusted(p_values: list[float]) -> list[float]:
+    known = [p for p in p_values if not math.isnan(p)]
+    corrected = iter(holm(known))
+    return [math.nan if math.isnan(p) else float(next(corrected)) for p in p_values]

@@ -1,0 +1,176 @@
+"""How long after one series of a run another one changes, in decades of epoch, over seeds.
+
+A lag is x(first) − x(second), x = log10 of the epoch at which a series is part of the way from its
+plateau to its final level (`lightning_grok.analysis.onset`): above 0 where the first comes later,
+and 0.3 means twice the epoch. Both times come from the same run, so what its seed does to both
+cancels; the interval is over seeds.
+
+Both series are read at the epochs of the coarser one. A jump between two checkpoints is then placed
+alike in both, by the same straight line in x; a finer second series would see the jump where it is
+and the first one somewhere between the checkpoints.
+
+A series that never arrives is censored: its lag is only known to be larger than to the last epoch.
+Such lags have a Kaplan-Meier median but no mean.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Literal, NamedTuple
+
+import numpy as np
+
+from lightning_grok.analysis.crossing import on_log_axis
+from lightning_grok.analysis.interval import (
+    Interval,
+    bootstrap_interval,
+    equivalence_p_value,
+    holm,
+    survival_median,
+)
+from lightning_grok.analysis.onset import find_onset
+
+Series = tuple[np.ndarray, np.ndarray]
+"""Epochs (T,) and values (T,), as `lightning_grok.runs.Run.series` gives them."""
+
+
+class Level(NamedTuple):
+    """Which moment of a series is meant.
+
+    Attributes:
+        part: of the way from plateau to final level: 0.1, 0.5 or 0.9; no other.
+        start: epoch from which the plateau counts and the search begins: t_mem for what waits for
+            generalization, 1 for what moves from the start.
+        plateau: the level to leave, where it is known (0 for a distance to the own start).
+        direction: ``rise`` or ``fall``: a change the other way is no arrival; None takes either.
+    """
+
+    part: float = 0.5
+    start: float = 1.0
+    plateau: float | None = None
+    direction: Literal["rise", "fall"] | None = None
+
+
+class Arrival(NamedTuple):
+    """When a series is there.
+
+    Attributes:
+        x: log10 of the epoch; where it never came, of the last epoch looked at. NaN if there were
+            too few values to look at.
+        censored: whether it never came.
+        spacing: decades between the two measurements that enclose it: what is known of the time.
+    """
+
+    x: float
+    censored: bool
+    spacing: float
+
+
+class Lag(NamedTuple):
+    """The lag of one run.
+
+    Attributes:
+        decades: x(first) − x(second); NaN where the second never came.
+        at_least: the first never came: `decades` is a lower bound.
+        spacing: decades between the measurements about the first's arrival.
+    """
+
+    decades: float
+    at_least: bool
+    spacing: float
+
+
+class LagSummary(NamedTuple):
+    """Lags of one pair of series over seeds.
+
+    Attributes:
+        mean: with its 95 % BCa interval; NaN with a censored lag.
+        mean_90: the same mean with the 90 % interval, the one that an equivalence test looks at.
+        median: Kaplan-Meier's, censored lags included.
+        p_equivalent: for a mean within the margin; 1 with a censored lag.
+        p_holm: `p_equivalent` adjusted for all pairs summarized together.
+        censored: lags that are lower bounds.
+        undefined: runs without a lag: the second never came.
+    """
+
+    mean: Interval
+    mean_90: Interval
+    median: Interval
+    p_equivalent: float
+    p_holm: float
+    censored: int
+    undefined: int
+
+
+def arrival(series: Series, level: Level) -> Arrival:
+    """When `series` reaches `level` and holds it for three evaluations."""
+    epochs, values = on_log_axis(*series)
+    if len(epochs) < 3:
+        return Arrival(math.nan, False, math.nan)
+    onset = find_onset(epochs, values, start=level.start, plateau=level.plateau)
+    if math.isnan(onset.plateau) or math.isnan(onset.final):
+        return Arrival(math.nan, False, math.nan)
+    epoch = {0.1: onset.t_10, 0.5: onset.t_half, 0.9: onset.t_90}[level.part]
+    wrong = {"rise": onset.final < onset.plateau, "fall": onset.final > onset.plateau}
+    if math.isinf(epoch) or (level.direction is not None and wrong[level.direction]):
+        return Arrival(math.log10(onset.last), True, math.nan)
+    x, at = math.log10(epoch), np.log10(epochs)
+    # A time right on a measurement came in the stretch before it.
+    after = min(max(int(np.searchsorted(at, x - 1e-9)), 1), len(at) - 1)
+    return Arrival(x, False, float(at[after] - at[after - 1]))
+
+
+def lag(first: Series, second: Series, at_first: Level, at_second: Level) -> Lag:
+    """x(first) − x(second) of one run, both read at the epochs of the coarser series."""
+    first, second = on_common_epochs(first, second)
+    one, other = arrival(first, at_first), arrival(second, at_second)
+    if other.censored:
+        return Lag(math.nan, False, one.spacing)
+    return Lag(one.x - other.x, one.censored, one.spacing)
+
+
+def on_common_epochs(first: Series, second: Series) -> tuple[Series, Series]:
+    """Both series at the epochs of the coarser one; the finer is a straight line in x between.
+
+    Epochs are those above 0 within reach of both.
+    """
+    parts = [on_log_axis(*first), on_log_axis(*second)]
+    if not all(len(epochs) for epochs, _ in parts):
+        return parts[0], parts[1]
+    low, high = (f(p[0][k] for p in parts) for f, k in ((max, 0), (min, -1)))
+    cut = [epochs[(epochs >= low) & (epochs <= high)] for epochs, _ in parts]
+    epochs = min(cut, key=len)
+    read = [(epochs, np.interp(np.log10(epochs), np.log10(e), v)) for e, v in parts]
+    return read[0], read[1]
+
+
+def summarize_lags(lags: Mapping[str, Sequence[Lag]], margin: float) -> dict[str, LagSummary]:
+    """Lags over seeds for every pair (a layer, say), Holm over the pairs.
+
+    Args:
+        lags: by pair, one a seed.
+        margin: decades within which a lag counts as none.
+
+    Raises:
+        ValueError: the margin is not positive.
+    """
+    summaries = {name: _summary(each, margin) for name, each in lags.items()}
+    adjusted = holm([each.p_equivalent for each in summaries.values()])
+    return {
+        name: each._replace(p_holm=float(p))
+        for (name, each), p in zip(summaries.items(), adjusted, strict=True)
+    }
+
+
+def _summary(lags: Sequence[Lag], margin: float) -> LagSummary:
+    known = [each for each in lags if math.isfinite(each.decades)]
+    values, flags = [k.decades for k in known], [k.at_least for k in known]
+    whole = [] if any(flags) else values
+    return LagSummary(
+        mean=bootstrap_interval(whole),
+        mean_90=bootstrap_interval(whole, level=0.90),
+        median=survival_median(values, flags),
+        p_equivalent=equivalence_p_value(whole, margin) if len(whole) > 1 else 1.0,
+        p_holm=1.0,
+        censored=sum(flags),
+        undefined=len(lags) - len(known),
+    )

@@ -1,0 +1,282 @@
+"""One claim on the runs of one setup: held, failed or undecided, and why."""
+
+import math
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from lightning_grok.analysis.claim_statistics import STATISTICS, Reading, Readings
+from lightning_grok.analysis.decision import Outcome, SeedTest, adjusted, bounds, decide, run_tests
+from lightning_grok.analysis.interval import (
+    Interval,
+    median_difference,
+    median_difference_p_value,
+    wilson_interval,
+)
+from lightning_grok.analysis.published import Curves, deviations
+from lightning_grok.analysis.setups import Cohort, NotMeasuredError, SeedRun, Setup, cohort
+
+Claim = Mapping[str, Any]
+
+_NOTHING = Interval(math.nan, math.nan, math.nan, 0.95, 0)
+
+
+class SetupVerdict(NamedTuple):
+    """What the seeds of one setup say of a claim.
+
+    Attributes:
+        outcome: held, failed or undecided.
+        tested: whether there were enough seeds, long enough and measured, to test it.
+        what: the quantity, and layer, that the outcome hangs on.
+        interval: its estimate, interval and number of seeds.
+        reason: in words.
+        command: that would help where it was not tested; empty where none does.
+        cohort: the runs of the setup.
+        details: every test, or every published value, as plain values.
+    """
+
+    outcome: Outcome
+    tested: bool
+    what: str
+    interval: Interval
+    reason: str
+    command: str
+    cohort: Cohort
+    details: list[dict[str, Any]]
+
+    def record(self) -> dict[str, Any]:
+        """As plain values for JSON."""
+        runs, share = self.cohort, self.cohort.induction
+        grokked = len(runs.grokked)
+        return {
+            "verdict": self.outcome,
+            "tested": self.tested,
+            "quantity": self.what,
+            "estimate": None if math.isnan(self.interval.estimate) else self.interval.estimate,
+            "interval": bounds(self.interval),
+            "seeds": self.interval.seeds,
+            "reason": self.reason,
+            "command": self.command or None,
+            "induction": {
+                "grokked": grokked,
+                "runs": len(runs.runs),
+                "interval": bounds(share) if runs.runs else None,
+            },
+            "unfinished": runs.unfinished,
+            "repeated": runs.repeated,
+            "tests": self.details,
+        }
+
+
+def setup_verdict(
+    claim: Claim, setup: Setup, runs: Sequence[SeedRun], *, least: int, controls: Sequence[Setup]
+) -> SetupVerdict:
+    """Test a claim that has a statistic on the runs of one setup.
+
+    Args:
+        claim: from claims.yaml.
+        setup: one of its setups.
+        runs: of any setup.
+        least: seeds, at least.
+        controls: setups that a difference is taken from; empty for claims without.
+    """
+    found = cohort(runs, setup, _keys(claim))
+    seeds, lack, command = _usable(claim, setup, found, least)
+    readings, missing = _readings(claim, seeds)
+    if missing and len(seeds) - missing[1] < least:
+        lack = f"{missing[0]} was not measured"
+        lack += f" in {missing[1]} of {len(seeds)} runs" if missing[1] < len(seeds) else ""
+        command = _measure_command(claim, setup)
+    if "controls" in claim:
+        tests, fewest = _group_tests(readings, _control_readings(claim, controls, runs), claim)
+        if not lack and fewest < least:
+            lack = f"{_seeds(fewest)} of the controls, at least {least} needed"
+            command = controls[0].command()
+    else:
+        tests = run_tests(readings, claim)
+    if not tests:
+        nothing = _NOTHING._replace(seeds=len(seeds))
+        return SetupVerdict("undecided", False, "", nothing, lack, command, found, [])
+    lack = lack or _lacking_values(readings, least) or _too_sparse(readings, claim)
+    outcome, test = decide(tests, claim)
+    what = " ".join(part for part in (test.label, test.quantity) if part)
+    rest = found, [each.record() for each in tests]
+    if lack:
+        return SetupVerdict("undecided", False, what, test.interval, lack, command, *rest)
+    reason = _why(outcome, test, what, claim) + _induction(claim, found)
+    return SetupVerdict(outcome, True, what, test.interval, reason, "", *rest)
+
+
+def published_verdict(
+    claim: Claim,
+    setup: Setup,
+    runs: Sequence[SeedRun],
+    published: Curves | None,
+    *,
+    least: int,
+) -> SetupVerdict:
+    """Compare the seeds of one setup with published curves (`published.deviations`)."""
+    found = cohort(runs, setup)
+    _, lack, command = _usable(claim, setup, found, least)
+    rows: list[dict[str, Any]] = []
+    if published is None:
+        lack, command = "no published values: add --published FILE", ""
+    elif not lack:
+        try:
+            rows = deviations(found.runs, published, claim)
+        except NotMeasuredError as error:
+            lack, command = f"{error} was not measured", _measure_command(claim, setup)
+        if not rows:
+            lack = lack or "nothing is published of this setup at epochs that every run reached"
+    if lack:
+        interval = _NOTHING._replace(seeds=len(found.runs))
+        return SetupVerdict("undecided", False, "", interval, lack, command, found, [])
+    near = sum(abs(row["z"]) < claim["limit"] for row in rows)
+    share = near / len(rows)
+    outcome: Outcome = "held" if share >= claim["held"] else "failed"
+    # The epochs of one curve are no independent draws: the share has no interval.
+    interval = Interval(share, math.nan, math.nan, 0.95, len(found.runs))
+    reason = f"|z| < {claim['limit']} at {near} of {len(rows)} published values"
+    details = [row | {"z": row["z"] if math.isfinite(row["z"]) else None} for row in rows]
+    return SetupVerdict(outcome, True, "share", interval, reason, "", found, details)
+
+
+def _usable(
+    claim: Claim, setup: Setup, found: Cohort, least: int
+) -> tuple[list[SeedRun], str, str]:
+    """The seeds that a claim may use, what is wanting if anything is, and a command against it."""
+    command = setup.command()
+    if not found.runs:
+        waiting = f"; {found.unfinished} not finished" if found.unfinished else ""
+        return [], f"no runs of this setup{waiting}", command
+    seeds = found.grokked if claim.get("grokked") else found.runs
+    if len(found.runs) < least:
+        return seeds, f"{_seeds(len(found.runs))}, at least {least} needed", command
+    if len(seeds) < least:
+        share = f"{len(seeds)} of {len(found.runs)} runs grokked, at least {least} needed"
+        return seeds, share, command
+    needs = claim.get("needs", 0)
+    long = [run for run in seeds if run.last >= needs]
+    if len(long) < least:
+        reach = f" ({len(long)} of {len(seeds)} runs reach it)" if long else ""
+        longer = setup.command(f"--trainer.max_epochs={needs}")
+        return long, f"too short, needs epoch {needs:,}{reach}", longer
+    return long, "", command
+
+
+def _readings(
+    claim: Claim, runs: Sequence[SeedRun]
+) -> tuple[dict[tuple[str, str], list[Reading]], tuple[str, int] | None]:
+    """The statistic of every run; and which key is missing, in how many runs."""
+    found: list[Readings] = []
+    missing: list[str] = []
+    for run in runs:
+        try:
+            found.append(STATISTICS[claim["statistic"]](run, claim))
+        except NotMeasuredError as error:
+            missing.append(str(error))
+    keys = found[0] if found else {}
+    readings = {key: [each[key] for each in found] for key in keys}
+    return readings, (missing[0], len(missing)) if missing else None
+
+
+def _control_readings(
+    claim: Claim, controls: Sequence[Setup], runs: Sequence[SeedRun]
+) -> dict[tuple[str, str], list[Reading]]:
+    """The statistic of the runs of all controls together that did not grok."""
+    cohorts = [cohort(runs, each, _keys(claim)) for each in controls]
+    others = [run for each in cohorts for run in each.runs if not run.events.grokked]
+    return _readings(claim, others)[0]
+
+
+def _group_tests(
+    readings: Mapping[tuple[str, str], Sequence[Reading]],
+    others: Mapping[tuple[str, str], Sequence[Reading]],
+    claim: Claim,
+) -> tuple[list[SeedTest], int]:
+    """Differences of medians from the controls, and the fewest seeds that these have."""
+    tests, fewest = [], 0 if not others else 10**9
+    for key, each in readings.items():
+        ours = [r for r in each if math.isfinite(r.value)]
+        theirs = [r for r in others.get(key, ()) if math.isfinite(r.value)]
+        fewest = min(fewest, len(theirs))
+        groups = [r.value for r in ours], [r.value for r in theirs]
+        interval = median_difference(*groups, level=claim["level"])._replace(seeds=len(ours))
+        p_held = p_failed = math.nan
+        if min(len(ours), len(theirs)) > 1:
+            p_held = median_difference_p_value(*groups, "below")
+            p_failed = median_difference_p_value(*groups, "above")
+        # A width that is a lower bound must not make our side look narrow, nor theirs.
+        p_held = 1.0 if any(r.at_least for r in ours) else p_held
+        p_failed = 1.0 if any(r.at_least for r in theirs) else p_failed
+        bounded = sum(r.at_least for r in ours)
+        tests.append(SeedTest(*key, interval, p_held, p_failed, bounded))
+    return adjusted(tests), fewest
+
+
+def _lacking_values(readings: Mapping[tuple[str, str], Sequence[Reading]], least: int) -> str:
+    """Why some quantity has a value in too few seeds; empty if none has."""
+    counts = {
+        key: sum(math.isfinite(r.value) for r in each) for key, each in readings.items()
+    }  # fmt: skip
+    key = min(counts, key=lambda k: counts[k])
+    if counts[key] >= least:
+        return ""
+    reasons = Counter(r.reason for r in readings[key] if not math.isfinite(r.value))
+    (reason, count), *_ = reasons.most_common(1) or [("", 0)]
+    why = f": {reason or 'undefined'} in {_seeds(count)}" if count else ""
+    return f"{_seeds(counts[key])} with a value, at least {least} needed{why}"
+
+
+def _too_sparse(readings: Mapping[tuple[str, str], Sequence[Reading]], claim: Claim) -> str:
+    """Whether the measurements stand too far apart to time what the claim times."""
+    if "spacing" not in claim:
+        return ""
+    widest = 0.0
+    for each in readings.values():
+        known = [r.spacing for r in each if math.isfinite(r.value) and not r.at_least]
+        widest = max(widest, float(np.median(known)) if known else 0.0)
+    if widest <= claim["spacing"]:
+        return ""
+    return f"measured too sparsely: {widest:.2f} decades apart, at most {claim['spacing']} allowed"
+
+
+def _why(outcome: Outcome, test: SeedTest, what: str, claim: Claim) -> str:
+    if outcome == "failed" and "otherwise" in claim:
+        return f"{what} is not as stated"
+    if outcome == "failed":
+        return f"{what} lies on the other side of its threshold"
+    if test.lower_bounds and outcome == "undecided":
+        return f"{what} was not reached by the end in {_seeds(test.lower_bounds)}"
+    if outcome == "undecided":
+        return f"{what} is not clearly on either side of its threshold"
+    several = len({*claim.get("layers", ())}) > 1 or len(claim["quantities"]) > 1
+    return f"in every quantity; closest: {what}" if several else "beyond its threshold"
+
+
+def _induction(claim: Claim, found: Cohort) -> str:
+    if not claim.get("grokked"):
+        return ""
+    count, total = len(found.grokked), len(found.runs)
+    share = wilson_interval(count, total)
+    return f"; {count} of {total} runs grokked [{share.low:.2f}, {share.high:.2f}]"
+
+
+def _measure_command(claim: Claim, setup: Setup) -> str:
+    if "runs_with" not in claim:
+        return f"python -m lightning_grok measure RUN {claim.get('measure', '')}".rstrip()
+    first, *others = claim["runs_with"]
+    return setup.command(first) + "".join(f", and again with {each} instead" for each in others)
+
+
+def _keys(claim: Claim) -> list[str]:
+    """A key by which a run that can test the claim is told from another of the same seed."""
+    if "train" not in claim:
+        return []
+    return [claim["train"].format(layer=f"layers.{claim['layers'][-1]}", quantity="capacity")]
+
+
+def _seeds(count: int) -> str:
+    return f"{count} seed" if count == 1 else f"{count} seeds"

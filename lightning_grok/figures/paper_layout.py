@@ -1,0 +1,269 @@
+"""Pages of the paper's figures: panels in a grid, one legend for all, a caption above."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from lightning_grok.figures.epoch_axis import (
+    draw_epoch_axis,
+    draw_events,
+    draw_series,
+    event_style,
+    find_events,
+    published_handles,
+)
+from lightning_grok.figures.geometry import draw_geometry
+from lightning_grok.figures.kernel_distance import draw_distance, draw_pairs, pairs_of
+from lightning_grok.figures.layout import PAGE, settle, style, wrapped
+from lightning_grok.figures.palette import TOTAL, layer_color
+from lightning_grok.figures.performance import draw_performance
+from lightning_grok.figures.seeds import QUANTILES, Seeds
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+Handles = dict[str, Any]
+"""What a legend says: its lines, by whatever tells them apart."""
+
+_EVENTS = {
+    "memorization": "memorization: train ≥ 99 %",
+    "onset": "onset: a tenth of the test rise",
+    "generalization": "half of the test rise",
+}
+_LINE, _HANDLE, _CHARACTER = 0.142, 0.4, 0.049  # of legends and captions, in inches
+
+
+class Column(NamedTuple):
+    """A column of a page.
+
+    Attributes:
+        heading: what it shows.
+        seeds: the runs; None where there are none.
+    """
+
+    heading: str
+    seeds: Seeds | None
+
+
+def paper_page(
+    title: str,
+    size: tuple[float, float],
+    draw: Callable[["Figure"], Mapping[str, Any]],
+    notes: Sequence[str] = (),
+) -> "Figure":
+    """A page that `draw` fills, between its caption and one legend of all that `draw` returns.
+
+    Args:
+        title: the first sentence of the caption.
+        size: width and height of what `draw` draws, in inches.
+        draw: draws into the figure and returns the handles; of those with one label one is named.
+        notes: further sentences.
+    """
+    from matplotlib.figure import Figure
+
+    width, height = size
+    text = wrapped(" ".join([title, *notes]), width, 7.0)
+    with style():
+        figure = Figure(figsize=size, dpi=200, layout="constrained")
+        figure.suptitle(text, x=0.07 / width, ha="left", size=7, parse_math=False)
+        named = {each.get_label(): each for each in draw(figure).values()}
+        rows = 0
+        if named:
+            rows = legend_rows(list(named), width)
+            columns = -(-len(named) // rows)
+            figure.legend(handles=named.values(), loc="outside lower center", ncols=columns)
+        figure.set_size_inches(width, height + _LINE * (1 + text.count("\n") + rows))
+        settle(figure)
+    return figure
+
+
+def legend_rows(labels: Sequence[str], width: float) -> int:
+    """The fewest rows at which columns, filled one after the other, fit into `width` inches."""
+    for rows in range(1, len(labels)):
+        columns = [labels[i : i + rows] for i in range(0, len(labels), rows)]
+        wide = [_HANDLE + _CHARACTER * max(len(label) for label in column) for column in columns]
+        if sum(wide) <= width:
+            return rows
+    return len(labels)
+
+
+def seeds_note(columns: Sequence[Column]) -> str:
+    """What lines and bands are."""
+    if all(column.seeds is None or len(column.seeds.runs) == 1 for column in columns):
+        return "One seed: lines have no band."
+    low, high = (round(100 * each) for each in QUANTILES)
+    return f"Lines are medians over seeds, bands {low} to {high} % of them."
+
+
+def steps_note(columns: Sequence[Column]) -> str:
+    """Where the axis counts steps: how many an epoch, and that the paper's step 1 is left out."""
+    counted = [c.seeds for c in columns if c.seeds is not None and c.seeds.unit == "step"]
+    if not counted:
+        return ""
+    an_epoch = counted[0].factor
+    return f"{an_epoch} steps an epoch; the paper's step 1 lies within an epoch and is left out."
+
+
+def datasets(columns: Sequence[Column]) -> str:
+    """The data that were really used."""
+    names = dict.fromkeys(c.seeds.dataset for c in columns if c.seeds is not None)
+    return ", ".join(names)
+
+
+def on_one_axis(columns: Sequence[Column]) -> list[Column]:
+    """The same columns, with axes that end at the last epoch of them all."""
+    ends = [column.seeds.axis_end for column in columns if column.seeds is not None]
+    return [
+        column if column.seeds is None else column._replace(seeds=column.seeds.until(max(ends)))
+        for column in columns
+    ]
+
+
+def column_title(letter: str, column: Column, between: str = "\n") -> str:
+    """Its letter and heading; behind them how many seeds, and how far they are if not at the end.
+
+    Without a letter the heading stands alone.
+    """
+    about = ""
+    if column.seeds is not None:
+        runs = column.seeds.runs
+        about = f"seed {runs[0].seed}" if len(runs) == 1 else f"{len(runs)} seeds"
+        last = int(column.seeds.meta.get("max_epochs") or 0) * column.seeds.factor
+        if column.seeds.epoch < last:
+            about += f", to {column.seeds.unit} {column.seeds.epoch:,} of {last:,}"
+    lettered = f"$\\mathbf{{{letter}}}$  " if letter else ""
+    return f"{lettered}{column.heading}{between}{about or 'no run'}"
+
+
+def grid_page(
+    title: str, columns: Sequence[Column], panels: Sequence[str], width: float = PAGE
+) -> "Figure":
+    """A column a setup, a row a quantity: names of `PANELS`. Rows share their vertical axis."""
+    notes = [f"{datasets(columns)}.", seeds_note(columns), steps_note(columns)]
+    columns = on_one_axis(columns)
+    letters = "abcdefgh" if len(columns) > 1 else " "
+    heights = [PANELS[name][0] for name in panels]
+
+    def draw(figure: "Figure") -> Handles:
+        grid = figure.subplots(
+            len(panels), len(columns), sharex="col", sharey="row", squeeze=False,
+            height_ratios=heights,
+        )  # fmt: skip
+        handles: Handles = {}
+        for row, name in zip(grid, panels, strict=True):
+            handles |= _draw_row(row, name, columns)
+        for axes, letter, column in zip(grid[0], letters, columns, strict=False):
+            axes.set_title(column_title(letter.strip(), column), loc="left")
+        figure.align_ylabels(grid[:, 0])
+        return handles | shared_handles(columns)
+
+    return paper_page(title, (width, sum(heights) + 0.45), draw, [n for n in notes if n])
+
+
+def _draw_row(row: Sequence["Axes"], name: str, columns: Sequence[Column]) -> Handles:
+    handles: Handles = {}
+    draw = PANELS[name][1]
+    label = ""
+    for axes, column in zip(row, columns, strict=True):
+        if column.seeds is None:
+            no_run(axes)
+            continue
+        if draw is not None:
+            handles |= draw(axes, column.seeds)
+        axes.label_outer()
+        label = label or axes.get_ylabel()
+        axes.set_ylabel("")
+    if draw is None:
+        label = _draw_pairs(row, columns)
+    row[0].set_ylabel(label)
+    return handles
+
+
+def no_run(axes: "Axes", text: str = "no run of this setup") -> None:
+    """An empty panel that says so."""
+    axes.text(
+        0.5, 0.5, text, transform=axes.transAxes, ha="center", va="center", color=TOTAL,
+        gid="no run",
+    )  # fmt: skip
+    axes.spines[:].set_visible(False)
+    axes.tick_params(which="both", left=False, bottom=False, labelleft=False, labelbottom=False)
+
+
+def shared_handles(columns: Sequence[Column]) -> Handles:
+    """The events that occur in a column, and published points."""
+    from matplotlib.lines import Line2D
+
+    shown = [column.seeds for column in columns if column.seeds is not None]
+    found = [find_events(seeds)._asdict() for seeds in shown]
+    handles: Handles = {
+        name: Line2D([], [], label=label, **event_style(name))
+        for name, label in _EVENTS.items()
+        if any(events[name] is not None for events in found)
+    }
+    named = [handle for seeds in shown for handle in published_handles(seeds)]
+    return handles | ({"published": named[0]} if named else {})
+
+
+def _draw_pairs(row: Sequence["Axes"], columns: Sequence[Column]) -> str:
+    """Heatmaps of all columns on one colour scale; the name of their axes."""
+    shown = [(axes, c.seeds) for axes, c in zip(row, columns, strict=True) if c.seeds is not None]
+    found = [pairs_of(seeds) for _, seeds in shown]
+    highest = max((float(np.nanmax(each["distance"])) for each in found if each), default=None)
+    unit, drawn = "", None
+    for (axes, seeds), pairs in zip(shown, found, strict=True):
+        unit = seeds.unit
+        if not pairs or len(pairs["epochs"]) < 2:
+            no_run(axes, "no distances of pairs")
+            continue
+        drawn = axes, draw_pairs(axes, seeds, pairs, highest)
+        axes.label_outer()
+        axes.set_ylabel("")
+    if drawn is not None:
+        axes, mesh = drawn
+        scale = axes.inset_axes((1.03, 0.0, 0.03, 1.0))
+        bar = axes.figure.colorbar(mesh, cax=scale, label="kernel distance $S$, full kernel")
+        bar.outline.set_linewidth(0.6)
+    return unit
+
+
+def draw_norm(axes: "Axes", seeds: Seeds, key: str, color: str, label: str) -> Handles:
+    """One panel with a norm of the weights."""
+    draw_epoch_axis(axes, seeds)
+    draw_events(axes, find_events(seeds))
+    line = draw_series(axes, seeds, key, color=color, label=label)
+    return {} if line is None else {key: line}
+
+
+def _total_norm(axes: "Axes", seeds: Seeds) -> Handles:
+    axes.set_ylabel("norm of all\nweights $‖θ‖$")
+    return draw_norm(axes, seeds, "weight_norm/total", TOTAL, "all weights")
+
+
+def _last_norm(axes: "Axes", seeds: Seeds) -> Handles:
+    axes.set_ylabel("norm of the last\nlayer's weights")
+    names = seeds.meta.get("layer_names") or ["layers.4"]
+    color = layer_color(len(names) - 1, len(names))
+    return draw_norm(axes, seeds, f"weight_norm/{names[-1]}", color, f"{names[-1]} (linear)")
+
+
+def _start(axes: "Axes", seeds: Seeds) -> Handles:
+    handles = draw_distance(axes, seeds, ("full",), "own", label="full kernel, to the own start")
+    handles |= draw_distance(axes, seeds, ("full",), "foreign", alone=True)
+    axes.set_ylabel("kernel distance $S$\nof the full kernel")
+    return handles
+
+
+PANELS: dict[str, tuple[float, Callable[["Axes", Seeds], Handles] | None]] = {
+    "accuracy": (1.15, lambda axes, seeds: draw_performance(axes, seeds, "accuracy")),
+    "loss": (1.15, lambda axes, seeds: draw_performance(axes, seeds, "loss")),
+    "capacity": (1.1, lambda axes, seeds: draw_geometry(axes, seeds, "capacity")),
+    "radius": (1.0, lambda axes, seeds: draw_geometry(axes, seeds, "radius")),
+    "dimension": (1.0, lambda axes, seeds: draw_geometry(axes, seeds, "dimension")),
+    "distance": (1.15, _start),
+    "pairs": (2.3, None),
+    "total_norm": (1.0, _total_norm),
+    "last_norm": (1.0, _last_norm),
+}
+"""Name of a row -> its height in inches and what draws its panels."""
