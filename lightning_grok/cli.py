@@ -14,6 +14,7 @@ COMMANDS = {
     "runs": "list runs with their setup, state and events",
     "sweep": "run a sweep file on this machine or on a Dask cluster",
     "verdict": "the paper's claims on runs: held, failed or undecided",
+    "workspace": "save a W&B workspace with the panels of the figures",
 }
 """Commands that need no trainer to start: `lightning_grok.commands.<name>`."""
 

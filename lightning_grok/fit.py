@@ -195,8 +195,8 @@ class GrokCLI(LightningCLI):
                     callback.check(network_of(model), datamodule.probe_set)
         options = self.config_init[self.subcommand]
         resolved = self._resolved()
-        digest = config_digest(resolved)
         resolved["data"]["dataset"] = datamodule.dataset_used  # given again, it is the same run
+        digest = config_digest(resolved)
         if options.resume:
             found = newest_run(options.run, digest)
             if found is not None and found.state == "finished":

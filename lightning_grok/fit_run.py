@@ -3,11 +3,13 @@
 import hashlib
 import json
 import math
+import os
 import platform
 import shlex
 import signal
 import sys
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -30,9 +32,13 @@ from lightning_grok.data import GrokData
 from lightning_grok.errors import InputError
 from lightning_grok.loggers import RunLogger
 from lightning_grok.module import GrokModule
-from lightning_grok.run_directory import RunDirectory, validate_name
+from lightning_grok.run_directory import RunDirectory, is_disk_error, validate_name
+from lightning_grok.run_summary import run_summary
 from lightning_grok.runs import Run, find_runs, is_alive
 from lightning_grok.wandb_logger import GrokWandbLogger, WandbOptions, open_wandb
+
+_STATES = {0: "finished", 1: "failed", 2: "failed"}
+"""By the status with which the process exits; any other is a signal's."""
 
 _NOT_THE_RUN = ("run", "wandb")
 """Groups of a configuration that do not change what a run computes."""
@@ -92,6 +98,7 @@ def newest_run(options: RunOptions, digest: str) -> Run | None:
     else:
         paths = [p for p in find_runs(root) if Run(p).meta.get("config_digest") == digest]
     if not paths:
+        print(f"nothing to resume in {root}")
         return None
     run = Run(max(paths, key=lambda path: str(Run(path).meta.get("created", ""))))
     if is_alive(run.path):
@@ -141,41 +148,68 @@ class FitRun:
         self.wandb = wandb
         self.config = config
         self.digest = digest
+        self.logger: GrokWandbLogger | None = None
 
     def run(
         self, model: GrokModule, datamodule: GrokData, found: Run | None, kwargs: dict[str, Any]
     ) -> None:
         """Train, and leave the directory in a state that says how it ended."""
         directory = self._open(datamodule, found)
-        state, logger = "failed", None
+        status = 1
+        try:
+            status = self._train(directory, model, datamodule, kwargs)
+        except InputError:
+            status = 2
+            raise
+        except MisconfigurationException as error:
+            status = 2
+            raise InputError(first_line(error)) from None
+        except OSError as error:
+            if not is_disk_error(error):
+                raise
+            status = 2
+            raise InputError(
+                f"expected room to write {error.filename or directory.path}, received: "
+                f"{error.strerror}; with room the same command and --resume continues the run"
+            ) from None
+        finally:
+            self._close(directory, _STATES.get(status, "interrupted"))
+            place = (
+                self.logger.close(run_summary(Run(directory.path)), status) if self.logger else ""
+            )
+        if status != 0:
+            epoch = self.trainer.current_epoch
+            print(f"interrupted at epoch {epoch}; to go on:\n{_resume_command()}")
+            sys.exit(status)
+        self._finish(directory, place)
+
+    def _train(
+        self,
+        directory: RunDirectory,
+        model: GrokModule,
+        datamodule: GrokData,
+        kwargs: dict[str, Any],
+    ) -> int:
+        """Train to the end, or to a signal: the exit status."""
+        received = None
         try:
             start = self._prepare(directory, model, datamodule)
             checkpoint = RunCheckpoint(directory, self.options.checkpoint_seconds)
-            logger = self._open_wandb(directory)
-            own = [RunLogger(directory), *([logger] if logger else [])]
+            self._open_wandb(directory)
+            own = [RunLogger(directory), *([self.logger] if self.logger else [])]
             self.trainer.loggers = [*own, *self.trainer.loggers]
             callbacks = callbacks_of(self.trainer)
             callbacks[:] = [FiniteLoss(), Snapshots(directory), *callbacks, checkpoint]
             if start is not None:
                 kwargs["ckpt_path"] = start
             self.trainer.fit(model, datamodule=datamodule, **kwargs | {"weights_only": True})
-            state = "finished" if checkpoint.received is None else "interrupted"
-        except MisconfigurationException as error:
-            raise InputError(first_line(error)) from None
-        except (KeyboardInterrupt, SystemExit):
-            state = "interrupted"
-            raise
-        finally:
-            self._close(directory, state)
-            place = (
-                "" if logger is None else logger.close(summary(directory), failed=state == "failed")
-            )
-        if checkpoint.received is not None:
-            print(
-                f"interrupted at epoch {self.trainer.current_epoch}; to go on:\n{_resume_command()}"
-            )
-            sys.exit(128 + signal.Signals(checkpoint.received))
-        self._finish(directory, place)
+            received = checkpoint.received
+        except (KeyboardInterrupt, SystemExit) as stopped:
+            # Lightning makes an exit of it.
+            if not any(isinstance(e, KeyboardInterrupt) for e in (stopped, stopped.__context__)):
+                raise
+            received = signal.SIGINT
+        return 0 if received is None else 128 + received
 
     def _open(self, datamodule: GrokData, found: Run | None) -> RunDirectory:
         if found is not None:
@@ -215,7 +249,7 @@ class FitRun:
             epoch=0,
             seconds=0.0,
             max_epochs=self.trainer.max_epochs,
-            steps_per_epoch=len(datamodule.train_dataloader()),
+            steps_per_epoch=_steps_per_epoch(self.trainer, len(datamodule.train_dataloader())),
             network=model.network.arguments,
             layer_names=model.network.layer_names,
             num_classes=datamodule.num_classes,
@@ -235,18 +269,23 @@ class FitRun:
         return None
 
     def _close(self, directory: RunDirectory, state: str) -> None:
-        if state == "failed" and directory.log_size == 0:
+        if state == "failed" and directory.log_size == 0 and not directory.checkpoints.exists():
             directory.discard()
             return
-        directory.update_meta(state=state)
+        with suppress(OSError):  # a full disk: a run without a writer counts as interrupted
+            directory.update_meta(state=state)
         directory.close()
 
-    def _open_wandb(self, directory: RunDirectory) -> GrokWandbLogger | None:
-        known = directory.meta.get("wandb_id")
-        logger = open_wandb(self.wandb, directory.path, self.config, known)
-        if logger is not None:
-            directory.update_meta(wandb_id=logger.version)
-        return logger
+    def _open_wandb(self, directory: RunDirectory) -> None:
+        meta = directory.meta
+        # A resumed run stays in its project, which an agent had named in its environment.
+        project = os.environ.get("WANDB_PROJECT") or meta.get("wandb_project", self.wandb.project)
+        entity = os.environ.get("WANDB_ENTITY") or meta.get("wandb_entity", self.wandb.entity)
+        options = replace(self.wandb, project=project, entity=entity)
+        self.logger = open_wandb(options, directory.path, self.config, meta.get("wandb_id"))
+        if self.logger is not None:
+            version = self.logger.version
+            directory.update_meta(wandb_id=version, wandb_project=project, wandb_entity=entity)
 
     def _finish(self, directory: RunDirectory, place: str) -> None:
         run = Run(directory.path)
@@ -258,6 +297,13 @@ class FitRun:
             _draw(directory.path)
         if place:
             print(f"W&B: {place}")
+
+
+def _steps_per_epoch(trainer: L.Trainer, batches: int) -> int:
+    """Optimizer steps an epoch: of as many batches as the trainer takes, gathered as it does."""
+    limit = trainer.limit_train_batches  # a number of batches, or a share of them
+    taken = min(batches, limit) if isinstance(limit, int) else int(batches * limit)
+    return -(-taken // trainer.accumulate_grad_batches)
 
 
 def _draw(path: Path) -> None:
@@ -298,25 +344,6 @@ def _cost_line(costs: dict[str, float]) -> str:
 def _resume_command() -> str:
     arguments = [a for a in sys.argv[1:] if a != "--resume"]
     return shlex.join(["python", "-m", "lightning_grok", *arguments, "--resume"])
-
-
-def summary(directory: RunDirectory) -> dict[str, float]:
-    """Events and final values of a run, for W&B's table of runs."""
-    run = Run(directory.path)
-    if not run.series("test/accuracy")[0].size:
-        return {}
-    events = run_events(run)
-    found = {
-        "t_mem": events.t_mem,
-        "t_half": events.test.t_half,
-        "lag_decades": math.log10(events.test.t_half / events.t_mem)
-        if math.isfinite(events.t_mem)
-        else math.nan,
-        "grokked": float(events.grokked),
-        "final/train_accuracy": float(run.series("train/accuracy")[1][-1]),
-        "final/test_accuracy": float(run.series("test/accuracy")[1][-1]),
-    }
-    return {key: value for key, value in found.items() if math.isfinite(value)}
 
 
 def first_line(error: BaseException) -> str:

@@ -13,12 +13,17 @@ A run is alive while its writer holds the lock file `.lock`, so a killed run is 
 one. `lightning_grok.runs` reads.
 """
 
+import errno
+import io
 import json
 import math
 import os
 import re
 import shutil
-from collections.abc import Callable, Mapping
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Self
 
@@ -28,6 +33,15 @@ from filelock import FileLock, Timeout
 from lightning_grok.errors import InputError
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+=-]{0,150}")
+_PART = ".part"  # in the name of a file that is being written
+
+
+_DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO)
+
+
+def is_disk_error(error: BaseException) -> bool:
+    """Whether a disk is full, read-only or broken: nothing more can be kept."""
+    return isinstance(error, OSError) and error.errno in _DISK_ERRORS
 
 
 def validate_name(name: str) -> str:
@@ -44,17 +58,42 @@ def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
     """Call ``write(temporary)`` beside `path`, flush it to disk and rename it into place.
 
     A reader sees the old file or the new one, never a part; on any error nothing is left behind.
+
+    Raises:
+        OSError: with `path` as its filename.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
     # The suffix is kept: numpy and matplotlib choose the format by it.
-    temporary = path.with_name(f".{path.stem}.{os.getpid()}.part{path.suffix}")
+    temporary = path.with_name(f".{path.stem}.{os.getpid()}{_PART}{path.suffix}")
+    with _naming(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            write(temporary)
+            with open(temporary, "rb+") as file:
+                os.fsync(file.fileno())
+            _replace(temporary, path)
+        finally:
+            temporary.unlink(missing_ok=True)
+
+
+def _replace(temporary: Path, path: Path) -> None:
+    """Move a file into place; on Windows once nobody reads the one that stands there."""
+    for _ in range(20 if sys.platform == "win32" else 0):
+        try:
+            return os.replace(temporary, path)
+        except PermissionError:
+            time.sleep(0.05)
+    os.replace(temporary, path)
+
+
+@contextmanager
+def _naming(path: Path) -> Iterator[None]:
+    """Let an error of the file system say which file it concerns: a full disk's does not."""
     try:
-        write(temporary)
-        with open(temporary, "rb+") as file:
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+        yield
+    except OSError as error:
+        if error.errno is None:
+            raise
+        raise type(error)(error.errno, error.strerror, str(path)) from error
 
 
 class RunDirectory:
@@ -100,24 +139,42 @@ class RunDirectory:
             ) from None
         for number in range(1, 100_000):
             path = root / (name if number == 1 else f"{name}_{number}")
-            try:
-                path.mkdir()
-            except FileExistsError:
-                if numbered:
-                    continue
-                if not path.is_dir():
-                    raise InputError(f"expected a new run name, but {path} is a file") from None
-                if not (path / "run.json").exists():  # it died before it was anything
-                    return cls(path)
-                raise InputError(
-                    f"expected a new run name, but {path} exists; add --resume to continue it"
-                ) from None
-            except OSError as error:
-                raise InputError(
-                    f"expected a writable folder for runs, received {root}: {error.strerror}"
-                ) from None
-            return cls(path)
+            directory = cls._claimed(path, wait=not numbered)
+            if directory is not None:
+                return directory
+            if not numbered:
+                reason = "exists; add --resume to continue it" if path.is_dir() else "is a file"
+                raise InputError(f"expected a new run name, but {path} {reason}")
         raise InputError(f"expected a free name, but {name}_2 to {name}_99999 exist in {root}")
+
+    @classmethod
+    def _claimed(cls, path: Path, *, wait: bool) -> Self | None:
+        """Hold `path`, new or left by a process that died before it wrote anything, if it is free.
+
+        Raises:
+            InputError: it can't be made or, if `wait`, another process begins in it.
+        """
+        try:
+            path.mkdir()
+        except FileExistsError:
+            if not path.is_dir() or (path / "run.json").exists():
+                return None
+        except OSError as error:
+            raise InputError(
+                f"expected a writable folder for runs, received {path.parent}: {error.strerror}"
+            ) from None
+        try:
+            directory = cls(path)
+        except InputError:
+            if wait:
+                raise
+            return None
+        except FileNotFoundError:  # whoever made it has given it up
+            return None
+        if directory.meta:  # whoever was faster has already come to an end
+            directory.close()
+            return None
+        return directory
 
     @property
     def name(self) -> str:
@@ -138,15 +195,22 @@ class RunDirectory:
         """Append one line to the event log. On an error (disk full) the line is taken back."""
         record = {"event": event, "epoch": epoch, "step": step}
         record |= {key: _jsonable(value) for key, value in values.items()}
-        line = (json.dumps(record) + "\n").encode()
-        with open(self.events_path, "ab") as file:
+        rest = (json.dumps(record) + "\n").encode()
+        # Unbuffered: a buffer would try again to write what could not be written when it closes.
+        with _naming(self.events_path), open(self.events_path, "ab", buffering=0) as file:
             start = file.tell()
             try:
-                file.write(line)
-                file.flush()
+                while rest:
+                    rest = rest[file.write(rest) :]
             except OSError:
                 os.truncate(self.events_path, start)
                 raise
+
+    def sync(self) -> None:
+        """Flush the event log to disk, before a checkpoint names its length."""
+        if self.events_path.exists():
+            with open(self.events_path, "rb+") as file:
+                os.fsync(file.fileno())
 
     @property
     def log_size(self) -> int:
@@ -156,8 +220,11 @@ class RunDirectory:
     def rewind(self, log_size: int, epoch: int) -> None:
         """Forget all that was written after `epoch`: log lines, arrays and snapshots.
 
-        A run that resumes from its checkpoint of `epoch` then writes them anew.
+        A run that resumes from its checkpoint of `epoch` then writes them anew. So are files that
+        a killed process has left half written.
         """
+        for file in self.path.rglob(f".*{_PART}*"):
+            file.unlink()
         if log_size < self.log_size:
             os.truncate(self.events_path, log_size)
         for file in [*self.path.glob("arrays/*/*.npz"), *self.path.glob("snapshots/epoch_*.pt")]:
@@ -178,7 +245,9 @@ class RunDirectory:
         """Write named arrays of one measurement at one epoch (or of a whole run, by a name)."""
         stem = f"{epoch:07d}" if isinstance(epoch, int) else epoch
         path = self.path / "arrays" / measurement / f"{stem}.npz"
-        write_atomically(path, lambda temporary: np.savez_compressed(temporary, **arrays))
+        content = io.BytesIO()
+        np.savez_compressed(content, **arrays)
+        write_atomically(path, lambda temporary: temporary.write_bytes(content.getbuffer()))
 
     def remove_arrays(self, measurement: str, name: str) -> None:
         """Remove the arrays that a measurement wrote for the whole run under a name."""
@@ -188,11 +257,11 @@ class RunDirectory:
         """Write the weights of one epoch."""
         import torch
 
-        def save(temporary: Path) -> None:
-            with open(temporary, "wb") as file:  # given a path, torch writes its name into the file
-                torch.save(dict(state), file)
-
-        write_atomically(snapshot_path(self.path, epoch), save)
+        # In memory: given a path, torch writes its name into the file and hides a full disk.
+        content = io.BytesIO()
+        torch.save(dict(state), content)
+        path = snapshot_path(self.path, epoch)
+        write_atomically(path, lambda temporary: temporary.write_bytes(content.getbuffer()))
 
     def load_snapshot(self, epoch: int) -> dict[str, Any]:
         """The weights of one epoch; see `load_snapshot`."""
@@ -204,8 +273,8 @@ class RunDirectory:
 
     def discard(self) -> None:
         """Remove a directory whose run never began."""
+        shutil.rmtree(self.path, ignore_errors=True)  # held: nobody else begins in it meanwhile
         self.close()
-        shutil.rmtree(self.path, ignore_errors=True)
 
 
 def snapshot_path(run: Path, epoch: int) -> Path:

@@ -34,12 +34,14 @@ class Point(NamedTuple):
         command: arguments of its process, the interpreter left as ``${interpreter}``.
         run: its run directory.
         log: what it prints.
+        folder: where its process starts, so that relative paths mean the same on every worker.
     """
 
     name: str
     command: tuple[str, ...]
     run: Path
     log: Path
+    folder: Path
 
     @property
     def finished(self) -> bool:
@@ -108,7 +110,7 @@ def plan(sweep: dict[str, Any], points: list[dict[str, Any]], root: Path) -> lis
         root: folder of the sweep's runs.
     """
     template = [str(part) for part in sweep.get("command", _DEFAULT_COMMAND)]
-    planned = []
+    folder, planned = Path.cwd(), []
     for point in points:
         name = point_name(point)
         options = [f"--{key}={_text(value)}" for key, value in point.items()]
@@ -120,7 +122,8 @@ def plan(sweep: dict[str, Any], points: list[dict[str, Any]], root: Path) -> lis
                 [*options, *places] if piece == "${args}" else [] if piece == "${env}" else [piece]
             )
         ]
-        planned.append(Point(name, tuple(command), root / name, root / "logs" / f"{name}.log"))
+        run, log = folder / root / name, folder / root / "logs" / f"{name}.log"
+        planned.append(Point(name, tuple(command), run, log, folder))
     return planned
 
 
@@ -160,6 +163,7 @@ def run_point(point: Point, threads: int) -> Outcome:
     with open(point.log, "a") as log:
         process = subprocess.run(
             command,
+            cwd=point.folder,
             env=environment,
             stdin=subprocess.DEVNULL,
             stdout=log,

@@ -1,20 +1,32 @@
-"""Weights & Biases through Lightning's WandbLogger: never a prompt, never a hang."""
+"""Weights & Biases through Lightning's WandbLogger: never a prompt, never a wait.
+
+All that may take its time with W&B, from its start on, happens in a thread of its own, in order.
+Training hands over what there is to log and goes on; whatever fails there is one warning here.
+"""
 
 import atexit
 import base64
+import gc
 import json
+import logging
 import netrc
 import os
+import secrets
+import sys
 import threading
+import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from queue import SimpleQueue
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
 import numpy as np
+from lightning.fabric.loggers.logger import _DummyExperiment
 from lightning.pytorch.loggers import WandbLogger
 from lightning.pytorch.utilities.rank_zero import rank_zero_only, rank_zero_warn
 
@@ -22,7 +34,9 @@ from lightning_grok.errors import InputError
 from lightning_grok.runs import Run
 
 Mode = Literal["online", "offline", "disabled"]
-REACH_SECONDS = 1.0
+REACH_SECONDS = 0.8  # for an answer; training waits a second at most in all
+PATIENCE_SECONDS = 0.5  # for a run that starts, where the answer came sooner
+START_SECONDS = 10.0
 FINISH_SECONDS = 10.0
 
 
@@ -98,11 +112,14 @@ def _problem_with_server(key: str) -> str:
     thread = threading.Thread(target=ask, daemon=True)
     thread.start()
     thread.join(REACH_SECONDS)
-    return answer[0] if answer else f"{base} does not answer within {REACH_SECONDS:g} s"
+    return answer[0] if answer else f"{base} does not answer within a second"
 
 
 class GrokWandbLogger(WandbLogger):
-    """Lightning's logger, with every own key on the axis ``epoch`` and errors kept from training.
+    """Lightning's logger, with every own key on the axis ``epoch`` and W&B kept from training.
+
+    A run that can't be started online within `START_SECONDS` is started offline; what was logged
+    meanwhile is in it.
 
     Args:
         options: the group ``wandb``.
@@ -110,6 +127,7 @@ class GrokWandbLogger(WandbLogger):
         directory: of the run; W&B's files go below it.
         config: the resolved configuration, logged once.
         run_id: of a run that is resumed; None makes one.
+        patience: until when, by ``time.monotonic()``, whoever asks for the W&B run waits for it.
     """
 
     def __init__(
@@ -119,14 +137,17 @@ class GrokWandbLogger(WandbLogger):
         directory: Path,
         config: dict[str, Any],
         run_id: str | None,
+        patience: float,
     ) -> None:
         import wandb
 
+        # An agent has chosen the run's id; nothing may contradict it.
+        chosen = os.environ.get("WANDB_RUN_ID")
+        self._run_id = chosen or run_id or secrets.token_hex(4)
         super().__init__(
             name=directory.name,
             save_dir=directory,
-            # An agent has chosen the run's id; nothing may contradict it.
-            version=None if "WANDB_RUN_ID" in os.environ else run_id,
+            version=None if chosen else self._run_id,
             project=os.environ.get("WANDB_PROJECT", options.project),
             entity=options.entity,
             mode=mode,
@@ -134,7 +155,9 @@ class GrokWandbLogger(WandbLogger):
             settings=wandb.Settings(
                 console="off",
                 silent=True,
-                init_timeout=10,
+                init_timeout=START_SECONDS,
+                finish_timeout=FINISH_SECONDS,
+                finish_timeout_raises=True,
                 x_disable_meta=False,
                 x_transaction_log_flush_interval=1.0,  # else 15 s: the log is read while it grows
             ),
@@ -144,13 +167,80 @@ class GrokWandbLogger(WandbLogger):
         self.alerts = options.alerts
         self._directory = directory
         self._known: set[str] = set()
-        self._broken = False
         self._run: Run | None = None
+        self._trouble: list[str] = []  # to warn of
+        self._broken = False
+        self._tasks: SimpleQueue[Callable[[], object] | None] = SimpleQueue()
+        self._started = threading.Event()
+        self._patience = patience
+        self._thread = threading.Thread(target=self._work, name="W&B", daemon=True)
+        self._thread.start()
+
+    @property
+    def version(self) -> str:
+        """The id of the W&B run."""
+        return self._run_id
+
+    @property
+    def experiment(self) -> Any:
+        """The W&B run; where it has not started in time, something that ignores all."""
+        if threading.current_thread() is self._thread:
+            return super().experiment
+        self._started.wait(max(0.0, self._patience - time.monotonic()))
+        return (
+            self._experiment if self._started.is_set() and not self._broken else _DummyExperiment()
+        )
+
+    def _work(self) -> None:
+        """Start W&B, then do task after task, until there is None or one of them fails."""
+        self._attempt(self._start)
+        self._started.set()
+        while (task := self._tasks.get()) is not None:
+            self._attempt(task)
+        if self._broken:
+            import wandb
+
+            with suppress(Exception):  # which W&B's exit handler would print
+                wandb.teardown()
+
+    def _start(self) -> None:
+        import wandb
+
+        silent = wandb.Settings(silent=True)  # the login too: what there is to say is said here
+        wandb.setup(silent)
+        # What its telemetry can't send is nothing to tell the user either.
+        logging.getLogger("opentelemetry").addHandler(logging.NullHandler())
+        try:
+            _ = self.experiment
+        except Exception as error:
+            if self.mode == "offline":
+                raise
+            self._trouble.append(f"W&B goes on offline: {_reason(error)}")
+            self.mode = self._wandb_init["mode"] = "offline"
+            with suppress(Exception):
+                wandb.teardown()  # its helper process keeps the id for the run that failed
+            wandb.setup(silent)
+            _ = self.experiment
+
+    def _attempt(self, task: Callable[[], object]) -> None:
+        if self._broken:
+            return
+        try:
+            task()
+        except Exception as error:  # whatever happens there is no reason to stop training
+            self._broken = True
+            self._trouble.append(f"W&B failed and is left alone from here on: {_reason(error)}")
+
+    def _do(self, function: Callable[..., object], *arguments: Any) -> None:
+        """Have something done in the thread of W&B, and warn of what went wrong there."""
+        self._tasks.put(lambda: function(*arguments))
+        while self._trouble:
+            rank_zero_warn(self._trouble.pop(0))
 
     @rank_zero_only
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
         """Log, or warn once and leave W&B alone from then on."""
-        self._try(super().log_metrics, metrics, step)
+        self._do(super().log_metrics, dict(metrics), step)
 
     @rank_zero_only
     def log_event(
@@ -163,10 +253,10 @@ class GrokWandbLogger(WandbLogger):
     ) -> None:
         """Log an event's numbers on the axis ``epoch``, and its pictures."""
         numbers = {key: value for key, value in scalars.items() if not isinstance(value, str)}
-        self._try(self._define, numbers)
-        self._try(super().log_metrics, {**numbers, "epoch": epoch}, step)
+        self._do(self._define, numbers)
+        self._do(super().log_metrics, {**numbers, "epoch": epoch}, step)
         if event in ("memorization", "generalization"):
-            self._try(self._announce, event, epoch)
+            self._do(self._announce, event, epoch)
 
     def _define(self, numbers: Mapping[str, float]) -> None:
         for key in numbers.keys() - self._known:
@@ -183,58 +273,94 @@ class GrokWandbLogger(WandbLogger):
     def log_views(self, measurement: str, epoch: int) -> None:
         """Show a measurement: pictures with the epoch in their captions, curves as charts."""
         draw = _VIEWS.get(measurement)
-        if draw is not None:
-            self._try(self._show, draw, epoch)
+        if draw is None or self._broken:
+            return
+        try:
+            views = self._drawn(draw, epoch)  # here, where the run stands at this epoch
+        except Exception as error:
+            self._broken = True
+            self._trouble.append(f"W&B can't be shown pictures and is left alone: {_reason(error)}")
+            views = {}
+        if views:
+            self._do(self._show, {**views, "epoch": epoch})
 
-    def _show(self, draw: Callable[[Run, int], dict[str, Any]], epoch: int) -> None:
+    def _drawn(self, draw: Callable[[Run, int], dict[str, Any]], epoch: int) -> dict[str, Any]:
         run = self._run = self._run or Run(self._directory)
         run.refresh()
         try:
-            views = draw(run, epoch)
+            with _swept():
+                return draw(run, epoch)
         except InputError:  # an option has switched off what the picture shows
-            return
-        if views:
-            self._define(dict.fromkeys(views, 0.0))
-            self.experiment.log({**views, "epoch": epoch})
+            return {}
 
-    def close(self, summary: Mapping[str, float], *, failed: bool) -> str:
+    def _show(self, views: dict[str, Any]) -> None:
+        self._define(dict.fromkeys(views.keys() - {"epoch"}, 0.0))
+        self.experiment.log(views)
+
+    def close(self, summary: Mapping[str, float], status: int) -> str:
         """Finish the run, waiting a limited time.
 
+        Args:
+            summary: final values.
+            status: that the process will exit with.
+
         Returns:
-            Where to find it: its URL, or the command that sends it.
+            Where to find it: its URL, or the commands that send what is only here.
         """
-        if self._experiment is None:
-            return ""
-        experiment = self.experiment
-        self._try(experiment.summary.update, dict(summary))
-        place = str(experiment.url or "") if self.mode == "online" else ""
-        thread = threading.Thread(
-            target=self._try, args=(experiment.finish, 1 if failed else 0), daemon=True
-        )
-        thread.start()
-        thread.join(FINISH_SECONDS)
-        if thread.is_alive():
+        limit = FINISH_SECONDS + (2.0 if self._started.is_set() else START_SECONDS + 2.0)
+        self._tasks.put(lambda: self.experiment.summary.update(dict(summary)))
+        self._do(self._finish, status)
+        self._tasks.put(None)
+        self._thread.join(limit)
+        if self._thread.is_alive():
             # W&B's own exit handler would go on waiting.
-            atexit.register(os._exit, 1 if failed else 0)
-            rank_zero_warn(f"W&B did not finish within {FINISH_SECONDS:g} s; its files are kept")
-            place = ""
-        return place or "\n".join(self.sync_commands)
+            atexit.register(_leave, status)
+            if not self._broken:
+                self._trouble.append(f"W&B did not finish within {limit:g} s; its files are kept")
+            self._broken = True
+        while self._trouble:
+            rank_zero_warn(self._trouble.pop(0))
+        if self.mode == "online" and not self._broken:
+            return str(getattr(self._experiment, "url", None) or "")
+        return "\n".join(self.sync_commands)
+
+    def _finish(self, status: int) -> None:
+        try:
+            self.experiment.finish(status)
+        except TimeoutError:
+            raise TimeoutError(f"the server did not take all within {FINISH_SECONDS:g} s") from None
 
     @property
     def sync_commands(self) -> list[str]:
-        """What sends the run's offline parts, oldest first."""
-        folders = sorted((self._directory / "wandb").glob("offline-run-*"))
+        """What sends the parts of the run that are only here, oldest first."""
+        folders = list((self._directory / "wandb").glob("offline-run-*"))
+        if self.mode == "online":  # but the server has not got all of it
+            folders += (self._directory / "wandb").glob(f"run-*-{self._run_id}")
+        folders.sort(key=lambda folder: folder.name.removeprefix("offline-"))
         return [f"wandb sync {folder}" for folder in folders]
 
-    def _try(self, function: Any, *arguments: Any) -> None:
-        if self._broken:
-            return
-        try:
-            function(*arguments)
-        except Exception as error:  # whatever happens there is no reason to stop training
-            self._broken = True
-            reason = (str(error).splitlines() or [type(error).__name__])[0]
-            rank_zero_warn(f"W&B failed and is left alone from here on: {reason}")
+
+@contextmanager
+def _swept() -> Iterator[None]:
+    """Free the figures drawn inside, whose cycles would wait long for the collector."""
+    was_enabled = gc.isenabled()
+    gc.disable()  # else some of them grow old meanwhile
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
+        gc.collect(0)
+
+
+def _reason(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]
+
+
+def _leave(status: int) -> None:
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(status)
 
 
 def _kernel_views(run: Run, epoch: int) -> dict[str, Any]:
@@ -294,7 +420,7 @@ _VIEWS: dict[str, Callable[[Run, int], dict[str, Any]]] = {
 def open_wandb(
     options: WandbOptions, directory: Path, config: dict[str, Any], run_id: str | None
 ) -> GrokWandbLogger | None:
-    """A started W&B logger, or None where it is disabled or can't be started.
+    """A W&B logger that has begun to start, or None where it is disabled.
 
     Args:
         options: the group ``wandb``.
@@ -302,18 +428,9 @@ def open_wandb(
         config: the resolved configuration.
         run_id: of the W&B run that is resumed; None makes one.
     """
+    patience = time.monotonic() + PATIENCE_SECONDS
     mode, reason = decide_mode(options.mode)
     if mode == "disabled":
         return None
-    attempts: tuple[Mode, ...] = ("offline",) if mode == "offline" else (mode, "offline")
-    for attempt in attempts:
-        logger = GrokWandbLogger(options, attempt, directory, config, run_id)
-        try:
-            _ = logger.experiment
-        except Exception as error:
-            reason = (str(error).splitlines() or [type(error).__name__])[0]
-            continue
-        print(f"W&B: {attempt} ({reason})")
-        return logger
-    print(f"W&B: left out ({reason})")
-    return None
+    print(f"W&B: {mode} ({reason})")
+    return GrokWandbLogger(options, mode, directory, config, run_id, patience)

@@ -76,8 +76,10 @@ def test_digits_that_stand_in_are_named_everywhere(
     assert run.config["data"]["dataset"] == "digits"
     assert run.config["data"]["train_size"] == 64
     assert (run.path / "figures" / "run.png").stat().st_size > 10_000
-    fit(*missing, *OFF, "--resume", name="")
-    assert "is finished" in capsys.readouterr().out
+    again = [f"--config={run.path / 'config.yaml'}"]  # what was saved names the digits
+    for settings in ([*missing, *OFF], again):
+        fit(*settings, "--resume", name="")
+        assert f"{run.path} is finished" in capsys.readouterr().out
 
 
 def test_measuring_does_not_disturb_training(fit: Fit) -> None:

@@ -1,19 +1,22 @@
 """W&B as its own tools read it back: offline runs in real processes, no account, no network."""
 
+import io
 import json
 import os
 import subprocess
 import sys
 import threading
+import weakref
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
 
 import pytest
+from matplotlib.figure import Figure
 
 from lightning_grok.runs import Run
-from lightning_grok.wandb_logger import decide_mode
+from lightning_grok.wandb_logger import _swept, decide_mode
 
 ROOT = Path(__file__).parents[1]
 
@@ -176,3 +179,14 @@ def test_offline_within_a_second_where_nobody_answers(monkeypatch: pytest.Monkey
 def test_the_environment_decides_first(mode: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WANDB_MODE", mode)
     assert decide_mode("auto")[0] == mode
+
+
+def test_figures_are_freed_once_they_are_drawn() -> None:
+    with _swept():
+        figure = Figure()
+        figure.subplots().plot(range(1000))
+        figure.savefig(io.BytesIO())
+        left = weakref.ref(figure)
+        del figure
+        assert left() is not None  # its cycles
+    assert left() is None

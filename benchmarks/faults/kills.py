@@ -1,6 +1,7 @@
 """Runs killed and interrupted at random moments, then resumed to their end."""
 
 import random
+import shutil
 import signal
 import time
 from collections import Counter
@@ -13,8 +14,8 @@ OPTIONS = ("--trainer.max_epochs=600", "--run.checkpoint_seconds=0.2")
 _RESUMES = 10  # more than any run here needs
 
 
-def kill(work: Path, kills: int, seed: int = 0) -> list[Outcome]:
-    """SIGKILL at random moments, and SIGTERM and SIGINT at some; the ends are compared.
+def kill(work: Path, kills: int, stops: int = 4, seed: int = 0) -> list[Outcome]:
+    """SIGKILL at `kills` random moments, SIGTERM and SIGINT at `stops` each; the ends compared.
 
     One run in five is killed a second time while it resumes, one in five logs to W&B offline, and
     one in five is killed while Python and Lightning still load; the moments of the others lie
@@ -30,13 +31,13 @@ def kill(work: Path, kills: int, seed: int = 0) -> list[Outcome]:
         moments = [draw.uniform(0, begins) if index % 5 == 2 else draw.uniform(begins, ends)]
         if index % 5 == 3:
             moments.append(draw.uniform(begins, ends))
-        problems, places = _killed(whole, root, more, moments)
-        seen.update(places[:1])
+        problems, place = _killed(whole, root, more, moments)
+        seen[place] += 1
         failures += [f"run {index}: {problem}" for problem in problems[:1]]
     text = ", ".join(f"{number} {place}" for place, number in sorted(seen.items()))
     return [
         _outcome("SIGKILL at a random moment, then `--resume`", kills, failures, f"died {text}"),
-        *(interrupt(work, whole, each, max(2, kills // 15), draw) for each in _STOPS),
+        *(interrupt(work, whole, each, stops, draw) for each in _STOPS if stops),
     ]
 
 
@@ -45,7 +46,7 @@ _STOPS = (signal.SIGTERM, signal.SIGINT)
 
 def _uninterrupted(root: Path) -> tuple[Path, float, float]:
     """A run to compare with: its directory, and the CPU seconds to its directory and to its end."""
-    finish(root / "warm-up", *OPTIONS, "--wandb.mode=disabled")  # compiles and fills the caches
+    finish(root / "warm-up", "--trainer.max_epochs=1", "--wandb.mode=disabled")  # compiles
     fit = Fit(root / "run", *OPTIONS, "--wandb.mode=disabled")
     fit.until(lambda: bool(find_runs(fit.root)))
     begins = ends = fit.cpu_seconds
@@ -59,22 +60,27 @@ def _uninterrupted(root: Path) -> tuple[Path, float, float]:
 
 def _killed(
     whole: Path, root: Path, more: tuple[str, ...], moments: list[float]
-) -> tuple[list[str], list[str]]:
+) -> tuple[list[str], str]:
     """Kill a run at the moments, resume it to its end: what is wrong with it, where it died."""
-    places = []
-    resume: tuple[str, ...] = ()
-    for moment in moments:
-        fit = Fit(root, *OPTIONS, *more, *resume)
-        if fit.until(lambda fit=fit, moment=moment: fit.cpu_seconds >= moment) and fit.kill():
-            places.append(_place(root))
-        resume = ("--resume",)
+    options = (*OPTIONS, *more)
+    while not _is_killed(Fit(root, *options), moments[0]):  # it was faster than the one before
+        shutil.rmtree(root)
+        moments[0] *= 0.98
+    place = _place(root)
+    for moment in moments[1:]:
+        _is_killed(Fit(root, *options, "--resume"), moment)
     for _ in range(_RESUMES):
-        fit = finish(root, *OPTIONS, *more, "--resume")
+        fit = finish(root, *options, "--resume")
         if fit.status != 0:
-            return [fit.errors.strip()[-300:]], places
+            return [fit.errors.strip()[-300:]], place
         if the_run(root).state == "finished":
             break
-    return differences(whole, the_run(root).path), places
+    return differences(whole, the_run(root).path), place
+
+
+def _is_killed(fit: Fit, moment: float) -> bool:
+    """Kill it after so many CPU seconds; False where it ends before."""
+    return fit.until(lambda: fit.cpu_seconds >= moment) and fit.kill()
 
 
 def _place(root: Path) -> str:
@@ -92,26 +98,30 @@ def _place(root: Path) -> str:
 def interrupt(
     work: Path, whole: Path, number: signal.Signals, times: int, draw: random.Random
 ) -> Outcome:
-    """A run that is asked to stop says how to go on, and is resumed."""
-    failures = []
-    for index in range(times):
-        root = work / f"{number.name}{index}"
-        options = (*OPTIONS, "--wandb.mode=disabled")
-        fit = Fit(root, *options)
-        epoch = draw.randrange(1, 400)
-        fit.until(lambda root=root, epoch=epoch: has_run(root, epoch))
-        fit.send(number)
-        if fit.wait() != 128 + number:
-            failures.append(f"run {index}: exit status {fit.status}: {fit.errors[-300:]}")
-        elif "--resume" not in fit.printed.strip().splitlines()[-1]:
-            failures.append(f"run {index}: no command that resumes: {fit.printed[-300:]}")
-        else:
-            resumed = finish(root, *options, "--resume")
-            problems = differences(whole, the_run(root).path)
-            if resumed.status != 0 or problems:
-                failures.append(f"run {index}: {problems[:1] or resumed.errors[-300:]}")
+    """Runs that are asked to stop say how to go on, and are resumed."""
+    problems = [
+        _interrupted(whole, work / f"{number.name}{index}", number, draw.randrange(1, 400))
+        for index in range(times)
+    ]
+    failures = [problem for problem in problems if problem]
     seen = f"exit status {128 + number}, the command that resumes is printed"
     return _outcome(f"{number.name} while it trains, then `--resume`", times, failures, seen)
+
+
+def _interrupted(whole: Path, root: Path, number: signal.Signals, epoch: int) -> str:
+    """Ask a run to stop once it has logged an epoch, and resume it: what is wrong, or nothing."""
+    options = (*OPTIONS, "--wandb.mode=disabled")
+    fit = Fit(root, *options)
+    fit.until(lambda: has_run(root, epoch))
+    fit.send(number)
+    if fit.wait() != 128 + number:
+        return f"exit status {fit.status}: {fit.errors[-300:]}"
+    if "--resume" not in fit.printed.strip().splitlines()[-1]:
+        return f"no command that resumes: {fit.printed[-300:]}"
+    resumed = finish(root, *options, "--resume")
+    if resumed.status != 0:
+        return resumed.errors[-300:]
+    return "; ".join(differences(whole, the_run(root).path)[:1])
 
 
 def _outcome(fault: str, times: int, failures: list[str], seen: str) -> Outcome:

@@ -1,10 +1,13 @@
 """A fit in a process of its own, small enough to be broken often, and what is left of it."""
 
+import json
 import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
+import weakref
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -14,10 +17,11 @@ import psutil
 import torch
 
 from lightning_grok.callbacks.checkpoint import newest_checkpoint
-from lightning_grok.run_directory import load_torch
+from lightning_grok.run_directory import load_torch, read_json
 from lightning_grok.runs import Run, find_runs
 
-CONFIGS = Path(__file__).parents[2] / "configs"
+ROOT = Path(__file__).parents[2]
+CONFIGS = ROOT / "configs"
 
 SMALL = (
     f"--config={CONFIGS / 'grok.yaml'}",
@@ -37,7 +41,7 @@ OFF = tuple(
 )
 """The measurements that take time, switched off."""
 
-_NOT_OF_THE_RUN = ("created", "seconds", "wandb_id")  # keys of run.json that tell two runs apart
+_NOT_OF_THE_RUN = ("created", "seconds", "wandb")  # beginnings of keys that tell two runs apart
 
 
 class Outcome(NamedTuple):
@@ -88,11 +92,11 @@ class Fit:
         program: tuple[str, ...] = ("-m", "lightning_grok"),
     ) -> None:
         self.root = root
-        # Not in `root`: its disk may be full.
-        self._output = [_unnamed_file(), _unnamed_file()]
+        self._output = [_unnamed_file(self), _unnamed_file(self)]
         self.started = time.monotonic()
         self.process = subprocess.Popen(
             [sys.executable, *program, "fit", *SMALL, f"--run.root={root}", *options],
+            cwd=ROOT,
             env=dict(environment() if env is None else env),
             stdin=subprocess.DEVNULL,
             stdout=self._output[0],
@@ -113,6 +117,20 @@ class Fit:
         return times.user + times.system
 
     @property
+    def main_thread(self) -> tuple[float, float]:
+        """Seconds in which it computed, and in which it neither did nor waited for a processor.
+
+        From Linux's scheduler; zeros once the process has ended.
+        """
+        pid = self.process.pid
+        try:
+            ran, queued, _ = Path(f"/proc/{pid}/task/{pid}/schedstat").read_text().split()
+        except (OSError, ValueError):
+            return 0.0, 0.0
+        computed, queue = int(ran) / 1e9, int(queued) / 1e9
+        return computed, time.monotonic() - self.started - computed - queue
+
+    @property
     def printed(self) -> str:
         """Standard output."""
         return self._read(0)
@@ -123,8 +141,7 @@ class Fit:
         return self._read(1)
 
     def _read(self, index: int) -> str:
-        file = self._output[index]
-        return os.pread(file.fileno(), 10_000_000, 0).decode(errors="replace")
+        return os.pread(self._output[index], 10_000_000, 0).decode(errors="replace")
 
     def send(self, number: int) -> bool:
         """Send a signal; False where the process had ended before."""
@@ -138,7 +155,7 @@ class Fit:
         sent = self.send(signal.SIGKILL)
         return self.wait() == -signal.SIGKILL and sent
 
-    def wait(self, seconds: float = 300.0) -> int:
+    def wait(self, seconds: float = 1800.0) -> int:
         """The exit status, once the process has ended; it is killed where that takes too long."""
         try:
             return self.process.wait(seconds)
@@ -147,7 +164,7 @@ class Fit:
             self.process.wait()
             raise RuntimeError(f"the fit did not end within {seconds:g} s") from None
 
-    def until(self, condition: Callable[[], bool], seconds: float = 120.0) -> bool:
+    def until(self, condition: Callable[[], bool], seconds: float = 1800.0) -> bool:
         """Wait until `condition` holds; False where the process ends first.
 
         Raises:
@@ -164,11 +181,33 @@ class Fit:
         return True
 
 
+def _unnamed_file(owner: object) -> int:
+    """The descriptor of a file that is there as long as its owner; not where a disk fills up."""
+    descriptor, path = tempfile.mkstemp()
+    os.unlink(path)
+    weakref.finalize(owner, os.close, descriptor)
+    return descriptor
+
+
 def finish(root: Path, *options: str, env: Mapping[str, str] | None = None) -> Fit:
     """Run a fit to its end, whatever that is."""
     fit = Fit(root, *options, env=env)
     fit.wait()
     return fit
+
+
+def problem_of_line(fit: Fit, *parts: str) -> str:
+    """What is wrong with the one line that a failed fit ends with; empty where nothing is.
+
+    It must hold all `parts`, the exit status must be 2, and there must be no traceback.
+    """
+    last = (fit.errors.strip().splitlines() or [""])[-1]
+    if "Traceback" in fit.errors:
+        return f"a traceback that ends with: {last}"
+    if fit.status != 2 or not last.startswith("error: "):
+        return f"exit status {fit.status} and: {last}"
+    missing = [part for part in parts if part not in last]
+    return f"nothing of {missing} in: {last}" if missing else ""
 
 
 def the_run(root: Path) -> Run:
@@ -177,9 +216,26 @@ def the_run(root: Path) -> Run:
     return Run(path)
 
 
+def newest_event(root: Path) -> dict[str, Any]:
+    """The newest event of the only run below `root`; empty where there is none."""
+    for log in root.glob("*/events.jsonl"):
+        with open(log, "rb") as file:
+            file.seek(max(0, os.fstat(file.fileno()).st_size - 20_000))
+            lines = file.read().split(b"\n")[:-1]
+        if lines:
+            return json.loads(lines[-1])
+    return {}
+
+
 def has_run(root: Path, epoch: int = 0) -> bool:
     """Whether there is a run below `root` that has logged an epoch."""
-    return any(Run(path).events and Run(path).epoch >= epoch for path in find_runs(root))
+    return int(newest_event(root).get("epoch", -1)) >= epoch
+
+
+def meta(root: Path) -> dict[str, Any]:
+    """The run.json of the only run below `root`; empty where there is none."""
+    paths = find_runs(root)
+    return read_json(paths[0] / "run.json") if paths else {}
 
 
 def differences(first: Path, second: Path) -> list[str]:
@@ -189,9 +245,8 @@ def differences(first: Path, second: Path) -> list[str]:
     checkpoint, every snapshot, every array, every line of the event log without its keys that
     contain ``seconds``, run.json, and which files there are.
     """
-    runs = (Run(first), Run(second))
-    contents = [_content(run) for run in runs]
-    return [f"{path}: {what}" for path, what in unequal(*contents)]
+    contents = [_content(Run(path)) for path in (first, second)]
+    return [f"{path}: {what}" for path, what in unequal(contents[0], contents[1])]
 
 
 def _content(run: Run) -> dict[str, Any]:
@@ -211,7 +266,7 @@ def _content(run: Run) -> dict[str, Any]:
             {key: value for key, value in event.items() if "seconds" not in key}
             for event in run.events
         ],
-        "run.json": {k: v for k, v in run.meta.items() if k not in _NOT_OF_THE_RUN},
+        "run.json": {k: v for k, v in run.meta.items() if not k.startswith(_NOT_OF_THE_RUN)},
     }
 
 
@@ -241,9 +296,3 @@ def _same(first: Any, second: Any) -> bool:
         alike = (first.dtype, first.shape) == (second.dtype, second.shape)
         return alike and first.tobytes() == second.tobytes()
     return bool(first == second) or (first != first and second != second)  # NaN is itself
-
-
-def _unnamed_file() -> Any:
-    import tempfile
-
-    return tempfile.TemporaryFile()

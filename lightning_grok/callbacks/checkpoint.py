@@ -46,6 +46,7 @@ class Snapshots(L.Callback):
         measured = (c for c in callbacks_of(trainer) if isinstance(c, Measurement) and c.enabled)
         wanted = epoch in PAPER_EPOCHS or epoch == trainer.max_epochs
         if wanted or any(measurement.due(epoch) for measurement in measured):
+            expect_finite(pl_module, epoch)
             self._save(pl_module, epoch)
 
     def _save(self, pl_module: L.LightningModule, epoch: int) -> None:
@@ -70,11 +71,25 @@ class FiniteLoss(L.Callback):
         """Look at the last minibatch: weights that hold a NaN never lose it again."""
         loss = self._loss["loss"] if isinstance(self._loss, dict) else self._loss
         if loss is not None and not torch.isfinite(loss).all():
-            raise InputError(
-                f"expected a finite loss, received {float(loss)} in epoch "
-                f"{completed_epochs(trainer)}: a learning rate or weight scale that is too large, "
-                "or too low a precision; the checkpoint before it is kept"
-            )
+            raise _diverged(f"a finite loss, received {float(loss)}", completed_epochs(trainer))
+
+
+def _diverged(what: str, epoch: int) -> InputError:
+    return InputError(
+        f"expected {what} in epoch {epoch}: a learning rate or weight scale that is too large, or "
+        "too low a precision; the checkpoint before it is kept"
+    )
+
+
+def expect_finite(module: L.LightningModule, epoch: int) -> None:
+    """Refuse to keep weights that the last step of an epoch has spoiled, unseen by its loss.
+
+    Raises:
+        InputError: a parameter holds a NaN or an infinity.
+    """
+    for name, parameter in module.named_parameters():
+        if not torch.isfinite(parameter).all():
+            raise _diverged(f"finite weights, received others in {name}", epoch)
 
 
 class RunCheckpoint(Checkpoint):
@@ -94,6 +109,8 @@ class RunCheckpoint(Checkpoint):
         self.directory = directory
         self.seconds = seconds
         self.received: int | None = None
+        self.stopped = False  # by a callback, at its last epoch
+        self.metrics: dict[str, float] = {}  # that callbacks and schedulers may monitor
         self._opened = self._written = time.monotonic()
         self._spent = float(directory.meta.get("seconds", 0.0))  # before this process
         self._handlers: dict[int, Any] = {}
@@ -104,16 +121,39 @@ class RunCheckpoint(Checkpoint):
         return type(self).__name__
 
     def state_dict(self) -> dict[str, Any]:
-        """Where the event log ends."""
-        return {"log_size": self.directory.log_size}
+        """Where the event log ends, whether the run does, and the newest metrics."""
+        log_size = self.directory.log_size
+        return {"log_size": log_size, "stopped": self.stopped, "metrics": self.metrics}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Take back what Lightning does not keep."""
+        self.stopped, self.metrics = state_dict["stopped"], state_dict["metrics"]
+
+    def on_fit_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Train no further where a callback had stopped the run before it was killed."""
+        trainer.should_stop = self.stopped
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Take over the two signals; Lightning's own handlers have been set by now."""
+        if is_resumed(trainer):
+            self._catch_up(trainer)
         for number in (signal.SIGINT, signal.SIGTERM):
             try:
                 self._handlers[number] = signal.signal(number, self._receive)
             except ValueError:  # only the main thread may; elsewhere signals stay as they were
                 return
+
+    def _catch_up(self, trainer: L.Trainer) -> None:
+        """Do what Lightning does between the writing of a checkpoint and the next epoch.
+
+        A scheduler that waits for a plateau looks at a metric then.
+        """
+        for key, value in self.metrics.items():
+            trainer.callback_metrics[key] = torch.tensor(value)
+        progress = trainer.fit_loop.epoch_progress.current
+        progress.completed -= 1  # by which a scheduler's frequency is counted
+        trainer.fit_loop.epoch_loop.update_lr_schedulers("epoch", update_plateau_schedulers=True)
+        progress.completed += 1
 
     def _receive(self, number: int, frame: FrameType | None) -> None:
         if self.received is not None:
@@ -124,15 +164,24 @@ class RunCheckpoint(Checkpoint):
 
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Write the checkpoint when it is time, and stop where a signal has come."""
+        self.stopped = trainer.should_stop
         if self.received is not None:
             trainer.should_stop = True
-        ends = trainer.should_stop or completed_epochs(trainer) == trainer.max_epochs
+        ends = (
+            trainer.should_stop
+            or completed_epochs(trainer) == trainer.max_epochs
+            or 0 <= trainer.max_steps <= trainer.global_step
+        )
         if ends or time.monotonic() - self._written >= self.seconds:
+            expect_finite(pl_module, completed_epochs(trainer))
             self.write(trainer)
 
     def write(self, trainer: L.Trainer) -> None:
         """Write the checkpoint whole, then move it into place."""
         folder = self.directory.checkpoints
+        newest = trainer.callback_metrics.items()
+        self.metrics = {key: float(value) for key, value in newest if "seconds" not in key}
+        self.directory.sync()
         write_atomically(
             folder / "next.ckpt", lambda path: trainer.save_checkpoint(path, weights_only=False)
         )

@@ -1,5 +1,8 @@
 """UMAP of representations in the plane, each map from the one before: a sequence to be watched."""
 
+import atexit
+import shutil
+import tempfile
 import warnings
 from functools import cache
 from typing import Any, NamedTuple
@@ -196,11 +199,21 @@ def _optimized(
 def _umap() -> Any:
     """The package umap, its compiled functions cached on disk where Numba allows it.
 
-    UMAP leaves most of them uncached: 10 s of compilation in every process.
+    UMAP leaves most of them uncached: 10 s of compilation in every process. It can't be imported
+    where Numba may write nothing, neither beside it nor in the user's cache; there it gets a folder
+    that ends with the process.
     """
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Tensorflow not installed", ImportWarning)
-        import umap
+        try:
+            import umap
+        except RuntimeError:
+            import numba
+
+            folder = tempfile.mkdtemp(prefix="lightning_grok-numba-")
+            numba.config.CACHE_DIR = folder  # type: ignore[attr-defined]
+            atexit.register(shutil.rmtree, folder, ignore_errors=True)
+            import umap
     for module in (umap.umap_, umap.layouts):
         for function in vars(module).values():
             if hasattr(function, "enable_caching"):

@@ -1,0 +1,117 @@
+"""Break real runs in every way that is promised to do no harm, and count.
+
+    python -m benchmarks.faults [--kills 50] [--only kill,disk] [--json] [--write PAGE]
+
+Every run is a process of its own, ``python -m lightning_grok fit`` on the embedded digits with
+small measurements; nothing is downloaded. The parts are kill, disk, wandb, names, nan, measurement
+and long.
+"""
+
+import argparse
+import json
+import os
+import platform
+import shlex
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+
+from benchmarks.faults.disk import disk
+from benchmarks.faults.diverging import measurement, nan
+from benchmarks.faults.kills import kill
+from benchmarks.faults.memory import Sample, long
+from benchmarks.faults.names import names
+from benchmarks.faults.process import Outcome, Skipped
+from benchmarks.faults.wandb_faults import wandb
+
+MARKS = ("<!-- faults: begin -->", "<!-- faults: end -->")
+
+
+def main() -> None:
+    """Run the chosen parts; exit with status 1 where a promise was not kept."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.faults", description=__doc__)
+    parser.add_argument("--kills", type=int, default=50, help="runs that are killed")
+    parser.add_argument("--epochs", type=int, default=50_000, help="of the long run")
+    parser.add_argument("--only", default="", help="parts, separated by commas")
+    parser.add_argument("--json", action="store_true", help="end with one JSON object")
+    parser.add_argument("--write", type=Path, help="put the table between the marks of this page")
+    options = parser.parse_args()
+    samples: list[Sample] = []
+
+    def long_run(work: Path) -> list[Outcome]:
+        outcomes, found = long(work, options.epochs)
+        samples.extend(found)
+        return outcomes
+
+    parts: dict[str, Callable[[Path], list[Outcome]]] = {
+        "kill": lambda work: kill(work, options.kills),
+        "disk": disk,
+        "wandb": wandb,
+        "names": names,
+        "nan": nan,
+        "measurement": measurement,
+        "long": long_run,
+    }
+    chosen = options.only.split(",") if options.only else list(parts)
+    unknown = sorted(set(chosen) - set(parts))
+    if unknown:
+        parser.error(f"expected parts among {', '.join(parts)}; received {', '.join(unknown)}")
+    start = time.monotonic()
+    outcomes = [each for name in chosen for each in _outcomes(name, parts[name])]
+    minutes = (time.monotonic() - start) / 60
+    page = _page(outcomes, samples, minutes)
+    if options.write:
+        _put(options.write, page)
+    if options.json:
+        print(json.dumps({"outcomes": [each._asdict() for each in outcomes], "minutes": minutes}))
+    sys.exit(any(each.passed < each.times for each in outcomes))
+
+
+def _outcomes(name: str, part: Callable[[Path], list[Outcome]]) -> list[Outcome]:
+    """Run one part in a folder of its own, saying what came of it."""
+    with tempfile.TemporaryDirectory(prefix=f"faults-{name}-") as folder:
+        try:
+            outcomes = part(Path(folder))
+        except Skipped as reason:
+            outcomes = [Outcome(name, 0, 0, f"skipped: {reason}")]
+    for fault, times, passed, seen in outcomes:
+        print(f"{fault}: {passed} of {times}; {seen}", flush=True)
+    return outcomes
+
+
+def _page(outcomes: list[Outcome], samples: list[Sample], minutes: float) -> str:
+    """The tables in Markdown."""
+    machine = f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores"
+    versions = f"Python {platform.python_version()}, PyTorch {torch.__version__}"
+    command = shlex.join(["python", "-m", "benchmarks.faults", *sys.argv[1:]])
+    lines = [
+        f"Written by `{command}`: {machine}, one thread a run, {versions}, {minutes:.0f} minutes.",
+        "",
+        "| what was done | times | as promised | what happened |",
+        "|---|---|---|---|",
+        *(f"| {fault} | {times} | {passed} | {seen} |" for fault, times, passed, seen in outcomes),
+    ]
+    if samples:
+        lines += ["", "| epoch | training process, MB | W&B's process, MB | event log, MB |"]
+        lines += ["|---|---|---|---|"]
+        lines += [
+            f"| {e} | {own:.0f} | {other:.0f} | {log:.2f} |" for e, own, other, log in samples
+        ]
+    return "\n".join(lines) + "\n"
+
+
+def _put(path: Path, text: str) -> None:
+    """Replace what stands between the marks of a page."""
+    begin, end = MARKS
+    page = path.read_text() if path.exists() else f"{begin}\n{end}\n"
+    before, _, rest = page.partition(begin)
+    _, _, after = rest.partition(end)
+    path.write_text(f"{before}{begin}\n{text}{end}{after}")
+
+
+if __name__ == "__main__":
+    main()

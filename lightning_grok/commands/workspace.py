@@ -1,0 +1,37 @@
+"""``python -m lightning_grok workspace``: the W&B workspace of a project, as code."""
+
+import argparse
+from collections.abc import Sequence
+
+from lightning_grok.errors import InputError
+from lightning_grok.workspace import build_workspace
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Build the workspace and save it to the server."""
+    parser = argparse.ArgumentParser(
+        prog="python -m lightning_grok workspace",
+        description="Save a W&B workspace with the panels of the figures: accuracy, kernel "
+        "distance, manifold geometry, probes, UMAP and weight norms over epochs. It needs an API "
+        "key; the runs of the project may come later.",
+    )
+    parser.add_argument("project", help="ENTITY/PROJECT")
+    entity, slash, project = parser.parse_args(arguments).project.partition("/")
+    if not (entity and slash and project) or "/" in project:
+        raise InputError(f"expected ENTITY/PROJECT, received {entity}{slash}{project}")
+    workspace = build_workspace(entity, project)
+    reason = _why_not_online()
+    if reason:
+        raise InputError(
+            f"expected a W&B server to save the workspace to, received: {reason}; "
+            "run `wandb login` (or set WANDB_API_KEY) where there is a network, then this again"
+        )
+    workspace.save()
+    print(f"workspace: {workspace.url}")
+
+
+def _why_not_online() -> str:
+    from lightning_grok.wandb_logger import decide_mode  # imports Lightning
+
+    mode, reason = decide_mode("auto")
+    return "" if mode == "online" else f"W&B is {mode}, {reason}"
