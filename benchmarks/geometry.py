@@ -283,8 +283,8 @@ def page(found: dict[str, Any], layer: str) -> str:
         f"The two kernels differ by {found['ntk_difference']:.1e} of their norm. The pairwise "
         f"distances took {found['pairwise_32_peak_gb']:.2f} GB above what stood before."
     )
+    rows.append(_capacity_row(found, layer))
     if "published_share_run" in found:
-        rows.append(_capacity_row(found, layer))
         text += (
             f" The low-rank step of the capacity took {found['low_rank_seconds']:.2f} s (published "
             f"{found['published_low_rank_seconds']:.0f} s), its programs "
@@ -311,12 +311,17 @@ def page(found: dict[str, Any], layer: str) -> str:
 
 
 def _capacity_row(found: dict[str, Any], layer: str) -> list[str]:
-    share = found["published_share_run"]
-    published = found["published_low_rank_seconds"] + found["published_program_seconds"]
-    return [
+    ours = [
         f"capacity of {layer}: {found['classes']} classes x {found['points_per_class']} points x "
         f"{found['width']}, {capacity.NUM_VECTORS} vectors, {capacity.RESTARTS} starts a rank",
         f"{found['capacity_seconds_a_layer']:.2f}",
+    ]
+    if "published_share_run" not in found:
+        return [*ours, "", ""]
+    share = found["published_share_run"]
+    published = found["published_low_rank_seconds"] + found["published_program_seconds"]
+    return [
+        *ours,
         f"{published:.0f} ({share['restarts']} of {capacity.RESTARTS} starts and "
         f"{share['vectors']} of {capacity.NUM_VECTORS} vectors run, scaled to all)",
         f"{found['capacity_over_published']:.0f}",
@@ -348,10 +353,7 @@ def measured(layer: str) -> dict[str, Any]:
     found |= pairwise(states, model, inputs)
     found |= kernel(model, inputs)
     found["quantities"] = quantities(states, model, inputs, labels)
-    try:
-        found |= capacity.measure(layer, EPOCHS, whole=False)
-    except ImportError as error:
-        print(f"capacity is left out: {error}")
+    found |= capacity.measure(layer, EPOCHS, whole=False)
     found["capacity_growth"], found["kernel_growth"] = capacity_growth(), kernel_growth()
     return found
 
