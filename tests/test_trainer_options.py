@@ -133,13 +133,7 @@ def test_a_schedule_that_waits_for_a_plateau_survives_an_interruption(
     ("precision", "kind"),
     [
         ("bf16-mixed", torch.float32),
-        pytest.param(
-            "64-true",
-            torch.float64,
-            marks=pytest.mark.xfail(
-                reason="the evaluation of the initialization takes float32 images", strict=True
-            ),
-        ),
+        ("64-true", torch.float64),
     ],
 )
 def test_precision_is_that_of_the_weights_or_of_the_products(

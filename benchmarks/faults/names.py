@@ -8,14 +8,14 @@ from benchmarks.faults.process import OFF, Fit, Outcome, differences, problem_of
 from lightning_grok.runs import find_runs
 
 OPTIONS = (*OFF, "--wandb.mode=disabled", "--trainer.max_epochs=50")
-PROCESSES = 8
+PROCESSES, ROUNDS = 8, 25
 
 
-def names(work: Path, times: int = 10, rounds: int = 100) -> list[Outcome]:
+def names(work: Path, times: int = 10, races: int = 4) -> list[Outcome]:
     """Pairs of fits with a given name and with the default one, and a race for directories."""
     named = [_named(work / f"named{index}") for index in range(times)]
     unnamed = [_unnamed(work / f"unnamed{index}") for index in range(times)]
-    races = [race(work / f"race{index}", rounds // 4) for index in range(4)]
+    raced = [race(work / f"race{index}", ROUNDS) for index in range(races)]
     return [
         _outcome(
             "two runs with one `--run.name` at once",
@@ -24,8 +24,8 @@ def names(work: Path, times: int = 10, rounds: int = 100) -> list[Outcome]:
         ),
         _outcome("two runs without a name at once", unnamed, "two directories, two equal runs"),
         _outcome(
-            f"{PROCESSES} processes make one directory, {rounds // 4} names each",
-            races,
+            f"{PROCESSES} processes make one directory at once, {ROUNDS} names in turn",
+            raced,
             "each name was had by one process; numbered names by all, each its own",
         ),
     ]
@@ -50,7 +50,7 @@ def _unnamed(root: Path) -> str:
     return differ[0] if differ else ""
 
 
-def race(root: Path, rounds: int = 25) -> str:
+def race(root: Path, rounds: int) -> str:
     """Processes that make the same directories at once: what is wrong, or nothing."""
     context = multiprocessing.get_context("spawn")
     barrier = context.Barrier(PROCESSES)

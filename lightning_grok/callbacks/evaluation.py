@@ -104,7 +104,8 @@ class Evaluation(L.Callback):
         with torch.no_grad(), evaluating(pl_module):
             for index, loader in enumerate(trainer.val_dataloaders):
                 for batch_index, batch in enumerate(loader):
-                    placed = trainer.strategy.batch_to_device(batch, dataloader_idx=index)
+                    converted = trainer.precision_plugin.convert_input(batch)
+                    placed = trainer.strategy.batch_to_device(converted, dataloader_idx=index)
                     with trainer.precision_plugin.forward_context():
                         pl_module.validation_step(placed, batch_index, index)
         pl_module.evaluated = pl_module.set_metrics(*SETS)
