@@ -88,6 +88,7 @@ def test_measuring_does_not_disturb_training(fit: Fit) -> None:
     assert states_equal(weights(measured), weights(bare))
 
 
+@pytest.mark.slow
 def test_same_seed_same_run_another_seed_another(fit: Fit) -> None:
     first, second = fit(*FULL, name="first"), fit(*FULL, name="second")
     other = fit("--seed_everything=1", name="other")
@@ -96,6 +97,7 @@ def test_same_seed_same_run_another_seed_another(fit: Fit) -> None:
     assert not states_equal(weights(first), weights(other))
 
 
+@pytest.mark.slow
 def test_an_interrupted_run_goes_on_bit_for_bit(
     fit: Fit, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

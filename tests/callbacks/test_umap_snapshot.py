@@ -56,6 +56,7 @@ def probe_set() -> ProbeSet:
     return data.probe_set
 
 
+@pytest.mark.slow
 def test_maps_of_a_fit_are_those_of_the_last_hidden_layer(tmp_path: Path) -> None:
     run, module = fitted(tmp_path, 2, UmapSnapshot(**SMALL, epochs=[0, 1, 2], strict=True))
     maps = run.arrays("umap")
