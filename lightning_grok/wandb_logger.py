@@ -200,7 +200,7 @@ class GrokWandbLogger(WandbLogger):
         if self._broken:
             import wandb
 
-            with suppress(Exception):  # which W&B's exit handler would print
+            with suppress(Exception, SystemExit):  # which W&B's exit handler would print
                 wandb.teardown()
 
     def _start(self) -> None:
@@ -213,11 +213,11 @@ class GrokWandbLogger(WandbLogger):
         try:
             _ = self.experiment
         except Exception as error:
-            if self.mode == "offline":
+            if self.mode == "offline" or self._experiment is not None:  # it had begun
                 raise
             self._trouble.append(f"W&B goes on offline: {_reason(error)}")
             self.mode = self._wandb_init["mode"] = "offline"
-            with suppress(Exception):
+            with suppress(Exception, SystemExit):
                 wandb.teardown()  # its helper process keeps the id for the run that failed
             wandb.setup(silent)
             _ = self.experiment

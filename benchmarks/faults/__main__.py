@@ -9,9 +9,7 @@ and long.
 
 import argparse
 import json
-import os
 import platform
-import shlex
 import sys
 import tempfile
 import time
@@ -27,8 +25,17 @@ from benchmarks.faults.memory import Sample, long
 from benchmarks.faults.names import names
 from benchmarks.faults.process import Outcome, Skipped
 from benchmarks.faults.wandb_faults import wandb
+from benchmarks.page import machine, markdown, write_section
 
-MARKS = ("<!-- faults: begin -->", "<!-- faults: end -->")
+SECTIONS = {
+    "kill": "Counted: kills",
+    "disk": "Counted: full disk",
+    "wandb": "Counted: W&B",
+    "names": "Counted: names",
+    "nan": "Counted: divergence",
+    "measurement": "Counted: measurements that raise",
+    "long": "Counted: a long run",
+}
 
 
 def main() -> None:
@@ -38,7 +45,7 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=50_000, help="of the long run")
     parser.add_argument("--only", default="", help="parts, separated by commas")
     parser.add_argument("--json", action="store_true", help="end with one JSON object")
-    parser.add_argument("--write", type=Path, help="put the table between the marks of this page")
+    parser.add_argument("--write", type=Path, help="put each part's table into this page")
     options = parser.parse_args()
     samples: list[Sample] = []
 
@@ -60,13 +67,16 @@ def main() -> None:
     unknown = sorted(set(chosen) - set(parts))
     if unknown:
         parser.error(f"expected parts among {', '.join(parts)}; received {', '.join(unknown)}")
+    outcomes: list[Outcome] = []
     start = time.monotonic()
-    outcomes = [each for name in chosen for each in _outcomes(name, parts[name])]
-    minutes = (time.monotonic() - start) / 60
-    page = _page(outcomes, samples, minutes)
-    if options.write:
-        _put(options.write, page)
+    for name in chosen:
+        began = time.monotonic()
+        outcomes += (found := _outcomes(name, parts[name]))
+        if options.write:
+            minutes = (time.monotonic() - began) / 60
+            write_section(options.write, SECTIONS[name], _table(name, found, samples, minutes))
     if options.json:
+        minutes = (time.monotonic() - start) / 60
         print(json.dumps({"outcomes": [each._asdict() for each in outcomes], "minutes": minutes}))
     sys.exit(any(each.passed < each.times for each in outcomes))
 
@@ -83,34 +93,23 @@ def _outcomes(name: str, part: Callable[[Path], list[Outcome]]) -> list[Outcome]
     return outcomes
 
 
-def _page(outcomes: list[Outcome], samples: list[Sample], minutes: float) -> str:
-    """The tables in Markdown."""
-    machine = f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores"
+def _table(part: str, outcomes: list[Outcome], samples: list[Sample], minutes: float) -> str:
+    """What came of one part, in Markdown."""
     versions = f"Python {platform.python_version()}, PyTorch {torch.__version__}"
-    command = shlex.join(["python", "-m", "benchmarks.faults", *sys.argv[1:]])
+    command = f"python -m benchmarks.faults --only {part}"
+    head = ["what was done", "times", "as promised", "what happened"]
     lines = [
-        f"Written by `{command}`: {machine}, one thread a run, {versions}, {minutes:.0f} minutes.",
-        "",
-        "| what was done | times | as promised | what happened |",
-        "|---|---|---|---|",
-        *(f"| {fault} | {times} | {passed} | {seen} |" for fault, times, passed, seen in outcomes),
+        f"`{command}`: {platform.system()}, {machine()}, one thread a run, {versions}, "
+        f"{minutes:.0f} minutes.",
+        markdown(
+            [head, *([fault, times, passed, seen] for fault, times, passed, seen in outcomes)]
+        ),
     ]
-    if samples:
-        lines += ["", "| epoch | training process, MB | W&B's process, MB | event log, MB |"]
-        lines += ["|---|---|---|---|"]
-        lines += [
-            f"| {e} | {own:.0f} | {other:.0f} | {log:.2f} |" for e, own, other, log in samples
-        ]
-    return "\n".join(lines) + "\n"
-
-
-def _put(path: Path, text: str) -> None:
-    """Replace what stands between the marks of a page."""
-    begin, end = MARKS
-    page = path.read_text() if path.exists() else f"{begin}\n{end}\n"
-    before, _, rest = page.partition(begin)
-    _, _, after = rest.partition(end)
-    path.write_text(f"{before}{begin}\n{text}{end}{after}")
+    if part == "long":
+        head = ["epoch", "training process, MB", "W&B's process, MB", "event log, MB"]
+        rows = [[e, f"{own:.0f}", f"{other:.0f}", f"{log:.2f}"] for e, own, other, log in samples]
+        lines.append(markdown([head, *rows]))
+    return "\n\n".join(lines)
 
 
 if __name__ == "__main__":

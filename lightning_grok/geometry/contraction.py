@@ -9,18 +9,21 @@ which costs Σ_a |S_a|² q multiplications instead of n² p q: a quarter at init
 A network whose activations have a slope everywhere loses nothing.
 
 Functions
-    weighted_gram_sum    the sum for one pair of layers, over the cores that torch may use
+    units_of             one side L of it, laid out for the sums
+    weighted_gram_sums   the sums for many pairs of layers, over the cores that torch may use
 """
 
 # Numba infers the types of what it compiles.
 # mypy: disable-error-code="no-untyped-def"
 
 import math
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from typing import NamedTuple
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from threadpoolctl import threadpool_limits
 
 from lightning_grok.geometry.compilation import compiled
@@ -88,37 +91,63 @@ def _sum_over_units(left, right, active, weight, first, last):
     return total
 
 
-def weighted_gram_sum(
-    left: Float[np.ndarray, "n c p"],
-    right: Float[np.ndarray, "n c q"],
-    weight: Float[np.ndarray, "n n"],
-) -> float:
-    """Σ_ij W_ij <L_iᵀ R_i, L_jᵀ R_j>_F for a symmetric W.
+class Units(NamedTuple):
+    """One side of the sum by samples and by units.
+
+    Attributes:
+        samples: L as it is.
+        units: each L_i transposed.
+        active: whether unit a has a slope at sample i.
+    """
+
+    samples: Float[np.ndarray, "n c p"]
+    units: Float[np.ndarray, "n p c"]
+    active: Bool[np.ndarray, "n p"]
+
+
+def units_of(side: Float[np.ndarray, "n c p"]) -> Units:
+    """Lay out one side; twice its memory."""
+    units = np.ascontiguousarray(side.transpose(0, 2, 1))
+    return Units(np.ascontiguousarray(side), units, units.any(axis=2))
+
+
+Term = tuple[Units, Units, Float[np.ndarray, "n n"]]
+
+
+def weighted_gram_sums(terms: Sequence[Term]) -> list[float]:
+    """Σ_ij W_ij <L_iᵀ R_i, L_jᵀ R_j>_F of each (L, R, W), W symmetric and in float64.
 
     The units are those of the side with fewer multiplications. Products are in the factors' dtype,
     float32 or float64, sums over samples in float64; threads share the units and change no bit.
-
-    Args:
-        left, right: the two factors, of one dtype.
-        weight: W in float64.
     """
-    active = [(side != 0).any(axis=1) for side in (left, right)]
-    costs = [
-        float((mask.sum(axis=0).astype(float) ** 2).sum()) * other.shape[2]
-        for mask, other in zip(active, (right, left), strict=True)
+    parts = [
+        (term, *_cheaper_first(left, right), weight, first)
+        for term, (left, right, weight) in enumerate(terms)
+        for first in range(0, _cheaper_first(left, right)[0].units.shape[1], _UNITS)
     ]
-    if costs[1] < costs[0]:
-        left, right, active = right, left, active[::-1]
-    units = np.ascontiguousarray(left.transpose(0, 2, 1))  # (n, p, c)
-    other, mask = np.ascontiguousarray(right), active[0]
-
-    def part(first: int) -> float:
-        last = min(first + _UNITS, units.shape[1])
-        return _sum_over_units(units, other, mask, weight, first, last)
-
-    starts = range(0, units.shape[1], _UNITS)
     with (
         threadpool_limits(1, user_api="blas"),
         ThreadPoolExecutor(torch.get_num_threads()) as pool,
     ):
-        return math.fsum(pool.map(part, starts))
+        found = list(pool.map(lambda part: _sum_of_part(*part[1:]), parts))
+    sums: list[list[float]] = [[] for _ in terms]
+    for (term, *_), value in zip(parts, found, strict=True):
+        sums[term].append(value)
+    return [math.fsum(values) for values in sums]
+
+
+def _sum_of_part(left: Units, right: Units, weight: np.ndarray, first: int) -> float:
+    last = min(first + _UNITS, left.units.shape[1])
+    return _sum_over_units(left.units, right.samples, left.active, weight, first, last)
+
+
+def _cheaper_first(left: Units, right: Units) -> tuple[Units, Units]:
+    return (
+        (right, left)
+        if _multiplications(right, left) < _multiplications(left, right)
+        else (left, right)
+    )
+
+
+def _multiplications(over: Units, other: Units) -> float:
+    return float((over.active.sum(axis=0).astype(float) ** 2).sum()) * other.samples.shape[2]

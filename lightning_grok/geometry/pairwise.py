@@ -27,7 +27,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from lightning_grok.geometry.contraction import weighted_gram_sum
+from lightning_grok.geometry.contraction import Units, units_of, weighted_gram_sums
 from lightning_grok.geometry.factors import NTKFactors, ntk_factors
 from lightning_grok.geometry.kernel import distance_from_products, kernel_distance
 from lightning_grok.geometry.ntk import kernel_block, trace_kernel, upper_blocks
@@ -88,27 +88,35 @@ def kernel_inner_product(first: NTKFactors, second: NTKFactors) -> float:
 def _contracted_product(first: NTKFactors, second: NTKFactors) -> float:
     """Σ_lm Σ_ij (G1_l ∘ G2_m)_ij <C_i, C_j>; half of the terms where both are the same object."""
     same = first is second
-    factors1 = _dense(first)
-    factors2 = factors1 if same else _dense(second)
-    terms = []
-    for l, (gram1, jacobian1) in enumerate(factors1):  # noqa: E741
-        for m, (gram2, jacobian2) in enumerate(factors2):
-            if same and m < l:
-                continue
-            weight = 2.0 if same and m > l else 1.0
-            terms.append(weight * weighted_gram_sum(jacobian1, jacobian2, gram1 * gram2))
-    return math.fsum(terms)
+    layers1, layers2 = _laid_out(first), _laid_out(second)
+    terms, counts = [], []
+    for one, layer1 in enumerate(layers1):
+        for other in range(one if same else 0, len(layers2)):
+            layer2 = layers2[other]
+            terms.append((layer1.units, layer2.units, layer1.gram * layer2.gram))
+            counts.append(2.0 if same and other != one else 1.0)
+    sums = weighted_gram_sums(terms)
+    return math.fsum(count * value for count, value in zip(counts, sums, strict=True))
 
 
-def _dense(factors: NTKFactors) -> list[tuple[np.ndarray, np.ndarray]]:
-    """(A Aᵀ + 1 in float64, B (n, c, p) in at least float32) of every learning layer."""
-    whole = slice(None)
-    jacobians = (b if b.ndim == 3 else torch.diag_embed(b) for b in factors.jacobians())
-    layers = zip(factors.learning, jacobians, strict=True)
-    return [
-        (layer.gram(whole, whole).double().cpu().numpy(), _at_least_single(b).cpu().numpy())
-        for layer, b in layers
-    ]
+class _Layer(NamedTuple):
+    gram: np.ndarray  # A Aᵀ + 1 in float64
+    units: Units  # of B, in at least float32
+
+
+def _laid_out(factors: NTKFactors) -> list[_Layer]:
+    """Every learning layer as the contraction wants it, kept with the factors."""
+    if "laid_out" not in factors.cache:
+        whole = slice(None)
+        jacobians = (b if b.ndim == 3 else torch.diag_embed(b) for b in factors.jacobians())
+        factors.cache["laid_out"] = [
+            _Layer(
+                layer.gram(whole, whole).double().cpu().numpy(),
+                units_of(_at_least_single(b).cpu().numpy()),
+            )
+            for layer, b in zip(factors.learning, jacobians, strict=True)
+        ]
+    return factors.cache["laid_out"]
 
 
 def _at_least_single(values: Tensor) -> Tensor:

@@ -6,7 +6,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lightning_grok.geometry.contraction import weighted_gram_sum
+from lightning_grok.geometry.contraction import units_of, weighted_gram_sums
 
 
 def factors(n: int, c: int, p: int, q: int, silent: float) -> tuple[np.ndarray, ...]:
@@ -17,6 +17,10 @@ def factors(n: int, c: int, p: int, q: int, silent: float) -> tuple[np.ndarray, 
     right *= generator.random((n, 1, q)) >= silent
     root = generator.standard_normal((n, n))
     return left, right, root + root.T
+
+
+def weighted_gram_sum(left: np.ndarray, right: np.ndarray, weight: np.ndarray) -> float:
+    return weighted_gram_sums([(units_of(left), units_of(right), weight)])[0]
 
 
 def expected(left: np.ndarray, right: np.ndarray, weight: np.ndarray) -> float:
@@ -38,6 +42,13 @@ def test_any_sizes(n: int, c: int, p: int, q: int, silent: float) -> None:
     oracle = pytest.approx(expected(left, right, weight), abs=1e-13 * scale)
     assert weighted_gram_sum(left, right, weight) == oracle
     assert weighted_gram_sum(right, left, weight) == oracle
+
+
+def test_terms_of_several_sizes_are_kept_apart() -> None:
+    cases = [factors(9, 3, p, q, 0.5) for p, q in ((40, 3), (2, 70), (33, 33))]
+    terms = [(units_of(left), units_of(right), weight) for left, right, weight in cases]
+    assert weighted_gram_sums(terms) == pytest.approx([expected(*case) for case in cases])
+    assert weighted_gram_sums([]) == []
 
 
 def test_single_precision() -> None:
