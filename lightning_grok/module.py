@@ -270,6 +270,14 @@ class GrokModule(L.LightningModule):
                 momentum = self.hparams["momentum"]
                 return torch.optim.SGD(parameters, momentum=momentum, **options)
 
+    def optimizer_zero_grad(
+        self, epoch: int, batch_idx: int, optimizer: torch.optim.Optimizer
+    ) -> None:
+        """Drop the gradients, as ``optimizer.zero_grad()`` does with its record and its groups."""
+        for group in optimizer.param_groups:
+            for parameter in group["params"]:
+                parameter.grad = None
+
     def optimizer_step(self, *arguments: Any, **options: Any) -> None:
         """One step, loss and gradient included, that takes the tiniest numbers for zero."""
         with flushed_denormals():

@@ -1,8 +1,12 @@
 """What a linear readout of the features knows about digits that the network never saw."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 import numpy as np
+import torch
+from threadpoolctl import threadpool_limits
 from torch import Tensor, nn
 
 from lightning_grok.activations import record
@@ -73,14 +77,23 @@ class LinearProbe(Measurement):
         logits = getattr(model, "layer_names", names)[-1]
         layer = names[-2] if self.layer is None else self.layer
         values: dict[str, Value | Tensor] = {}
+        readouts: dict[str, Callable[[], tuple[float, ...]]] = {}
         for suffix, images in (("", transfer.matched), ("_stored", transfer.stored)):
             recorded = record(model, [layer, logits], placed(images, model))
             features, outputs = (recorded[key].cpu().numpy() for key in (layer, logits))
-            values |= _flat(f"sound{suffix}", sound_probe(features, labels, **options))
+            readouts[f"sound{suffix}"] = partial(sound_probe, features, labels, **options)
             if suffix:
-                values |= _flat("paper", paper_probe(outputs, labels, **options))
+                readouts["paper"] = partial(paper_probe, outputs, labels, **options)
             if transfer.digits_are_classes:
                 values |= _flat(f"direct{suffix}", direct_accuracy(outputs, labels))
+        # One thread a readout, so that their number changes no bit.
+        with (
+            threadpool_limits(1, user_api="blas"),
+            ThreadPoolExecutor(torch.get_num_threads()) as pool,
+        ):
+            results = list(pool.map(lambda readout: readout(), readouts.values()))
+        for name, result in zip(readouts, results, strict=True):
+            values |= _flat(name, result)
         return values
 
 
