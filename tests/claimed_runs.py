@@ -107,7 +107,8 @@ def series_of(truth: Truth, seed: int) -> tuple[np.ndarray, dict[str, np.ndarray
             key = f"layers.{k}/{name}"
             found[f"manifold_capacity/{key}"] = values * (1 + noise(1e-4))
             moved = values + truth.train_offset * np.ptp(values)
-            found[f"manifold_capacity/train/{key}"] = moved
+            found[f"manifold_capacity_20/{key}"] = values
+            found[f"manifold_capacity_20/train/{key}"] = moved
     late = step(x, 4.48, 0.1)
     probe = truth.probe + truth.probe_step * rise + truth.probe_late * late + noise(1e-4)
     found["linear_probe/sound/accuracy"] = probe

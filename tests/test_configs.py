@@ -104,7 +104,8 @@ def test_runs_for_two_epochs(path: Path, fit: Callable[..., Run]) -> None:
     given = [*configs_of(path), f"--config={ROOT / 'configs' / 'smoke.yaml'}"]
     whole = path.name in WHOLE
     slow = [f"--{group}.enabled={str(whole).lower()}" for group in ("umap", "manifold_capacity")]
-    small = ["--data.dataset=digits", "--data.train_size=128", "--trainer.max_epochs=2"]
+    images = 512 if path.stem == "kernel_samples" else 128
+    small = ["--data.dataset=digits", f"--data.train_size={images}", "--trainer.max_epochs=2"]
     run = fit(*given, *small, *slow)
     assert run.state == "finished"
     assert [event for event in run.events if event["event"] == "error"] == []

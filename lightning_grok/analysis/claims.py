@@ -26,7 +26,7 @@ _PARAMETERS = {
     "probe_step": ("window",),
     "late_slopes": ("layer", "from", "needs"),
     "probe_change": ("from", "needs"),
-    "split_concordance": ("train", "test", "per_class", "layers"),
+    "split_concordance": ("train", "test", "layers"),
     "sample_difference": ("images", "others"),
     "depth_order": ("over",),
     **dict.fromkeys(

@@ -88,7 +88,7 @@ def setup_verdict(
     if missing and len(seeds) - missing[1] < least:
         lack = f"{missing[0]} was not measured"
         lack += f" in {missing[1]} of {len(seeds)} runs" if missing[1] < len(seeds) else ""
-        command = _measure_command(claim, setup)
+        command = _measure_command(claim)
     if "controls" in claim:
         tests, fewest = _group_tests(readings, _control_readings(claim, controls, runs), claim)
         if not lack and fewest < least:
@@ -127,7 +127,7 @@ def published_verdict(
         try:
             rows = deviations(found.runs, published, claim)
         except NotMeasuredError as error:
-            lack, command = f"{error} was not measured", _measure_command(claim, setup)
+            lack, command = f"{error} was not measured", _measure_command(claim)
         if not rows:
             lack = lack or "nothing is published of this setup at epochs that every run reached"
     if lack:
@@ -264,11 +264,8 @@ def _induction(claim: Claim, found: Cohort) -> str:
     return f"; {count} of {total} runs grokked [{share.low:.2f}, {share.high:.2f}]"
 
 
-def _measure_command(claim: Claim, setup: Setup) -> str:
-    if "runs_with" not in claim:
-        return f"python -m lightning_grok measure RUN {claim.get('measure', '')}".rstrip()
-    first, *others = claim["runs_with"]
-    return setup.command(first) + "".join(f", and again with {each} instead" for each in others)
+def _measure_command(claim: Claim) -> str:
+    return f"python -m lightning_grok measure RUN {claim.get('measure', '')}".rstrip()
 
 
 def _keys(claim: Claim) -> list[str]:

@@ -69,13 +69,8 @@ def figure_6(runs: PaperRuns) -> "Figure":
     if len(found) < 2:
         raise InputError(
             "expected kernel distances over 256 and 512 training and 256 test images, received "
-            f"{len(found)} of the three; to run: "
-            + " && ".join(
-                f"{command_for(SAMPLED)} --kernel_distance.samples={count} "
-                f"--kernel_distance.split={split}"
-                for split, count in _IMAGES
-                if (split, count) not in found
-            )
+            f"{len(found)} of the three; to run: {command_for(SAMPLED)} "
+            "--config configs/measurements/kernel_samples.yaml"
         )
     columns = [Column("", each.seeds) for each in found.values()]
     title = (

@@ -33,10 +33,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _GROUP = re.compile(r"(manifold_capacity\w*)/train/")
-COMMAND = (
-    f"{command_for(GROKKING)} '--manifold_capacity.splits=[train, test]' "
-    "--manifold_capacity.per_class=20"
-)
+COMMAND = f"{command_for(GROKKING)} --config configs/measurements/both_splits.yaml"
 """Makes a run with the geometry of both splits."""
 
 
@@ -46,7 +43,8 @@ class Splits(NamedTuple):
     Attributes:
         seeds: the runs.
         group: what stands first in their keys.
-        per_class: images a class at most, as configured; None where a run does not say.
+        per_class: images a class at most, as configured or, behind an underscore, in the name of
+            the group; None where neither says.
     """
 
     seeds: Seeds
@@ -72,7 +70,8 @@ def find_splits(runs: PaperRuns) -> Splits:
     group = max(held, key=lambda name: (len(held[name]), name))
     kept, _ = comparable_runs(held[group])
     options = kept[0].config.get("manifold_capacity", {})
-    per_class = options.get("per_class") if group == "manifold_capacity" else None
+    number = group.removeprefix("manifold_capacity").removeprefix("_")
+    per_class = int(number) if number.isdigit() else None if number else options.get("per_class")
     seeds = runs.shown(GROKKING, kept)
     seeds.published = {}  # the paper's numbers of these few images are not published
     return Splits(seeds, group, per_class)

@@ -108,7 +108,7 @@ class Units(NamedTuple):
 def units_of(side: Float[np.ndarray, "n c p"]) -> Units:
     """Lay out one side; twice its memory."""
     units = np.ascontiguousarray(side.transpose(0, 2, 1))
-    return Units(np.ascontiguousarray(side), units, units.any(axis=2))
+    return Units(np.ascontiguousarray(side), units, (units != 0).any(axis=2))
 
 
 Term = tuple[Units, Units, Float[np.ndarray, "n n"]]

@@ -155,7 +155,7 @@ def test_samples_in_one_run_and_in_several(tmp_path: Path, above: float, expecte
     assert found["setups"]["mnist_output_0.5"]["repeated"] == 10
     alone = judged(tmp_path, "C15", several[:5])
     assert "kernel distance over 512 train images was not measured" in alone["reason"]
-    assert "--kernel_distance.samples=512, and again with" in alone["reason"]
+    assert "measure RUN --config configs/measurements/kernel_samples.yaml" in alone["reason"]
 
 
 def test_published_curves(tmp_path: Path) -> None:

@@ -26,10 +26,8 @@ def test_what_is_wanting_is_said(tmp_path: Path) -> None:
     found = judged(tmp_path, "C4", bare)
     assert "manifold_capacity/layers.2/capacity was not measured" in found["reason"]
     assert "measure RUN --manifold_capacity.enabled=true" in found["reason"]
-    sparse = write_runs(
-        tmp_path / "per_class", Truth(), count=5, config={"manifold_capacity": {"per_class": 200}}
-    )
-    assert "different numbers of images a class" in judged(tmp_path, "C12", sparse)["reason"]
+    one = write_runs(tmp_path / "one", Truth(), count=5, leave_out=["manifold_capacity_20"])
+    assert "measure RUN --config configs/measurements/" in judged(tmp_path, "C12", one)["reason"]
 
 
 def test_runs_that_do_not_grok_are_counted(tmp_path: Path) -> None:

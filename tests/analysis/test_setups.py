@@ -31,11 +31,11 @@ def test_one_run_a_seed(tmp_path: Path) -> None:
 
 
 def test_the_run_that_holds_a_key_is_preferred(tmp_path: Path) -> None:
-    bare = write_run(tmp_path, Truth(), name="a", leave_out=["manifold_capacity/train"])
+    bare = write_run(tmp_path, Truth(), name="a", leave_out=["manifold_capacity_20/train"])
     full = write_run(tmp_path, Truth(last=5000), name="b")
     seeds = [SeedRun(bare), SeedRun(full)]
     assert cohort(seeds, SETUP).runs[0].run.name == "a"
-    key = "manifold_capacity/train/layers.2/capacity"
+    key = "manifold_capacity_20/train/layers.2/capacity"
     assert cohort(seeds, SETUP, [key]).runs[0].run.name == "b"
 
 
