@@ -1,11 +1,13 @@
 """Compact copies of runs: what verdicts and figures of curves need, small enough to commit.
 
-A copy is a run directory of its own with run.json, config.yaml and the scalar series. Snapshots,
-checkpoints, arrays and pictures stay behind, and so does what only diagnoses a measurement.
+A copy is a run directory of its own with run.json, config.yaml, the scalar series and the kernel
+distances between epochs. Snapshots, checkpoints, all other arrays and pictures stay behind, and so
+does what only diagnoses a measurement.
 """
 
 import json
 import re
+import shutil
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
@@ -51,6 +53,9 @@ def write_compact(run: Run, out: Path) -> Path:
     meta = {key: value for key, value in run.meta.items() if key not in _LEFT_OUT_META}
     # A copy has no writer: what is in progress would read as interrupted anyway.
     texts["run.json"] = json.dumps(_without_places(meta) | {"state": run.state}) + "\n"
+    for file in run.path.glob("arrays/*/pairwise.npz"):
+        copy = path / file.relative_to(run.path)
+        write_atomically(copy, lambda target, file=file: shutil.copyfile(file, target))  # type: ignore[misc]
     for name, text in texts.items():
         write_atomically(path / name, lambda file, text=text: file.write_text(text))  # type: ignore[misc]
     return path

@@ -26,6 +26,10 @@ def big_run(root: Path, name: str = "big", seed: int = 0) -> Run:
     run = write_run(root, Truth(), name=name, seed=seed, config=CONFIG, wandb_id="abc")
     (run.path / "snapshots").mkdir()
     (run.path / "snapshots" / "epoch_0000000.pt").write_bytes(bytes(100_000))
+    for name in ("kernel_distance/pairwise", "kernel_distance/pairwise_estimate", "umap/epoch_1"):
+        file = run.path / "arrays" / f"{name}.npz"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        np.savez(file, epochs=np.arange(2), distance=np.eye(2))
     lines = [
         {"event": "timing", "epoch": 5, "step": 40, "umap/summary_seconds": 1.25},
         {"event": "umap", "epoch": 5, "step": 40, "umap/preservation": 0.5},
@@ -47,7 +51,11 @@ def test_a_copy_reads_as_an_ordinary_run(tmp_path: Path) -> None:
         "run.json",
         "config.yaml",
         "events.jsonl",
+        "arrays",
     }
+    assert [path.name for path in copy.path.rglob("*.npz")] == ["pairwise.npz"]
+    distance = copy.array("kernel_distance", "pairwise")["distance"]
+    np.testing.assert_array_equal(distance, np.eye(2))
     left = set(run.keys) - set(copy.keys)
     assert left == {"umap/summary_seconds", "umap/preservation", "known_at"}
     for key in ("test/accuracy", "kernel_distance/full/own", "manifold_capacity/layers.6/capacity"):
@@ -69,7 +77,7 @@ def test_no_folder_of_this_machine_is_named(tmp_path: Path) -> None:
         "trainer": {"callbacks": ["plain"]},
     }
     assert "wandb_id" not in copy.meta
-    for file in copy.path.iterdir():
+    for file in (path for path in copy.path.rglob("*") if path.suffix != ".npz" and path.is_file()):
         assert str(tmp_path) not in file.read_text()
         assert "/home" not in file.read_text()
 
