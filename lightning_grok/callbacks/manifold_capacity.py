@@ -39,7 +39,7 @@ class ManifoldCapacity(Measurement):
     Args:
         layers: names of submodules; None takes all of ``model.layer_names``.
         splits: ``test``, ``train`` or both.
-        per_class: images a class, at most; every class has as many as the smallest.
+        per_class: images a class, at most; every class has as many as the smallest of all splits.
         num_vectors: Gaussian vectors a class.
         restarts: random starts of the removal of center correlations, for every rank.
         kappa: margin.
@@ -96,8 +96,9 @@ class ManifoldCapacity(Measurement):
     def measure(self, model: nn.Module, probe: ProbeSet) -> Mapping[str, Value | Tensor]:
         """The geometry of every split and layer."""
         values: dict[str, Value | Tensor] = {}
+        per_class = self._images_a_class(probe)
         for split in self.splits:
-            images, labels = probe.manifold_points(split, self.per_class, self.seed)
+            images, labels = probe.manifold_points(split, per_class, self.seed)
             activations = record(model, layers_of(model, self.layers), placed(images, model))
             targets = labels.cpu().numpy()
             # The solver leaves the interpreter lock: layers share the cores that torch may use.
@@ -108,6 +109,13 @@ class ManifoldCapacity(Measurement):
                 values |= {f"{prefix}/{key}": getattr(result, key) for key in _SCALARS}
                 values |= {f"{prefix}/{key}_per_class": v for key, v in result.per_class.items()}
         return values
+
+    def _images_a_class(self, probe: ProbeSet) -> int:
+        """What the smallest class of any split has, so that splits differ by nothing else."""
+        drawn = [
+            probe.manifold_points(split, self.per_class, self.seed)[1] for split in self.splits
+        ]
+        return min(int((labels == labels[0]).sum()) for labels in drawn)
 
     def _geometry(self, labels: np.ndarray, points: Tensor) -> ManifoldGeometry:
         return manifold_capacity(

@@ -1,0 +1,39 @@
+"""What is logged of both splits against the geometry of the run's own snapshot."""
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+
+from lightning_grok.activations import record
+from lightning_grok.data import GrokData
+from lightning_grok.geometry import manifold_capacity
+from lightning_grok.runs import Run, load_model
+
+OTHERS = [f"--{group}.enabled=false" for group in ("kernel_distance", "linear_probe", "umap")]
+
+
+def test_both_splits_have_as_many_images_a_class(fit: Callable[..., Run]) -> None:
+    run = fit(
+        *OTHERS,
+        "--data.train_size=64",
+        "--trainer.max_epochs=1",
+        "--manifold_capacity.splits=[train,test]",
+        "--manifold_capacity.per_class=6",
+        "--manifold_capacity.num_vectors=10",
+        "--manifold_capacity.restarts=1",
+        "--manifold_capacity.layers=[layers.1]",
+    )
+    data = GrokData(dataset="digits", train_size=64)
+    data.prepare_data()
+    data.setup("fit")
+    fewest = int(np.bincount(data.probe_set.part("train")[1]).min())
+    assert fewest < 6  # else the test images would not be cut
+    network = load_model(run.path, 0)
+    for split, prefix in (("train", "train/"), ("test", "")):
+        images, labels = data.probe_set.manifold_points(split, fewest, 0)
+        assert np.bincount(labels).tolist() == [fewest] * 10
+        points = record(network, ["layers.1"], images)["layers.1"].double().numpy()
+        expected = manifold_capacity(points, labels.numpy(), num_vectors=10, restarts=1, seed=0)
+        logged = run.series(f"manifold_capacity/{prefix}layers.1/capacity")[1][0]
+        assert logged == pytest.approx(expected.capacity, rel=1e-6)
