@@ -20,7 +20,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from lightning_grok.analysis.setups import NotMeasuredError, SeedRun
+from lightning_grok.analysis.setups import NotMeasuredError, SeedRun, Setup, cohort
+from lightning_grok.runs import Run
 
 LEADS = (0.0, 0.1, 0.2, 0.3, 0.5, 0.7, 1.0)
 """Decades before t_half at which it is asked."""
@@ -84,6 +85,19 @@ def forecast(runs: Sequence[SeedRun], *, permutations: int = 200, seed: int = 0)
         if row is None or not row["told"]:
             break
     return base | _told(rows) | {"leads": rows}
+
+
+def forecast_runs(runs: Sequence[Run]) -> dict[str, Any]:
+    """`forecast` of the setup with most seeds that generalized, with its ``dataset`` and ``setup``.
+
+    Setups are not pooled: from one to another t_half differs for reasons that no measurement is
+    needed to see. Of equals the first by name.
+    """
+    seeds = [SeedRun(run) for run in runs]
+    names = sorted({(run.run.dataset, run.run.setup) for run in seeds})
+    cohorts = {name: cohort(seeds, Setup("", *name, ())) for name in names}
+    best = max(names, key=lambda name: len(cohorts[name].grokked))
+    return {"dataset": best[0], "setup": best[1], **forecast(cohorts[best].runs)}
 
 
 def _prepared(runs: Sequence[SeedRun]) -> tuple[list[str], list[_Seed]]:

@@ -9,9 +9,9 @@ def main(arguments: Sequence[str]) -> None:
     """Write the report and say where it is."""
     parser = argparse.ArgumentParser(
         prog="python -m lightning_grok report",
-        description="Write the views of the live page as one HTML file that opens from disk with "
-        "no network, and the figures of the runs as PNG and PDF. A run in progress is shown as far "
-        "as it is.",
+        description="Write the views of the live page and the verdict on the paper's claims as one "
+        "HTML file that opens from disk with no network, and the figures of the runs as PNG and "
+        "PDF. A run in progress is shown as far as it is.",
     )
     parser.add_argument("runs", type=Path, nargs="+", help="directories of runs")
     parser.add_argument(
@@ -19,9 +19,10 @@ def main(arguments: Sequence[str]) -> None:
         type=Path,
         help="folder to write into (default: the run's own; report/ for several)",
     )
+    parser.add_argument("--published", type=Path, help="CSV of published values, for claim C16")
     options = parser.parse_args(arguments)
     from lightning_grok.dashboard.report import write_report
 
     alone = options.runs[0] if len(options.runs) == 1 else Path("report")
-    for path in write_report(options.runs, options.out or alone):
+    for path in write_report(options.runs, options.out or alone, published=options.published):
         print(path)

@@ -3,13 +3,14 @@
 import argparse
 import json
 import textwrap
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from lightning_grok.errors import InputError
 
 if TYPE_CHECKING:
+    from lightning_grok.analysis.verdict_rows import Row
     from lightning_grok.runs import Run
 
 _WIDTH = 100
@@ -32,13 +33,15 @@ def main(arguments: Sequence[str]) -> None:
     options = parser.parse_args(arguments)
     runs = find_all(options.runs)
     from lightning_grok.analysis.claims import verdict
+    from lightning_grok.analysis.forecast import forecast_runs
+    from lightning_grok.analysis.verdict_rows import verdict_rows
 
     found = verdict(runs, claims=options.claims, published=options.published)
-    coming = forecasts(runs)
+    coming = forecast_runs(runs)
     if options.json:
         print(json.dumps({**found, "forecast": coming}, indent=1, allow_nan=False))
         return
-    for line in table(found, coming):
+    for line in table(verdict_rows(found, coming)):
         print(line)
 
 
@@ -60,60 +63,16 @@ def find_all(paths: Sequence[Path]) -> "list[Run]":
     return list(found.values())
 
 
-def forecasts(runs: "Sequence[Run]") -> dict[str, Any]:
-    """`forecast.forecast` of the setup with most seeds that generalized, and of which it is.
-
-    Setups are not pooled: from one to another t_half differs for reasons that no measurement is
-    needed to see. Of equals the first by name.
-    """
-    from lightning_grok.analysis.forecast import forecast
-    from lightning_grok.analysis.setups import SeedRun, Setup, cohort
-
-    seeds = [SeedRun(run) for run in runs]
-    names = sorted({(run.run.dataset, run.run.setup) for run in seeds})
-    cohorts = {name: cohort(seeds, Setup("", *name, ())) for name in names}
-    best = max(names, key=lambda name: len(cohorts[name].grokked))
-    return {"dataset": best[0], "setup": best[1], **forecast(cohorts[best].runs)}
+def table(rows: "Sequence[Row]") -> list[str]:
+    """The lines of the table: a line a claim, its statement and its reason under it."""
+    lines = [_line(_COLUMNS)]
+    for row in rows:
+        lines.append(_line((row.claim, row.verdict, row.estimate, row.seeds, row.figure)))
+        lines += [*_indented(row.statement), *_indented(row.reason)]
+    return lines
 
 
-def table(verdicts: Mapping[str, Any], forecast: Mapping[str, Any]) -> list[str]:
-    """The lines of the table: a row a claim, its statement and its reason under it."""
-    lines = [_row(_COLUMNS)]
-    for name, claim in verdicts.items():
-        parts = {key: each for key, each in claim.items() if _is_part(name, key)}
-        for label, each in ({name: claim} | parts).items():
-            head = (label, each["verdict"], _estimate(each), str(each["seeds"]), each["figure"])
-            lines += [_row(head), *_indented(each["statement"] + "."), *_indented(each["reason"])]
-    lead = forecast["lead"]
-    word = "undecided" if forecast["reason"].startswith("undecided") else _lead(lead)
-    shown = {"estimate": forecast.get("c_index"), "interval": forecast.get("interval")}
-    lines.append(_row(("forecast", word, _estimate(shown), str(forecast["seeds"]), "")))
-    against = forecast.get("epoch_c_index")
-    beside = "" if against is None else f" (C-index; the epoch alone: {against:.2f})"
-    return [*lines, *_indented(f"{forecast['setup']}: {forecast['reason']}{beside}")]
-
-
-def _lead(lead: float | None) -> str:
-    return "not at all" if lead is None else f"{lead:g} decades"
-
-
-def _is_part(name: str, key: str) -> bool:
-    return key.startswith(name) and key[len(name) :].isalpha()
-
-
-def _estimate(each: Mapping[str, Any]) -> str:
-    if each["estimate"] is None:
-        return "-"
-    interval = each["interval"]
-    ends = "" if interval is None else f" [{_short(interval[0])}, {_short(interval[1])}]"
-    return f"{_short(each['estimate'])}{ends}"
-
-
-def _short(value: float | None) -> str:
-    return "-" if value is None else f"{value:.3g}"
-
-
-def _row(cells: Sequence[str]) -> str:
+def _line(cells: Sequence[str]) -> str:
     padded = [cell.ljust(width) for cell, width in zip(cells, _WIDTHS, strict=True)]
     return " ".join(padded)[:_WIDTH].rstrip()
 

@@ -13,6 +13,7 @@ from lightning_grok.dashboard.epoch_axis import chosen
 from lightning_grok.dashboard.pages import Pages, UnknownError
 from lightning_grok.dashboard.run_folder import RunFolder
 from lightning_grok.dashboard.server import SCRIPTS, STATIC
+from lightning_grok.dashboard.verdict_table import verdict_table
 from lightning_grok.errors import InputError
 from lightning_grok.figures import write_run_figures
 from lightning_grok.run_directory import write_atomically
@@ -21,7 +22,9 @@ from lightning_grok.runs import read_run
 _MINUTE = 60.0  # seconds that reading may take: a report waits until all is read
 
 
-def write_report(runs: Sequence[Path], directory: Path) -> list[Path]:
+def write_report(
+    runs: Sequence[Path], directory: Path, *, published: Path | None = None
+) -> list[Path]:
     """Write ``report.html`` and the figures of the runs (PNG and PDF) into a directory.
 
     The figures are drawn into the runs' own directories (`write_run_figures`) and copied to
@@ -31,13 +34,15 @@ def write_report(runs: Sequence[Path], directory: Path) -> list[Path]:
         The files written, the report first.
 
     Raises:
-        InputError: one of the runs is none, or the directory can't be written.
+        InputError: one of the runs is none, `published` can't be read, or the directory can't be
+            written.
     """
     paths = list(dict.fromkeys(read_run(run).path.resolve() for run in runs))
     try:
         directory.mkdir(parents=True, exist_ok=True)
         figures = _figures(paths, directory.resolve())
-        page = report_page(paths, [path.relative_to(directory.resolve()) for path in figures])
+        shown = [path.relative_to(directory.resolve()) for path in figures]
+        page = report_page(paths, shown, published=published)
         report = directory.resolve() / "report.html"
         write_atomically(report, lambda path: path.write_text(page, encoding="utf-8"))
     except OSError as error:
@@ -47,8 +52,13 @@ def write_report(runs: Sequence[Path], directory: Path) -> list[Path]:
     return [report, *figures]
 
 
-def report_page(paths: Sequence[Path], figures: Sequence[Path]) -> str:
-    """The HTML file over the runs in `paths`, with links to the files `figures` beside it."""
+def report_page(
+    paths: Sequence[Path], figures: Sequence[Path], *, published: Path | None = None
+) -> str:
+    """The HTML file over the runs in `paths`, with links to the files `figures` beside it.
+
+    Under the views stand the paper's claims with their verdicts; C16 needs `published`.
+    """
     from plotly.offline import get_plotlyjs
 
     page = (STATIC / "page.html").read_text(encoding="utf-8")
@@ -58,6 +68,7 @@ def report_page(paths: Sequence[Path], figures: Sequence[Path]) -> str:
     parts = [
         f'<script type="application/json" id="report-data" data-made="{made}">'
         f"{_embedded(_data(paths))}</script>",
+        f'<template id="report-verdict">{verdict_table(paths, figures, published)}</template>',
         f'<template id="report-files">{_links(figures)}</template>',
         *(f"<script>{each}</script>" for each in (get_plotlyjs(), *scripts)),
     ]

@@ -290,5 +290,11 @@ def test_a_report_opens_from_disk_without_a_network(
     assert page.locator("#name").inner_text() == "r0"
     frames = json.loads(page.evaluate("JSON.stringify(Object.keys(state.answer.views[7].frames))"))
     assert [int(each) for each in frames] == MEASURED
+    rows = page.locator("#verdict tbody th")
+    rows.first.scroll_into_view_if_needed()
+    assert rows.all_inner_texts() == [
+        "C1", "C2", "C3", "C3b", *(f"C{k}" for k in range(4, 17)), "forecast",
+    ]  # fmt: skip
+    assert page.locator("#verdict").inner_text().startswith("The paper's claims on 2 runs: 0 held")
     for writer in writers:
         writer.close()

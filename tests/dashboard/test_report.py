@@ -1,14 +1,18 @@
 """The report as a file: complete, closed, and harmless."""
 
+import html
 import json
 import re
 from pathlib import Path
 
 import pytest
+from claimed_runs import Truth, write_runs
 from watched_runs import evaluate, write_run
 
+from lightning_grok.analysis.claims import verdict
 from lightning_grok.cli import main
 from lightning_grok.dashboard.report import report_page
+from lightning_grok.runs import Run
 
 
 def data_of(page: str) -> dict:
@@ -28,6 +32,22 @@ def test_a_report_of_two_runs_has_all_their_pages(tmp_path: Path) -> None:
         (umap,) = [view for view in data["pages"][f"run/{run}"]["views"] if view["id"] == "umap"]
         assert set(umap["frames"]) == set(data["frames"][run])
     assert set(data["pages"]) == expected
+
+
+def test_the_verdict_stands_under_the_views(tmp_path: Path) -> None:
+    write_runs(tmp_path, Truth(), count=5)
+    paths = sorted(path for path in tmp_path.iterdir())
+    page = report_page(paths, [Path("figures/r/geometry.png")])
+    (table,) = re.findall(r'<template id="report-verdict">(.*?)</template>', page, re.DOTALL)
+    found = verdict([Run(path) for path in paths])
+    shown = dict(re.findall(r'<th scope="row">(\w+)</th><td><span class="\w+">([^<]+)', table))
+    assert {name: shown[name] for name in found} == {
+        name: claim["verdict"] for name, claim in found.items()
+    }
+    assert shown["C3b"] == found["C3"]["C3b"]["verdict"] == "held"
+    assert "forecast" in shown
+    assert html.escape(found["C2"]["reason"]) in table
+    assert '<a href="figures/r/geometry.png">geometry.png</a>' in table
 
 
 def test_nothing_from_a_run_ends_the_script_it_stands_in(tmp_path: Path) -> None:
@@ -71,3 +91,7 @@ def test_what_is_no_run_is_said_in_a_line(
         main(["report", str(path), "--out", str(tmp_path / "file")])
     assert stopped.value.code == 2
     assert "expected a folder to write a report into" in capsys.readouterr().err
+    with pytest.raises(SystemExit) as stopped:
+        main(["report", str(path), "--published", str(tmp_path / "none.csv")])
+    assert stopped.value.code == 2
+    assert "none.csv" in capsys.readouterr().err
