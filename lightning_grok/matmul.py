@@ -42,6 +42,21 @@ def resolve(matmul: Matmul) -> Library:
     return matmul
 
 
+_resolved = cache(resolve)
+
+
+def multiply_transposed(left: Tensor, right: Tensor, out: Tensor) -> Tensor:
+    """left rightᵀ, (n, k) times (m, k), by the library that ``auto`` means here; outside any graph.
+
+    Returns:
+        (n, m): `out`, unless the library takes memory of its own.
+    """
+    suits = left.dtype == torch.float32 and left.device.type == "cpu"
+    if suits and _resolved("auto") == "onednn":
+        return _onednn_affine(left, right, None)
+    return torch.mm(left, right.T, out=out)
+
+
 def _processor() -> str:
     """What the operating system says of the processor; empty where it says nothing."""
     try:

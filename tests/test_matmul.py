@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from lightning_grok import matmul
-from lightning_grok.matmul import has_onednn, relu_network, resolve
+from lightning_grok.matmul import has_onednn, multiply_transposed, relu_network, resolve
 
 LIBRARIES = [
     "default",
@@ -60,6 +60,24 @@ def test_a_library_that_is_asked_for_is_taken_or_refused(monkeypatch: pytest.Mon
         resolve("onednn")
     with pytest.raises(ValueError, match="auto, default or onednn; received 'mkl'"):
         resolve("mkl")
+
+
+@pytest.mark.parametrize("library", LIBRARIES)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_a_product_with_a_transpose(
+    library: str, dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(matmul, "_resolved", lambda _: library)
+    generator = torch.Generator().manual_seed(0)
+    left, right = (
+        torch.randn(size, 47, generator=generator, dtype=torch.float64) for size in (33, 20)
+    )
+    found = multiply_transposed(left.to(dtype), right.to(dtype), torch.empty(33, 20, dtype=dtype))
+    assert found.dtype == dtype
+    tolerance = 1e-5 if dtype == torch.float32 else 1e-12
+    torch.testing.assert_close(
+        found.double(), torch.einsum("ik,jk->ij", left, right), rtol=0, atol=tolerance * 47
+    )
 
 
 @pytest.mark.parametrize("library", LIBRARIES)

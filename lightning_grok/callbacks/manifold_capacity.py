@@ -7,6 +7,7 @@ from typing import Literal
 
 import numpy as np
 import torch
+from threadpoolctl import threadpool_limits
 from torch import Tensor, nn
 
 from lightning_grok.activations import record
@@ -102,7 +103,11 @@ class ManifoldCapacity(Measurement):
             activations = record(model, layers_of(model, self.layers), placed(images, model))
             targets = labels.cpu().numpy()
             # The solver leaves the interpreter lock: layers share the cores that torch may use.
-            with ThreadPoolExecutor(torch.get_num_threads()) as pool:
+            # BLAS has one thread meanwhile; with several, small products wait for each other.
+            with (
+                threadpool_limits(1, user_api="blas"),
+                ThreadPoolExecutor(torch.get_num_threads()) as pool,
+            ):
                 results = list(pool.map(partial(self._geometry, targets), activations.values()))
             for layer, result in zip(activations, results, strict=True):
                 prefix = layer if split == "test" else f"{split}/{layer}"

@@ -27,6 +27,7 @@ from lightning_grok.geometry.factors import (
     ntk_factors,
     parameter_values,
 )
+from lightning_grok.matmul import multiply_transposed
 
 Kind = Literal["full", "trace", "sum"]
 Method = Literal["auto", "factors", "autodiff"]
@@ -194,10 +195,10 @@ def kernel_block(
             diagonal = gram[:, :, None] * row[:, None, :] * column[None, :, :]
             block.view(b, c, d, c).diagonal(dim1=1, dim2=3).add_(diagonal)
             continue
-        torch.mm(row.reshape(b * c, -1), column.reshape(d * c, -1).T, out=product)
+        outer = multiply_transposed(row.reshape(b * c, -1), column.reshape(d * c, -1), product)
         # Repeated along columns only: one contiguous row of factors a sample, (b, 1, d c).
         factor = gram.repeat_interleave(c, dim=1)[:, None, :]
-        block.view(b, c, d * c).addcmul_(product.view(b, c, d * c), factor)
+        block.view(b, c, d * c).addcmul_(outer.view(b, c, d * c), factor)
     return block
 
 
