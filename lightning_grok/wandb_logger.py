@@ -5,36 +5,28 @@ Training hands over what there is to log and goes on; whatever fails there is on
 """
 
 import atexit
-import base64
-import gc
-import json
 import logging
-import netrc
 import os
 import secrets
 import sys
 import threading
 import time
-import urllib.error
-import urllib.request
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from queue import SimpleQueue
 from typing import Any, Literal
-from urllib.parse import urlsplit
 
 import numpy as np
 from lightning.fabric.loggers.logger import _DummyExperiment
 from lightning.pytorch.loggers import WandbLogger
 from lightning.pytorch.utilities.rank_zero import rank_zero_only, rank_zero_warn
 
-from lightning_grok.errors import InputError
 from lightning_grok.runs import Run
+from lightning_grok.wandb_mode import Mode, decide_mode
+from lightning_grok.wandb_views import VIEWS, views_of
 
-Mode = Literal["online", "offline", "disabled"]
-REACH_SECONDS = 0.8  # for an answer; training waits a second at most in all
 PATIENCE_SECONDS = 0.5  # for a run that starts, where the answer came sooner
 START_SECONDS = 10.0
 FINISH_SECONDS = 10.0
@@ -56,63 +48,6 @@ class WandbOptions:
     project: str = "lightning_grok"
     entity: str | None = None
     alerts: bool = False
-
-
-def decide_mode(mode: str) -> tuple[Mode, str]:
-    """Online, offline or disabled, and why; takes a second at most and never asks anything."""
-    asked = os.environ.get("WANDB_MODE", "") if mode == "auto" else mode
-    if asked in ("disabled", "offline"):
-        return asked, "as asked"  # type: ignore[return-value]
-    key = _api_key()
-    if not key:
-        return "offline", "no API key is known"
-    problem = _problem_with_server(key)
-    return ("offline", problem) if problem else ("online", "the server answers")
-
-
-def _server() -> str:
-    return os.environ.get("WANDB_BASE_URL", "https://api.wandb.ai").rstrip("/")
-
-
-def _api_key() -> str | None:
-    """The key in the environment or, where ``wandb login`` puts it, in the netrc file."""
-    if "WANDB_API_KEY" in os.environ:
-        return os.environ["WANDB_API_KEY"]
-    try:
-        known = netrc.netrc(os.environ.get("NETRC")).authenticators(
-            str(urlsplit(_server()).hostname)
-        )
-    except (OSError, netrc.NetrcParseError, TypeError):
-        return None
-    return known[2] if known else None
-
-
-def _problem_with_server(key: str) -> str:
-    """Why the server can't be used; empty where it answers a question about the key's owner."""
-    base = _server()
-    token = base64.b64encode(f"api:{key}".encode()).decode()
-    request = urllib.request.Request(
-        f"{base}/graphql",
-        data=json.dumps({"query": "query Viewer { viewer { id } }"}).encode(),
-        headers={"Authorization": f"Basic {token}", "Content-Type": "application/json"},
-    )
-    answer: list[str] = []
-
-    def ask() -> None:
-        try:
-            with urllib.request.urlopen(request, timeout=REACH_SECONDS) as response:
-                known = json.load(response)["data"]["viewer"]
-            answer.append("" if known else f"{base} does not know the API key")
-        except urllib.error.HTTPError as error:
-            answer.append(f"{base} answers {error.code}")
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            answer.append(f"{base} can't be used ({getattr(error, 'reason', error)})")
-
-    # A thread, because the time-out of a socket does not cover the look-up of a name.
-    thread = threading.Thread(target=ask, daemon=True)
-    thread.start()
-    thread.join(REACH_SECONDS)
-    return answer[0] if answer else f"{base} does not answer within a second"
 
 
 class GrokWandbLogger(WandbLogger):
@@ -272,26 +207,18 @@ class GrokWandbLogger(WandbLogger):
     @rank_zero_only
     def log_views(self, measurement: str, epoch: int) -> None:
         """Show a measurement: pictures with the epoch in their captions, curves as charts."""
-        draw = _VIEWS.get(measurement)
-        if draw is None or self._broken:
+        if self._broken or measurement not in VIEWS:
             return
         try:
-            views = self._drawn(draw, epoch)  # here, where the run stands at this epoch
+            self._run = self._run or Run(self._directory)
+            self._run.refresh()
+            views = views_of(measurement, self._run, epoch)  # here: the run stands at this epoch
         except Exception as error:
             self._broken = True
             self._trouble.append(f"W&B can't be shown pictures and is left alone: {_reason(error)}")
             views = {}
         if views:
             self._do(self._show, {**views, "epoch": epoch})
-
-    def _drawn(self, draw: Callable[[Run, int], dict[str, Any]], epoch: int) -> dict[str, Any]:
-        run = self._run = self._run or Run(self._directory)
-        run.refresh()
-        try:
-            with _swept():
-                return draw(run, epoch)
-        except InputError:  # an option has switched off what the picture shows
-            return {}
 
     def _show(self, views: dict[str, Any]) -> None:
         self._define(dict.fromkeys(views.keys() - {"epoch"}, 0.0))
@@ -340,19 +267,6 @@ class GrokWandbLogger(WandbLogger):
         return [f"wandb sync {folder}" for folder in folders]
 
 
-@contextmanager
-def _swept() -> Iterator[None]:
-    """Free the figures drawn inside, whose cycles would wait long for the collector."""
-    was_enabled = gc.isenabled()
-    gc.disable()  # else some of them grow old meanwhile
-    try:
-        yield
-    finally:
-        if was_enabled:
-            gc.enable()
-        gc.collect(0)
-
-
 def _reason(error: Exception) -> str:
     return (str(error).splitlines() or [type(error).__name__])[0]
 
@@ -361,60 +275,6 @@ def _leave(status: int) -> None:
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(status)
-
-
-def _kernel_views(run: Run, epoch: int) -> dict[str, Any]:
-    from lightning_grok.figures import kernel_distance_figure
-
-    if epoch == 0:  # there are no pairs yet
-        return {}
-    return {"kernel_distance/heatmap": _picture(kernel_distance_figure(run), epoch)}
-
-
-def _umap_views(run: Run, epoch: int) -> dict[str, Any]:
-    from lightning_grok.figures import umap_figure
-
-    return {"umap/snapshot": _picture(umap_figure(run, epoch), epoch)}
-
-
-def _picture(figure: Any, epoch: int) -> Any:
-    import wandb
-
-    return wandb.Image(figure, caption=f"epoch {epoch}")
-
-
-def _geometry_views(run: Run, epoch: int) -> dict[str, Any]:
-    """Capacity, radius and dimension over epochs, one line a layer, as charts."""
-    import wandb
-
-    charts = {}
-    for quantity in ("capacity", "radius", "dimension"):
-        curves = {layer: run.series(key) for layer, key in _layer_keys(run, quantity).items()}
-        if curves:
-            charts[f"manifold_capacity/{quantity}"] = wandb.plot.line_series(
-                xs=[epochs.tolist() for epochs, _ in curves.values()],
-                ys=[values.tolist() for _, values in curves.values()],
-                keys=list(curves),
-                title=f"manifold {quantity} of each layer",
-                xname="epoch",
-            )
-    return charts
-
-
-def _layer_keys(run: Run, quantity: str) -> dict[str, str]:
-    prefix, suffix = "manifold_capacity/", f"/{quantity}"
-    return {
-        key.removeprefix(prefix).removesuffix(suffix): key
-        for key in run.keys
-        if key.startswith(prefix) and key.endswith(suffix)
-    }
-
-
-_VIEWS: dict[str, Callable[[Run, int], dict[str, Any]]] = {
-    "kernel_distance": _kernel_views,
-    "manifold_capacity": _geometry_views,
-    "umap": _umap_views,
-}
 
 
 def open_wandb(

@@ -16,7 +16,8 @@ import pytest
 from matplotlib.figure import Figure
 
 from lightning_grok.runs import Run
-from lightning_grok.wandb_logger import _swept, decide_mode
+from lightning_grok.wandb_mode import decide_mode
+from lightning_grok.wandb_views import swept
 
 ROOT = Path(__file__).parents[1]
 
@@ -182,7 +183,7 @@ def test_the_environment_decides_first(mode: str, monkeypatch: pytest.MonkeyPatc
 
 
 def test_figures_are_freed_once_they_are_drawn() -> None:
-    with _swept():
+    with swept():
         figure = Figure()
         figure.subplots().plot(range(1000))
         figure.savefig(io.BytesIO())

@@ -31,7 +31,7 @@ def main(arguments: Sequence[str]) -> None:
 
 
 def _why_not_online() -> str:
-    from lightning_grok.wandb_logger import decide_mode  # imports Lightning
+    from lightning_grok.wandb_mode import decide_mode
 
     mode, reason = decide_mode("auto")
     return "" if mode == "online" else f"W&B is {mode}, {reason}"
