@@ -29,6 +29,7 @@ from torchmetrics.classification import MulticlassAccuracy
 from benchmarks.page import machine, markdown, write_section
 from lightning_grok.data import GrokData
 from lightning_grok.datasets import Samples
+from lightning_grok.matmul import resolve
 from lightning_grok.model import MLP
 from lightning_grok.module import GrokModule
 from lightning_grok.profiler import NoProfiler
@@ -278,7 +279,7 @@ def page(found: dict[str, Any]) -> str:
             f"`python -m benchmarks.training --epochs {found['epochs']} --write "
             f"docs/benchmarks.md`: {found['machine']}, PyTorch {found['torch']}, "
             f"{found['dataset']}; the loops on one thread, in turns, medians of "
-            f"{found['rounds']} rounds.",
+            f"{found['rounds']} rounds; this project's matrix products by {found['matmul']}.",
             markdown(rows),
             f"`configs/grok.yaml` for {found['epochs']:,} epochs with every measurement, "
             f"{found['threads_of_the_run']} threads: all measurements together "
@@ -303,6 +304,7 @@ def main() -> None:
     found |= measured_run(options.epochs)
     found |= {
         "machine": machine(),
+        "matmul": "oneDNN" if resolve("auto") == "onednn" else "PyTorch's default",
         "rounds": options.rounds,
         "threads_of_the_run": threads,
         "torch": torch.__version__,
