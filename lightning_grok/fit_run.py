@@ -8,7 +8,8 @@ import platform
 import shlex
 import signal
 import sys
-from contextlib import suppress
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -28,6 +29,7 @@ from lightning_grok.callbacks.checkpoint import (
     newest_checkpoint,
 )
 from lightning_grok.callbacks.recording import callbacks_of
+from lightning_grok.dashboard.live_page import live_page
 from lightning_grok.data import GrokData
 from lightning_grok.errors import InputError
 from lightning_grok.loggers import RunLogger
@@ -55,12 +57,15 @@ class RunOptions:
         checkpoint_seconds: shortest time between two checkpoints.
         figures: whether to draw the run at its end; ``python -m lightning_grok figures`` does it at
             any time.
+        watch: whether to open the live page while the run goes on, and to leave it in the run's
+            directory as report.html, with the figures and the verdict on the paper's claims.
     """
 
     name: str | None = None
     root: str = "runs"
     checkpoint_seconds: float = 20.0
     figures: bool = True
+    watch: bool = False
 
     def __post_init__(self) -> None:
         """Refuse what is out of range."""
@@ -157,7 +162,8 @@ class FitRun:
         directory = self._open(datamodule, found)
         status = 1
         try:
-            status = self._train(directory, model, datamodule, kwargs)
+            with live_page(directory.path) if self.options.watch else nullcontext():
+                status = self._train(directory, model, datamodule, kwargs)
         except InputError:
             status = 2
             raise
@@ -293,8 +299,10 @@ class FitRun:
             print(line)
         print(f"took {_cost_line(run.costs())}")
         print(f"run: {directory.path}")
-        if self.options.figures:
-            _draw(directory.path)
+        if self.options.watch:
+            _draw(directory.path, "report", _report)
+        elif self.options.figures:
+            _draw(directory.path, "figures", _figures)
         if place:
             print(f"W&B: {place}")
 
@@ -306,17 +314,27 @@ def _steps_per_epoch(trainer: L.Trainer, batches: int) -> int:
     return -(-taken // trainer.accumulate_grad_batches)
 
 
-def _draw(path: Path) -> None:
+def _draw(path: Path, what: str, write: Callable[[Path], Sequence[Path]]) -> None:
     """Write the run's figures; whatever stands in the way, the run itself is whole."""
-    from lightning_grok.figures import write_run_figures
-
     try:
-        files = write_run_figures(path)
+        files = write(path)
     except (OSError, InputError) as error:
-        print(f"figures: not written ({first_line(error)})")
+        print(f"{what}: not written ({first_line(error)})")
         return
     if files:
-        print(f"figures: {files[0]} and {len(files) - 1} more")
+        print(f"{what}: {files[0]} and {len(files) - 1} more")
+
+
+def _figures(path: Path) -> Sequence[Path]:
+    from lightning_grok.figures import write_run_figures
+
+    return write_run_figures(path)
+
+
+def _report(path: Path) -> Sequence[Path]:
+    from lightning_grok.dashboard.report import write_report
+
+    return write_report([path], path)
 
 
 def _event_lines(events: GrokkingEvents) -> list[str]:

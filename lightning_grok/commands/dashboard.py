@@ -3,9 +3,15 @@
 import argparse
 import os
 import sys
+import threading
 import webbrowser
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import urlencode
+
+if TYPE_CHECKING:
+    from lightning_grok.dashboard.server import DashboardServer
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -18,20 +24,35 @@ def main(arguments: Sequence[str]) -> None:
     )
     parser.add_argument("root", type=Path, nargs="?", default=Path("runs"), help="folder of runs")
     parser.add_argument("--port", type=int, default=8050, help="on 127.0.0.1; 0 takes a free one")
+    parser.add_argument("--run", help="name of the run to show first, below the folder")
     parser.add_argument("--no-browser", action="store_true", help="print the address only")
+    parser.add_argument(
+        "--until-eof", action="store_true", help="end with standard input, not with Ctrl-C"
+    )
     options = parser.parse_args(arguments)
     from lightning_grok.dashboard.server import DashboardServer
 
     with DashboardServer(options.root, options.port) as server:
-        print(f"{server.url}  (Ctrl-C ends it)", flush=True)
+        first = f"#{urlencode({'page': 'run', 'run': options.run})}" if options.run else ""
+        url = f"{server.url}{first}"
+        ends = "" if options.until_eof else "  (Ctrl-C ends it)"
+        print(f"page: {url}{ends}", flush=True)
         if not server.folder.ids:
             print(f"no runs in {options.root} yet: the page waits for the first one", flush=True)
         if not options.no_browser and _has_display():
-            webbrowser.open(server.url)
+            webbrowser.open(url)
+        if options.until_eof:
+            threading.Thread(target=_end_with_input, args=(server,), daemon=True).start()
         try:
             server.serve_forever()
         except KeyboardInterrupt:
             print()
+
+
+def _end_with_input(server: "DashboardServer") -> None:
+    while sys.stdin.buffer.read(1):
+        pass
+    server.shutdown()
 
 
 def _has_display() -> bool:
