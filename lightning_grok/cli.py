@@ -1,5 +1,6 @@
 """``python -m lightning_grok``: training by LightningCLI, everything else by small commands."""
 
+import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
@@ -18,6 +19,8 @@ COMMANDS = {
 }
 """Commands that need no trainer to start: `lightning_grok.commands.<name>`."""
 
+_SIGPIPE = 13  # which Windows doesn't know
+
 EPILOG = "Further commands: " + "; ".join(f"{name}: {what}" for name, what in COMMANDS.items())
 
 
@@ -33,8 +36,7 @@ def main(args: Sequence[str] | None = None) -> None:
     arguments = list(sys.argv[1:] if args is None else args)
     try:
         if arguments and arguments[0] in COMMANDS:
-            command = import_module(f"lightning_grok.commands.{arguments[0]}")
-            command.main(arguments[1:])
+            _run_command(arguments[0], arguments[1:])
         else:
             from lightning_grok.fit import GrokCLI
 
@@ -42,3 +44,16 @@ def main(args: Sequence[str] | None = None) -> None:
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
+
+
+def _run_command(name: str, arguments: Sequence[str]) -> None:
+    """One of `COMMANDS`; silent where whoever reads its output has enough, as ``head``."""
+    command = import_module(f"lightning_grok.commands.{name}")
+    try:
+        try:
+            command.main(arguments)
+        finally:
+            sys.stdout.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for the flush at exit
+        sys.exit(128 + _SIGPIPE)

@@ -1,6 +1,7 @@
 """The command ``verdict``."""
 
 import json
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -52,6 +53,15 @@ def test_the_table(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert lines[second].split()[1] == "held"
     assert lines[second + 1] == "  Capacity rises with generalization."
     assert lines[second + 2].startswith("  held: n1000:")
+
+
+def test_output_that_nobody_reads_to_its_end_leaves_no_traceback(runs: Path) -> None:
+    command = [sys.executable, "-m", "lightning_grok", "verdict", str(runs)]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    process.stdout.close()
+    _, errors = process.communicate(timeout=60)
+    assert (process.returncode, errors) == (128 + signal.SIGPIPE, "")
 
 
 def test_bad_input_is_one_line(tmp_path: Path, runs: Path) -> None:
