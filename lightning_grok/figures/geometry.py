@@ -3,6 +3,7 @@
 import re
 from typing import TYPE_CHECKING, Any
 
+from lightning_grok.figures.collapse import leave_off_scale
 from lightning_grok.figures.epoch_axis import (
     draw_epoch_axis,
     draw_events,
@@ -112,6 +113,7 @@ def draw_geometry(
         line = draw_series(axes, run, key, **layer_style(run, layer, layers))
         if line is not None:
             handles[layer] = line
+    leave_off_scale(axes, run, [f"{group}/{layer}/{quantity}" for layer in handles])
     return handles
 
 
