@@ -6,3 +6,8 @@ class InputError(ValueError):
 
     The command line prints the message without a traceback and exits with status 2.
     """
+
+
+def first_line(error: BaseException) -> str:
+    """What an error says, without its explanations."""
+    return (str(error).splitlines() or [type(error).__name__])[0]

@@ -27,10 +27,11 @@ from lightning_grok.callbacks.progress import EpochProgress
 from lightning_grok.callbacks.recording import callbacks_of
 from lightning_grok.cli import EPILOG
 from lightning_grok.data import GrokData
-from lightning_grok.errors import InputError
-from lightning_grok.fit_run import FitRun, RunOptions, config_digest, first_line, newest_run
+from lightning_grok.errors import InputError, first_line
+from lightning_grok.fit_run import FitRun, RunOptions
 from lightning_grok.module import GrokModule
 from lightning_grok.profiler import NoProfiler
+from lightning_grok.run_identity import config_digest, newest_run
 from lightning_grok.wandb_logger import WandbOptions
 
 GROUPS: dict[str, type[L.Callback]] = {
@@ -198,7 +199,7 @@ class GrokCLI(LightningCLI):
         resolved["data"]["dataset"] = datamodule.dataset_used  # given again, it is the same run
         digest = config_digest(resolved)
         if options.resume:
-            found = newest_run(options.run, digest)
+            found = newest_run(Path(options.run.root), options.run.name, digest)
             if found is not None and found.state == "finished":
                 print(f"{found.path} is finished: nothing to resume")
                 return

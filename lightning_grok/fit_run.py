@@ -1,14 +1,10 @@
 """One fit in one run directory: opened or resumed, trained, closed with its state."""
 
-import hashlib
-import json
-import math
 import os
 import platform
 import shlex
 import signal
 import sys
-from collections.abc import Callable, Sequence
 from contextlib import nullcontext, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -21,7 +17,6 @@ import yaml
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
 import lightning_grok
-from lightning_grok.analysis.onset import GrokkingEvents, run_events
 from lightning_grok.callbacks.checkpoint import (
     FiniteLoss,
     RunCheckpoint,
@@ -31,19 +26,18 @@ from lightning_grok.callbacks.checkpoint import (
 from lightning_grok.callbacks.recording import callbacks_of
 from lightning_grok.dashboard.live_page import live_page
 from lightning_grok.data import GrokData
-from lightning_grok.errors import InputError
+from lightning_grok.errors import InputError, first_line
 from lightning_grok.loggers import RunLogger
 from lightning_grok.module import GrokModule
 from lightning_grok.run_directory import RunDirectory, is_disk_error, validate_name
+from lightning_grok.run_ending import say_how_it_went
+from lightning_grok.run_identity import setup_name
 from lightning_grok.run_summary import run_summary
-from lightning_grok.runs import Run, find_runs, is_alive
+from lightning_grok.runs import Run
 from lightning_grok.wandb_logger import GrokWandbLogger, WandbOptions, open_wandb
 
 _STATES = {0: "finished", 1: "failed", 2: "failed"}
 """By the status with which the process exits; any other is a signal's."""
-
-_NOT_THE_RUN = ("run", "wandb")
-"""Groups of a configuration that do not change what a run computes."""
 
 
 @dataclass
@@ -75,58 +69,6 @@ class RunOptions:
             raise InputError(
                 f"expected run.checkpoint_seconds of at least 0, received {self.checkpoint_seconds}"
             )
-
-
-def config_digest(config: dict[str, Any]) -> str:
-    """A short hash of everything in a configuration that changes what a run computes."""
-    kept = {key: value for key, value in config.items() if key not in _NOT_THE_RUN}
-    kept["data"] = {k: v for k, v in kept["data"].items() if k not in ("root", "download")}
-    text = json.dumps(kept, sort_keys=True, default=str)
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
-
-
-def newest_run(options: RunOptions, digest: str) -> Run | None:
-    """The run to resume: the named one, else the newest of the configuration; None where none is.
-
-    Raises:
-        InputError: the named run is of another configuration, or somebody is writing it.
-    """
-    root = Path(options.root)
-    if options.name is not None:
-        paths = [root / options.name] if (root / options.name / "run.json").is_file() else []
-        for path in paths:
-            if Run(path).meta.get("config_digest") != digest:
-                raise InputError(
-                    f"expected the configuration that {path} was started with "
-                    f"({path / 'config.yaml'}), received another one"
-                )
-    else:
-        paths = [p for p in find_runs(root) if Run(p).meta.get("config_digest") == digest]
-    if not paths:
-        print(f"nothing to resume in {root}")
-        return None
-    run = Run(max(paths, key=lambda path: str(Run(path).meta.get("created", ""))))
-    if is_alive(run.path):
-        raise InputError(f"expected a run that stands still, but another process runs {run.path}")
-    return run
-
-
-def setup_name(config: dict[str, Any]) -> str:
-    """optimizer-weight_scale-train_size-output_scale-weight_decay, the published way of naming.
-
-    What else differs from the paper's EMNIST runs is appended.
-    """
-    model, data = config["model"], config["data"]
-    optimizer = {"adamw": "AdamW", "adam": "Adam", "sgd": "SGD"}[model["optimizer"]]
-    scales = (model["weight_scale"], data["train_size"], model["output_scale"])
-    name = "-".join([optimizer, *(f"{v:g}" for v in (*scales, model["weight_decay"]))])
-    if model["loss"] != "cross_entropy":
-        name += f"-{model['loss']}"
-    if list(model["hidden"]) != [128, 512, 128]:
-        name += "-" + "x".join(str(width) for width in model["hidden"])
-    if data["permute_fraction"] > 0:
-        name += f"-permuted{data['permute_fraction']:g}"
-    return name
 
 
 class FitRun:
@@ -187,7 +129,9 @@ class FitRun:
             epoch = self.trainer.current_epoch
             print(f"interrupted at epoch {epoch}; to go on:\n{_resume_command()}")
             sys.exit(status)
-        self._finish(directory, place)
+        say_how_it_went(directory.path, figures=self.options.figures, report=self.options.watch)
+        if place:
+            print(f"W&B: {place}")
 
     def _train(
         self,
@@ -293,19 +237,6 @@ class FitRun:
             version = self.logger.version
             directory.update_meta(wandb_id=version, wandb_project=project, wandb_entity=entity)
 
-    def _finish(self, directory: RunDirectory, place: str) -> None:
-        run = Run(directory.path)
-        for line in _event_lines(run_events(run)):
-            print(line)
-        print(f"took {_cost_line(run.costs())}")
-        print(f"run: {directory.path}")
-        if self.options.watch:
-            _draw(directory.path, "report", _report)
-        elif self.options.figures:
-            _draw(directory.path, "figures", _figures)
-        if place:
-            print(f"W&B: {place}")
-
 
 def _steps_per_epoch(trainer: L.Trainer, batches: int) -> int:
     """Optimizer steps an epoch: of as many batches as the trainer takes, gathered as it does."""
@@ -314,56 +245,6 @@ def _steps_per_epoch(trainer: L.Trainer, batches: int) -> int:
     return -(-taken // trainer.accumulate_grad_batches)
 
 
-def _draw(path: Path, what: str, write: Callable[[Path], Sequence[Path]]) -> None:
-    """Write the run's figures; whatever stands in the way, the run itself is whole."""
-    try:
-        files = write(path)
-    except (OSError, InputError) as error:
-        print(f"{what}: not written ({first_line(error)})")
-        return
-    if files:
-        print(f"{what}: {files[0]} and {len(files) - 1} more")
-
-
-def _figures(path: Path) -> Sequence[Path]:
-    from lightning_grok.figures import write_run_figures
-
-    return write_run_figures(path)
-
-
-def _report(path: Path) -> Sequence[Path]:
-    from lightning_grok.dashboard.report import write_report
-
-    return write_report([path], path)
-
-
-def _event_lines(events: GrokkingEvents) -> list[str]:
-    """What the whole run says of memorization and generalization."""
-    rise, memorized = events.test, math.isfinite(events.t_mem)
-    found = not rise.censored and rise.final > rise.plateau
-    return [
-        f"memorization: {f'epoch {events.t_mem:.0f}' if memorized else 'not seen'}",
-        f"generalization: epoch {rise.t_half:.0f}, half of the rise of test accuracy from "
-        f"{100 * rise.plateau:.1f} % to {100 * rise.final:.1f} %"
-        if found
-        else "generalization: not seen",
-        f"grokked: {'yes' if events.grokked else f'no ({events.reason})'}",
-    ]
-
-
-def _cost_line(costs: dict[str, float]) -> str:
-    """``6 min 12 s: training 300 s, kernel_distance 40 s, ...``, the dearest first."""
-    total = sum(costs.values())
-    dearest = sorted(costs.items(), key=lambda item: -item[1])
-    parts = ", ".join(f"{name} {seconds:.1f} s" for name, seconds in dearest)
-    return f"{total // 60:.0f} min {total % 60:.0f} s: {parts}"
-
-
 def _resume_command() -> str:
     arguments = [a for a in sys.argv[1:] if a != "--resume"]
     return shlex.join(["python", "-m", "lightning_grok", *arguments, "--resume"])
-
-
-def first_line(error: BaseException) -> str:
-    """What an error says, without its explanations."""
-    return (str(error).splitlines() or [type(error).__name__])[0]

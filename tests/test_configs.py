@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from lightning_grok.fit import GrokCLI
-from lightning_grok.fit_run import setup_name
+from lightning_grok.run_identity import setup_name
 from lightning_grok.runs import Run
 from lightning_grok.sweep import grid, plan, read_sweep
 

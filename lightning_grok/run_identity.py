@@ -1,0 +1,68 @@
+"""Which configuration a run is of: its name in the paper's way, its digest, the run to resume."""
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+from lightning_grok.errors import InputError
+from lightning_grok.runs import Run, find_runs, is_alive
+
+_NOT_THE_RUN = ("run", "wandb")
+"""Groups of a configuration that do not change what a run computes."""
+
+
+def config_digest(config: dict[str, Any]) -> str:
+    """A short hash of everything in a configuration that changes what a run computes."""
+    kept = {key: value for key, value in config.items() if key not in _NOT_THE_RUN}
+    kept["data"] = {k: v for k, v in kept["data"].items() if k not in ("root", "download")}
+    text = json.dumps(kept, sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def newest_run(root: Path, name: str | None, digest: str) -> Run | None:
+    """The run to resume: the named one, else the newest of the configuration; None where none is.
+
+    Args:
+        root: folder of runs.
+        name: of a run below it, if one is named.
+        digest: of the configuration, by `config_digest`.
+
+    Raises:
+        InputError: the named run is of another configuration, or somebody is writing it.
+    """
+    if name is not None:
+        paths = [root / name] if (root / name / "run.json").is_file() else []
+        for path in paths:
+            if Run(path).meta.get("config_digest") != digest:
+                raise InputError(
+                    f"expected the configuration that {path} was started with "
+                    f"({path / 'config.yaml'}), received another one"
+                )
+    else:
+        paths = [p for p in find_runs(root) if Run(p).meta.get("config_digest") == digest]
+    if not paths:
+        print(f"nothing to resume in {root}")
+        return None
+    run = Run(max(paths, key=lambda path: str(Run(path).meta.get("created", ""))))
+    if is_alive(run.path):
+        raise InputError(f"expected a run that stands still, but another process runs {run.path}")
+    return run
+
+
+def setup_name(config: dict[str, Any]) -> str:
+    """optimizer-weight_scale-train_size-output_scale-weight_decay, the published way of naming.
+
+    What else differs from the paper's EMNIST runs is appended.
+    """
+    model, data = config["model"], config["data"]
+    optimizer = {"adamw": "AdamW", "adam": "Adam", "sgd": "SGD"}[model["optimizer"]]
+    scales = (model["weight_scale"], data["train_size"], model["output_scale"])
+    name = "-".join([optimizer, *(f"{v:g}" for v in (*scales, model["weight_decay"]))])
+    if model["loss"] != "cross_entropy":
+        name += f"-{model['loss']}"
+    if list(model["hidden"]) != [128, 512, 128]:
+        name += "-" + "x".join(str(width) for width in model["hidden"])
+    if data["permute_fraction"] > 0:
+        name += f"-permuted{data['permute_fraction']:g}"
+    return name
