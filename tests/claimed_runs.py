@@ -50,6 +50,7 @@ class Truth:
         probe, probe_step, probe_late: its level, change at the onset, and at epoch 30,000.
         norm_lag, norm_fall: of the weights against half-rise.
         train_offset: of train geometry from test geometry, in parts of the test's whole change.
+        lost: x about which the training set is lost for a while and all is far off; None for never.
     """
 
     last: int = 10_000
@@ -72,6 +73,7 @@ class Truth:
     norm_lag: float = -0.5
     norm_fall: float = 0.3
     train_offset: float = 0.0
+    lost: float | None = None
 
 
 def series_of(truth: Truth, seed: int) -> tuple[np.ndarray, dict[str, np.ndarray]]:
@@ -113,7 +115,13 @@ def series_of(truth: Truth, seed: int) -> tuple[np.ndarray, dict[str, np.ndarray
     probe = truth.probe + truth.probe_step * rise + truth.probe_late * late + noise(1e-4)
     found["linear_probe/sound/accuracy"] = probe
     norm = 100 * (1 - truth.norm_fall * step(x, truth.half + truth.norm_lag + 0.15, 0.3))
-    return epochs, found | {"weight_norm/total": norm, "weight_norm/layers.6": norm / 4}
+    found |= {"weight_norm/total": norm, "weight_norm/layers.6": norm / 4}
+    if truth.lost is not None:
+        off = np.abs(x - truth.lost) < 0.05
+        for key, values in found.items():
+            far = 1.0 if key.startswith("kernel") else 3 * values.max()
+            values[off] = 0.1 if key.startswith(("train/", "test/")) else far
+    return epochs, found
 
 
 def write_run(

@@ -51,7 +51,7 @@ def test_the_table(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
     ]  # fmt: skip
     second = next(k for k, line in enumerate(lines) if line.startswith("C2 "))
     assert lines[second].split()[1] == "held"
-    assert lines[second + 1] == "  Capacity rises with generalization."
+    assert lines[second + 1].startswith("  Capacity rises with generalization (estimate: layers.")
     assert lines[second + 2].startswith("  held: n1000:")
 
 

@@ -17,7 +17,7 @@ from lightning_grok.analysis.correlation import (
     rates,
     slope,
 )
-from lightning_grok.analysis.lag import Level, arrival, lag, on_common_epochs
+from lightning_grok.analysis.lag import Level, arrival, lag, levelled_off, on_common_epochs
 from lightning_grok.analysis.onset import find_onset
 from lightning_grok.analysis.setups import NotMeasuredError, SeedRun
 
@@ -90,9 +90,11 @@ def clock_difference(run: SeedRun, claim: Claim) -> Readings:
 def second_jump(run: SeedRun, claim: Claim) -> Readings:
     """Largest speed of the kernel about t_10 over its median speed between 2 t_mem and there."""
     epochs, step = run.series("kernel_distance/full/previous")
-    own, _ = run.series(_OWN)
+    own, _ = run.run.series(_OWN)  # breakdowns among them: each step is from the one before
     at = np.searchsorted(own, epochs)
-    known = (at > 0) & (own[np.maximum(at - 1, 0)] > 0)  # no speed from epoch 0, which has no log
+    before = own[np.maximum(at - 1, 0)]
+    known = (at > 0) & (before > 0)  # no speed from epoch 0, which has no log
+    known &= ~np.isin(before, run.breakdown)
     start, end = np.log10(own[at[known] - 1]), np.log10(epochs[known])
     speed = step[known] / (end - start)
     onset, window = math.log10(run.events.test.t_10), float(claim["window"])
@@ -128,10 +130,15 @@ def early_excursion(run: SeedRun, claim: Claim) -> Readings:
 
 
 def capacity_width(run: SeedRun, claim: Claim) -> Readings:
-    """Decades that capacity takes from a tenth to nine tenths of its rise from epoch 1."""
+    """Decades that capacity takes from a tenth to nine tenths of its rise from epoch 1.
+
+    Up to the epoch ``until``, where the claim has one.
+    """
     found: Readings = {}
     for layer in layers_of(claim):
-        series = run.series(f"manifold_capacity/{layer}/capacity")
+        epochs, values = run.series(f"manifold_capacity/{layer}/capacity")
+        kept = epochs <= claim.get("until", math.inf)
+        series = epochs[kept], values[kept]
         first, last = (arrival(series, Level(part, direction="rise")) for part in (0.1, 0.9))
         if first.censored or math.isnan(first.x):
             found["width", layer] = Reading(math.nan, reason=f"capacity of {layer} never rose")
@@ -258,7 +265,12 @@ STATISTICS: dict[str, Callable[[SeedRun, Claim], Readings]] = {
 
 def _capacity_lag(run: SeedRun, layer: str) -> Reading:
     level = Level(0.5, start=run.events.t_mem, direction="rise")
-    return _lag(run, f"manifold_capacity/{layer}/capacity", level)
+    key = f"manifold_capacity/{layer}/capacity"
+    found = _lag(run, key, level)
+    for name, series in (("test accuracy", run.series(_ACCURACY)), ("capacity", run.series(key))):
+        if not found.at_least and not levelled_off(series, level):
+            return Reading(math.nan, reason=f"{name} had not levelled off by the end")
+    return found
 
 
 def _lag(run: SeedRun, key: str, level: Level) -> Reading:

@@ -178,10 +178,16 @@ def _reason(outcome: str, decisive: str, found: Mapping[str, SetupVerdict]) -> s
     return f"{text}. To test {decisive}: {command}" if command else text
 
 
+def _moved(claim: Claim, setups: Sequence[str]) -> dict[str, Any]:
+    """A claim and its parts, made for other setups."""
+    parts = {name: {**part, "setups": setups} for name, part in _parts(claim).items()}
+    return {**claim, "setups": setups, **({"parts": parts} if parts else {})}
+
+
 def _repeated(claim: Claim, content: Mapping[str, Any], runs: Sequence[SeedRun]) -> Verdict:
     """Other claims on this claim's setups: held where all of them held, failed if any failed."""
     single = {
-        name: _verdict({**content["claims"][name], "setups": claim["setups"]}, content, runs, None)
+        name: _verdict(_moved(content["claims"][name], claim["setups"]), content, runs, None)
         for name in claim["repeats"]
     }
     outcomes = {name: each["verdict"] for name, each in single.items()}

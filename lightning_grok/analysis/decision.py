@@ -7,10 +7,11 @@ the interval leaves out, so that with one layer the verdict is what the interval
 layers are tested together by Holm's method, for and against.
 
 A value that is only a lower bound never helps a statement that wants it small, nor speaks against
-one that wants it large.
+one that wants it large. Where there are such values the estimate is Kaplan and Meier's median.
 """
 
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
@@ -19,10 +20,11 @@ import numpy as np
 from lightning_grok.analysis.claim_statistics import Reading
 from lightning_grok.analysis.interval import (
     Interval,
-    bootstrap_interval,
-    bootstrap_p_value,
     equivalence_p_value,
     holm,
+    mean_interval,
+    mean_p_value,
+    survival_median,
     wilson_interval,
 )
 
@@ -34,10 +36,13 @@ class SeedTest(NamedTuple):
 
     Attributes:
         quantity, label: what it is; the label is a layer or empty.
-        interval: mean (of logarithms: geometric mean) with its interval.
+        interval: mean (of logarithms: geometric mean) with its interval; with lower bounds the
+            median.
         p_held, p_failed: for and against the statement, adjusted by Holm's method where layers are
             tested together; NaN where the quantity can't speak that way.
         lower_bounds: seeds whose value is a lower bound.
+        without: seeds that have no value.
+        why: what most of these lack.
     """
 
     quantity: str
@@ -46,6 +51,8 @@ class SeedTest(NamedTuple):
     p_held: float
     p_failed: float
     lower_bounds: int
+    without: int = 0
+    why: str = ""
 
     def record(self) -> dict[str, Any]:
         """As plain values; what is not finite becomes None."""
@@ -56,6 +63,7 @@ class SeedTest(NamedTuple):
             "interval": bounds(self.interval),
             "seeds": self.interval.seeds,
             "lower_bounds": self.lower_bounds,
+            "without": self.without,
             "p_held": self.p_held,
             "p_failed": self.p_failed,
         }
@@ -72,11 +80,19 @@ def run_tests(
             two values give no p-value.
         claim: with ``quantities``, ``level`` and perhaps ``layers``, as in claims.yaml.
     """
-    tests = [
-        _test(quantity, label, [r for r in each if math.isfinite(r.value)], claim)
-        for (quantity, label), each in readings.items()
-    ]
+    tests = []
+    for (quantity, label), each in readings.items():
+        test = _test(quantity, label, [r for r in each if math.isfinite(r.value)], claim)
+        without, why = lacking(each)
+        tests.append(test._replace(without=without, why=why))
     return adjusted(tests) if "layers" in claim or claim.get("holm") else tests
+
+
+def lacking(readings: Sequence[Reading]) -> tuple[int, str]:
+    """How many seeds have no value, and what most of them lack."""
+    reasons = Counter(r.reason for r in readings if not math.isfinite(r.value))
+    ((why, _),) = reasons.most_common(1) or [("", 0)]
+    return reasons.total(), why or "undefined" if reasons else ""
 
 
 def adjusted(tests: Sequence[SeedTest]) -> list[SeedTest]:
@@ -95,7 +111,7 @@ def decide(tests: Sequence[SeedTest], claim: Mapping[str, Any]) -> tuple[Outcome
         return "failed", min(against, key=lambda test: test.p_failed)
     if all(math.isnan(test.p_held) or test.p_held < alpha for test in tests):
         return "held", weakest
-    return claim.get("otherwise", "undecided"), weakest
+    return "undecided", weakest
 
 
 def bounds(interval: Interval) -> list[float | None] | None:
@@ -124,45 +140,45 @@ def _test(quantity: str, label: str, readings: list[Reading], claim: Mapping[str
     if rule["test"] == "share":
         interval = wilson_interval(int(values.sum()), len(values), level=level)
     else:
-        interval = bootstrap_interval(values, level=level)
+        interval = mean_interval(values, level=level)
+    if lower_bounds:
+        interval = survival_median(values.tolist(), [r.at_least for r in readings], level=level)
     if log:
         estimate, low, high = (math.exp(each) for each in interval[:3])
         interval = Interval(estimate, low, high, level, interval.seeds)
     if len(values) < 2:
         return SeedTest(quantity, label, interval, math.nan, math.nan, lower_bounds)
-    p_held, p_failed = _p_values(rule["test"], values, held, failed, interval)
-    if lower_bounds and rule["test"] in ("below", "within", "covers"):
+    p_held, p_failed = _p_values(rule["test"], values, held, failed)
+    if lower_bounds and rule["test"] in ("below", "within"):
         p_held = 1.0
     if lower_bounds and rule["test"] == "above":
         p_failed = 1.0
     if lower_bounds and rule["test"] == "within" and failed is not None:
-        p_failed = bootstrap_p_value(values, failed, "above")
+        p_failed = mean_p_value(values, failed, "above")
     return SeedTest(quantity, label, interval, p_held, p_failed, lower_bounds)
 
 
 def _p_values(
-    test: str, values: np.ndarray, held: float | None, failed: float | None, interval: Interval
+    test: str, values: np.ndarray, held: float | None, failed: float | None
 ) -> tuple[float, float]:
     """p-values for and against, before Holm; 0 or 1 where the rule is no test of a mean."""
     p_held = p_failed = math.nan
     if test == "share":
         p_held = 0.0 if values.mean() >= held else 1.0
-    elif test == "covers":
-        p_held = 0.0 if interval.low <= held <= interval.high else 1.0  # type: ignore[operator]
     elif test == "within":
         if held is not None:
             p_held = equivalence_p_value(values, held)
         if failed is not None:
             p_failed = min(
-                bootstrap_p_value(values, failed, "above"),
-                bootstrap_p_value(values, -failed, "below"),
+                mean_p_value(values, failed, "above"),
+                mean_p_value(values, -failed, "below"),
             )
     else:
         side, other = ("above", "below") if test == "above" else ("below", "above")
         if held is not None:
-            p_held = bootstrap_p_value(values, held, side)  # type: ignore[arg-type]
+            p_held = mean_p_value(values, held, side)  # type: ignore[arg-type]
         if failed is not None:
-            p_failed = bootstrap_p_value(values, failed, other)  # type: ignore[arg-type]
+            p_failed = mean_p_value(values, failed, other)  # type: ignore[arg-type]
     return p_held, p_failed
 
 

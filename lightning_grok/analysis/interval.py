@@ -7,7 +7,9 @@ interval of level 1 − α leaves the threshold out.
 
 With few seeds a bootstrap interval is too narrow. For Gaussian values the nominal 95 % cover the
 true mean in about 83 % of cases at n = 5, 90 % at n = 10 and 93 % at n = 20
-(`tests/analysis/test_interval.py` repeats it with fewer simulations).
+(`tests/analysis/test_interval.py` repeats it with fewer simulations), and a one-sided test at 2.5 %
+errs in 7 to 8 % of cases at n = 5. Claims are therefore decided by `mean_interval` and
+`mean_p_value`: of BCa and Student's t whichever is more careful, end by end.
 """
 
 import warnings
@@ -126,27 +128,60 @@ def bootstrap_p_value(
     return float(ndtr(w / (1 + acceleration * w) - bias))
 
 
-def equivalence_p_value(
+def mean_interval(
+    values: Sequence[float] | Float[np.ndarray, " n"], *, level: float = 0.95
+) -> Interval:
+    """Mean of `values`; each end is the farther of `bootstrap_interval` and Student's t.
+
+    Raises:
+        ValueError: a value is not finite.
+    """
+    from scipy.stats import t
+
+    found = bootstrap_interval(values, level=level)
+    if found.seeds < 2 or found.low == found.high:
+        return found
+    sample = _finite(values)
+    error = sample.std(ddof=1) / np.sqrt(len(sample))
+    reach = float(t.isf((1 - level) / 2, len(sample) - 1) * error)
+    low, high = min(found.low, found.estimate - reach), max(found.high, found.estimate + reach)
+    return found._replace(low=low, high=high)
+
+
+def mean_p_value(
     values: Sequence[float] | Float[np.ndarray, " n"],
-    margin: float,
-    *,
-    resamples: int = RESAMPLES,
-    seed: int = 0,
+    threshold: float,
+    side: Literal["above", "below"],
 ) -> float:
+    """One-sided p-value for a mean above (or below) `threshold`, to go with `mean_interval`.
+
+    The larger of `bootstrap_p_value` and that of Student's t; below α exactly where the interval of
+    level 1 − 2 α leaves the threshold out, up to the bootstrap's resolution.
+
+    Raises:
+        ValueError: fewer than two values, or one is not finite.
+    """
+    from scipy.stats import ttest_1samp
+
+    bootstrap = bootstrap_p_value(values, threshold, side)
+    sample = _finite(values)
+    if np.ptp(sample) == 0:
+        return bootstrap
+    alternative = "greater" if side == "above" else "less"
+    return max(bootstrap, float(ttest_1samp(sample, threshold, alternative=alternative).pvalue))
+
+
+def equivalence_p_value(values: Sequence[float] | Float[np.ndarray, " n"], margin: float) -> float:
     """p-value for a mean within ±`margin`: the larger of two one-sided ones (Schuirmann 1987).
 
-    It is below α exactly where the BCa interval of level 1 − 2 α lies within the margins.
+    It is below α exactly where the `mean_interval` of level 1 − 2 α lies within the margins.
 
     Raises:
         ValueError: the margin is not positive, fewer than two values, or one is not finite.
     """
     if not margin > 0:
         raise ValueError(f"expected a margin above 0, received {margin}")
-    options = {"resamples": resamples, "seed": seed}
-    return max(
-        bootstrap_p_value(values, -margin, "above", **options),
-        bootstrap_p_value(values, margin, "below", **options),
-    )
+    return max(mean_p_value(values, -margin, "above"), mean_p_value(values, margin, "below"))
 
 
 def median_difference(
@@ -160,17 +195,20 @@ def median_difference(
     """Median of `first` less the median of `second`, two independent sets of seeds.
 
     The bootstrap interval is the percentile one: the acceleration of BCa comes from the jackknife,
-    which is inconsistent for medians (Efron 1979, section 3). ``seeds`` is the smaller set.
+    which is inconsistent for medians (Efron 1979, section 3). ``seeds`` is the smaller set. One of
+    the sets may hold +∞, for a value that is larger than all that was seen.
 
     Raises:
-        ValueError: a value is not finite.
+        ValueError: a value is NaN, or infinite in both sets.
     """
-    a, b = _finite(first), _finite(second)
+    a, b = _one_finite(first, second)
     count = min(len(a), len(b))
     if count == 0:
         return Interval(np.nan, np.nan, np.nan, level, 0)
     tail = (1 - level) / 2
-    low, high = np.quantile(_median_differences(a, b, resamples, seed), [tail, 1 - tail])
+    differences = _median_differences(a, b, resamples, seed)
+    low = np.quantile(differences, tail, method="lower")
+    high = np.quantile(differences, 1 - tail, method="higher")
     if count == 1:
         low = high = np.nan
     return Interval(float(np.median(a) - np.median(b)), float(low), float(high), level, count)
@@ -190,9 +228,9 @@ def median_difference_p_value(
     level 1 − 2 α of `median_difference` leaves 0 out.
 
     Raises:
-        ValueError: fewer than two values in a set, or one is not finite.
+        ValueError: fewer than two values in a set, one is NaN, or infinite in both sets.
     """
-    a, b = _finite(first), _finite(second)
+    a, b = _one_finite(first, second)
     if min(len(a), len(b)) < 2:
         raise ValueError(f"expected at least two values each, received {len(a)} and {len(b)}")
     differences = _median_differences(a, b, resamples, seed)
@@ -269,6 +307,13 @@ def _median_differences(a: np.ndarray, b: np.ndarray, resamples: int, seed: int)
         for part in (a, b)
     )
     return first - second
+
+
+def _one_finite(first: Sequence[float], second: Sequence[float]) -> tuple[np.ndarray, np.ndarray]:
+    a, b = (np.asarray(values, dtype=float) for values in (first, second))
+    if np.isnan(a).any() or np.isnan(b).any() or (np.isinf(a).any() and np.isinf(b).any()):
+        raise ValueError(f"expected numbers, infinite in one set at most, received {a} and {b}")
+    return a, b
 
 
 def _finite(values: Sequence[float] | np.ndarray) -> np.ndarray:

@@ -10,23 +10,16 @@ alike in both, by the same straight line in x; a finer second series would see t
 and the first one somewhere between the checkpoints.
 
 A series that never arrives is censored: its lag is only known to be larger than to the last epoch.
-Such lags have a Kaplan-Meier median but no mean.
+Such lags have a Kaplan-Meier median (`interval.survival_median`) but no mean. What they say over
+seeds, by bootstrap, equivalence test and Holm's method over layers, is decided in `decision`.
 """
 
 import math
-from collections.abc import Mapping, Sequence
 from typing import Literal, NamedTuple
 
 import numpy as np
 
 from lightning_grok.analysis.crossing import on_log_axis
-from lightning_grok.analysis.interval import (
-    Interval,
-    bootstrap_interval,
-    equivalence_p_value,
-    holm,
-    survival_median,
-)
 from lightning_grok.analysis.onset import find_onset
 
 Series = tuple[np.ndarray, np.ndarray]
@@ -79,28 +72,6 @@ class Lag(NamedTuple):
     spacing: float
 
 
-class LagSummary(NamedTuple):
-    """Lags of one pair of series over seeds.
-
-    Attributes:
-        mean: with its 95 % BCa interval; NaN with a censored lag.
-        mean_90: the same mean with the 90 % interval, the one that an equivalence test looks at.
-        median: Kaplan-Meier's, censored lags included.
-        p_equivalent: for a mean within the margin; 1 with a censored lag.
-        p_holm: `p_equivalent` adjusted for all pairs summarized together.
-        censored: lags that are lower bounds.
-        undefined: runs without a lag: the second never came.
-    """
-
-    mean: Interval
-    mean_90: Interval
-    median: Interval
-    p_equivalent: float
-    p_holm: float
-    censored: int
-    undefined: int
-
-
 def arrival(series: Series, level: Level) -> Arrival:
     """When `series` reaches `level` and holds it for three evaluations."""
     epochs, values = on_log_axis(*series)
@@ -117,6 +88,24 @@ def arrival(series: Series, level: Level) -> Arrival:
     # A time right on a measurement came in the stretch before it.
     after = min(max(int(np.searchsorted(at, x - 1e-9)), 1), len(at) - 1)
     return Arrival(x, False, float(at[after] - at[after - 1]))
+
+
+def levelled_off(series: Series, level: Level) -> bool:
+    """Whether nine tenths of the change were there before the stretch that gives the final level.
+
+    That stretch is the last 5 % of x. A series that still rises in it has no final level yet, and
+    its half-rise is drawn towards the end of the run, as is that of whatever it is compared with.
+    """
+    epochs, values = on_log_axis(*series)
+    if len(epochs) < 3:
+        return False
+    onset = find_onset(epochs, values, start=level.start, plateau=level.plateau)
+    rise = onset.final - onset.plateau
+    if math.isnan(rise) or rise == 0:
+        return False
+    way = (values - onset.plateau) / rise
+    before = (epochs >= level.start) & (np.log10(epochs) < 0.95 * math.log10(epochs[-1]))
+    return bool((way[before] >= 0.9).any())
 
 
 def lag(first: Series, second: Series, at_first: Level, at_second: Level) -> Lag:
@@ -141,36 +130,3 @@ def on_common_epochs(first: Series, second: Series) -> tuple[Series, Series]:
     epochs = min(cut, key=len)
     read = [(epochs, np.interp(np.log10(epochs), np.log10(e), v)) for e, v in parts]
     return read[0], read[1]
-
-
-def summarize_lags(lags: Mapping[str, Sequence[Lag]], margin: float) -> dict[str, LagSummary]:
-    """Lags over seeds for every pair (a layer, say), Holm over the pairs.
-
-    Args:
-        lags: by pair, one a seed.
-        margin: decades within which a lag counts as none.
-
-    Raises:
-        ValueError: the margin is not positive.
-    """
-    summaries = {name: _summary(each, margin) for name, each in lags.items()}
-    adjusted = holm([each.p_equivalent for each in summaries.values()])
-    return {
-        name: each._replace(p_holm=float(p))
-        for (name, each), p in zip(summaries.items(), adjusted, strict=True)
-    }
-
-
-def _summary(lags: Sequence[Lag], margin: float) -> LagSummary:
-    known = [each for each in lags if math.isfinite(each.decades)]
-    values, flags = [k.decades for k in known], [k.at_least for k in known]
-    whole = [] if any(flags) else values
-    return LagSummary(
-        mean=bootstrap_interval(whole),
-        mean_90=bootstrap_interval(whole, level=0.90),
-        median=survival_median(values, flags),
-        p_equivalent=equivalence_p_value(whole, margin) if len(whole) > 1 else 1.0,
-        p_holm=1.0,
-        censored=sum(flags),
-        undefined=len(lags) - len(known),
-    )

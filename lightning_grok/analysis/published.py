@@ -20,7 +20,10 @@ class Curves(Protocol):
 def deviations(
     runs: Sequence[SeedRun], published: Curves, claim: Mapping[str, Any]
 ) -> list[dict[str, Any]]:
-    """z = (published − mean over seeds) / standard deviation over seeds (ddof 1).
+    """Where a published value lies among seeds: z = (published − mean) / (s √(1 + 1/n)).
+
+    s is the standard deviation over the n seeds (ddof 1). A further seed of the same kind has a z
+    that is distributed as Student's t with n − 1 degrees of freedom.
 
     Args:
         runs: seeds of one setup, at least two.
@@ -47,7 +50,8 @@ def deviations(
                 continue
             mean, sd = float(values.mean()), float(values.std(ddof=1))
             gap = float(curve[epoch]) - mean
-            z = gap / sd if sd > 0 else math.copysign(math.inf, gap) if gap else 0.0
+            error = sd * math.sqrt(1 + 1 / len(values))
+            z = gap / error if sd > 0 else math.copysign(math.inf, gap) if gap else 0.0
             row = {"key": key, "epoch": epoch, "published": float(curve[epoch])}
             rows.append(row | {"mean": mean, "sd": sd, "z": z})
     return rows

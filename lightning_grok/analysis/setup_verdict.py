@@ -1,14 +1,21 @@
 """One claim on the runs of one setup: held, failed or undecided, and why."""
 
 import math
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from lightning_grok.analysis.claim_statistics import STATISTICS, Reading, Readings
-from lightning_grok.analysis.decision import Outcome, SeedTest, adjusted, bounds, decide, run_tests
+from lightning_grok.analysis.decision import (
+    Outcome,
+    SeedTest,
+    adjusted,
+    bounds,
+    decide,
+    lacking,
+    run_tests,
+)
 from lightning_grok.analysis.interval import (
     Interval,
     median_difference,
@@ -90,10 +97,9 @@ def setup_verdict(
         lack += f" in {missing[1]} of {len(seeds)} runs" if missing[1] < len(seeds) else ""
         command = _measure_command(claim)
     if "controls" in claim:
-        tests, fewest = _group_tests(readings, _control_readings(claim, controls, runs), claim)
-        if not lack and fewest < least:
-            lack = f"{_seeds(fewest)} of the controls, at least {least} needed"
-            command = controls[0].command()
+        tests, short = _against_controls(claim, seeds, controls, runs, least)
+        if not lack and short is not None:
+            lack, command = short
     else:
         tests = run_tests(readings, claim)
     if not tests:
@@ -105,7 +111,7 @@ def setup_verdict(
     rest = found, [each.record() for each in tests]
     if lack:
         return SetupVerdict("undecided", False, what, test.interval, lack, command, *rest)
-    reason = _why(outcome, test, what, claim) + _induction(claim, found)
+    reason = _why(outcome, test, what, claim) + _left_out(tests) + _induction(claim, found)
     return SetupVerdict(outcome, True, what, test.interval, reason, "", *rest)
 
 
@@ -118,6 +124,8 @@ def published_verdict(
     least: int,
 ) -> SetupVerdict:
     """Compare the seeds of one setup with published curves (`published.deviations`)."""
+    from scipy.stats import t as student
+
     found = cohort(runs, setup)
     _, lack, command = _usable(claim, setup, found, least)
     rows: list[dict[str, Any]] = []
@@ -133,12 +141,16 @@ def published_verdict(
     if lack:
         interval = _NOTHING._replace(seeds=len(found.runs))
         return SetupVerdict("undecided", False, "", interval, lack, command, found, [])
-    near = sum(abs(row["z"]) < claim["limit"] for row in rows)
+    limit = float(student.isf((1 - claim["level"]) / 2, len(found.runs) - 1))
+    near = sum(abs(row["z"]) < limit for row in rows)
     share = near / len(rows)
-    outcome: Outcome = "held" if share >= claim["held"] else "failed"
+    outcome: Outcome = "held" if share >= claim["held"] else "undecided"
+    if share < claim["failed"]:
+        outcome = "failed"
     # The epochs of one curve are no independent draws: the share has no interval.
     interval = Interval(share, math.nan, math.nan, 0.95, len(found.runs))
-    reason = f"|z| < {claim['limit']} at {near} of {len(rows)} published values"
+    where = f"within what {claim['level']:.0%} of further seeds would be"
+    reason = f"{near} of {len(rows)} published values lie {where}"
     details = [row | {"z": row["z"] if math.isfinite(row["z"]) else None} for row in rows]
     return SetupVerdict(outcome, True, "share", interval, reason, "", found, details)
 
@@ -182,38 +194,60 @@ def _readings(
     return readings, (missing[0], len(missing)) if missing else None
 
 
-def _control_readings(
-    claim: Claim, controls: Sequence[Setup], runs: Sequence[SeedRun]
-) -> dict[tuple[str, str], list[Reading]]:
-    """The statistic of the runs of all controls together that did not grok."""
-    cohorts = [cohort(runs, each, _keys(claim)) for each in controls]
-    others = [run for each in cohorts for run in each.runs if not run.events.grokked]
-    return _readings(claim, others)[0]
-
-
-def _group_tests(
-    readings: Mapping[tuple[str, str], Sequence[Reading]],
-    others: Mapping[tuple[str, str], Sequence[Reading]],
+def _against_controls(
     claim: Claim,
-) -> tuple[list[SeedTest], int]:
-    """Differences of medians from the controls, and the fewest seeds that these have."""
-    tests, fewest = [], 0 if not others else 10**9
-    for key, each in readings.items():
-        ours = [r for r in each if math.isfinite(r.value)]
-        theirs = [r for r in others.get(key, ()) if math.isfinite(r.value)]
-        fewest = min(fewest, len(theirs))
-        groups = [r.value for r in ours], [r.value for r in theirs]
-        interval = median_difference(*groups, level=claim["level"])._replace(seeds=len(ours))
-        p_held = p_failed = math.nan
-        if min(len(ours), len(theirs)) > 1:
-            p_held = median_difference_p_value(*groups, "below")
-            p_failed = median_difference_p_value(*groups, "above")
-        # A width that is a lower bound must not make our side look narrow, nor theirs.
-        p_held = 1.0 if any(r.at_least for r in ours) else p_held
-        p_failed = 1.0 if any(r.at_least for r in theirs) else p_failed
-        bounded = sum(r.at_least for r in ours)
-        tests.append(SeedTest(*key, interval, p_held, p_failed, bounded))
-    return adjusted(tests), fewest
+    seeds: Sequence[SeedRun],
+    controls: Sequence[Setup],
+    runs: Sequence[SeedRun],
+    least: int,
+) -> tuple[list[SeedTest], tuple[str, str] | None]:
+    """Differences of medians from the seeds of all controls that did not grok.
+
+    Both sides are looked at up to the last epoch that all of them reached. The second part says
+    what is wanting, if anything is, and what makes it.
+    """
+    others: list[SeedRun] = []
+    short: tuple[str, str] | None = None
+    for control in controls:
+        own = [r for r in cohort(runs, control, _keys(claim)).runs if not r.events.grokked]
+        if len(own) < least and short is None:
+            name = f"the control {control.name}"
+            short = f"{_seeds(len(own))} of {name}, at least {least} needed", control.command()
+        others += own
+    until = min((run.last for run in (*seeds, *others)), default=0)
+    common = {**claim, "until": until}
+    ours, theirs = _readings(common, seeds)[0], _readings(common, others)[0]
+    tests = [_group_test(key, each, theirs.get(key, ()), claim) for key, each in ours.items()]
+    return adjusted(tests), short
+
+
+def _group_test(
+    key: tuple[str, str], ours: Sequence[Reading], theirs: Sequence[Reading], claim: Claim
+) -> SeedTest:
+    """The difference of the medians, for the statement that it is below 0.
+
+    A lower bound counts as infinite where a large value is the more careful one to assume.
+    """
+    level = claim["level"]
+    known, others = ([r for r in each if math.isfinite(r.value)] for each in (ours, theirs))
+    seen, open_ended = _bounded(known), _open_ended(known)
+    largest = median_difference(open_ended, _bounded(others), level=level)
+    smallest = median_difference(seen, _open_ended(others), level=level)
+    p_held = p_failed = math.nan
+    if min(len(known), len(others)) > 1:
+        p_held = median_difference_p_value(open_ended, _bounded(others), "below")
+        p_failed = median_difference_p_value(seen, _open_ended(others), "above")
+    interval = largest._replace(low=smallest.low, seeds=len(known))
+    without, why = lacking(ours)
+    return SeedTest(*key, interval, p_held, p_failed, sum(r.at_least for r in known), without, why)
+
+
+def _bounded(readings: Sequence[Reading]) -> list[float]:
+    return [r.value for r in readings]
+
+
+def _open_ended(readings: Sequence[Reading]) -> list[float]:
+    return [math.inf if r.at_least else r.value for r in readings]
 
 
 def _lacking_values(readings: Mapping[tuple[str, str], Sequence[Reading]], least: int) -> str:
@@ -224,9 +258,8 @@ def _lacking_values(readings: Mapping[tuple[str, str], Sequence[Reading]], least
     key = min(counts, key=lambda k: counts[k])
     if counts[key] >= least:
         return ""
-    reasons = Counter(r.reason for r in readings[key] if not math.isfinite(r.value))
-    (reason, count), *_ = reasons.most_common(1) or [("", 0)]
-    why = f": {reason or 'undefined'} in {_seeds(count)}" if count else ""
+    count, reason = lacking(readings[key])
+    why = f": {reason} in {_seeds(count)}" if count else ""
     return f"{_seeds(counts[key])} with a value, at least {least} needed{why}"
 
 
@@ -244,8 +277,6 @@ def _too_sparse(readings: Mapping[tuple[str, str], Sequence[Reading]], claim: Cl
 
 
 def _why(outcome: Outcome, test: SeedTest, what: str, claim: Claim) -> str:
-    if outcome == "failed" and "otherwise" in claim:
-        return f"{what} is not as stated"
     if outcome == "failed":
         return f"{what} lies on the other side of its threshold"
     if test.lower_bounds and outcome == "undecided":
@@ -256,12 +287,23 @@ def _why(outcome: Outcome, test: SeedTest, what: str, claim: Claim) -> str:
     return f"in every quantity; closest: {what}" if several else "beyond its threshold"
 
 
+def _left_out(tests: Sequence[SeedTest]) -> str:
+    """How many seeds have no value, in the quantity that most have none of."""
+    worst = max(tests, key=lambda test: test.without)
+    if not worst.without:
+        return ""
+    what = " ".join(part for part in (worst.label, worst.quantity) if part)
+    return f"; {_seeds(worst.without)} without {what}: {worst.why}"
+
+
 def _induction(claim: Claim, found: Cohort) -> str:
     if not claim.get("grokked"):
         return ""
     count, total = len(found.grokked), len(found.runs)
     share = wilson_interval(count, total)
-    return f"; {count} of {total} runs grokked [{share.low:.2f}, {share.high:.2f}]"
+    lost = sum(bool(run.breakdown.size) for run in found.grokked)
+    words = f", {lost} of them after losing the training set again" if lost else ""
+    return f"; {count} of {total} runs grokked [{share.low:.2f}, {share.high:.2f}]{words}"
 
 
 def _measure_command(claim: Claim) -> str:

@@ -15,6 +15,8 @@ from lightning_grok.runs import Run
 
 _KERNEL = re.compile(r"kernel_distance(?:_(train|test)(\d+))?/full/own")
 
+_LOST = 0.5  # train accuracy
+
 
 class NotMeasuredError(Exception):
     """A run does not hold a series that a statistic needs."""
@@ -53,8 +55,20 @@ class SeedRun:
         test = self.events.test
         return math.log10(test.t_half) if test.final > test.plateau else math.inf
 
+    @cached_property
+    def breakdown(self) -> np.ndarray:
+        """Epochs at which the training set, memorized long before, was lost for a while.
+
+        Those after 2 t_mem at which train accuracy was below one half.
+        """
+        epochs, accuracy = self.run.series("train/accuracy")
+        return epochs[(epochs > 2 * self.events.t_mem) & (accuracy < _LOST)]
+
     def series(self, key: str) -> Series:
         """Epochs and values of a key, without NaN.
+
+        What was measured in a breakdown is left out, but for the accuracies and losses: the network
+        is then neither what it was nor what it becomes.
 
         Raises:
             NotMeasuredError: it was never logged, or as NaN only.
@@ -62,6 +76,8 @@ class SeedRun:
         if key not in self._read:
             epochs, values = self.run.series(key)
             keep = np.isfinite(values)
+            if not key.startswith(("train/", "test/")):
+                keep &= ~np.isin(epochs, self.breakdown)
             self._read[key] = epochs[keep], values[keep]
         if not len(self._read[key][0]):
             raise NotMeasuredError(key)

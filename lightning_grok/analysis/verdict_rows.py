@@ -51,9 +51,16 @@ def _row(name: str, claim: Mapping[str, Any]) -> Row:
         _estimate(claim["estimate"], claim["interval"]),
         str(claim["seeds"]),
         claim["figure"],
-        claim["statement"] + ".",
+        f"{claim['statement']}{_of(claim)}.",
         claim["reason"],
     )
+
+
+def _of(claim: Mapping[str, Any]) -> str:
+    """What the estimate is of."""
+    if claim["estimate"] is None or not claim["quantity"]:
+        return ""
+    return f" (estimate: {claim['quantity']}, {claim['setup']})"
 
 
 def _forecast_row(forecast: Mapping[str, Any]) -> Row:

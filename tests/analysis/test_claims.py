@@ -23,6 +23,7 @@ from claimed_runs import (
 
 from lightning_grok.analysis.claims import read_claims, verdict
 from lightning_grok.errors import InputError
+from lightning_grok.runs import Run
 
 
 def mixed(**values: tuple[Any, Any]) -> list[dict[str, Any]]:
@@ -58,7 +59,8 @@ CASES: list[tuple[str, str, Truth, list[dict[str, Any]], dict[str, Any]]] = [
     ("C7", "failed", Truth(growth=DECREASING), [], {}),
     ("C7", "undecided", Truth(), mixed(growth=(DECREASING, DECREASING[::-1])), {}),
     ("C8", "held", Truth(half=0.8, last=50_000, late=0.3), [], LONG),
-    ("C8", "failed", Truth(half=0.8, last=50_000), [], LONG),
+    ("C8", "failed", Truth(half=0.8, last=50_000, late=-0.3), [], LONG),
+    ("C8", "undecided", Truth(half=0.8, last=50_000), [], LONG),  # neither rises nor falls
     ("C8", "undecided", Truth(half=0.8, late=0.3), [], LONG),  # too short
     ("C9", "held", Truth(half=0.8, last=50_000, probe_late=-0.2), [], LONG),
     ("C9", "failed", Truth(half=0.8, last=50_000), [], LONG),
@@ -116,6 +118,15 @@ def test_the_second_jump_of_the_kernel(tmp_path: Path) -> None:
     assert 1.5 < found["estimate"] < 3
 
 
+def write_controls(root: Path, truth: Truth, *changes: dict[str, Any]) -> list[Run]:
+    """Five seeds of every control."""
+    return [
+        run
+        for setup in (SMALL_WEIGHT, SMALL_OUTPUT)
+        for run in write_runs(root / setup, truth, *changes, count=5, setup=setup)
+    ]
+
+
 def test_widths_against_controls(tmp_path: Path) -> None:
     sharp = write_runs(tmp_path / "sharp", Truth(), count=5)
     slow = write_runs(tmp_path / "slow", Truth(capacity_width=1.2, lags=by_layer(-0.5)), count=5)
@@ -123,18 +134,60 @@ def test_widths_against_controls(tmp_path: Path) -> None:
     for expected, width in cases.items():
         # At a width of 0.2 the controls' capacity rises sharply, though there is no delay.
         truth = Truth(half=1.0, width=1.0, capacity_width=width)
-        controls = write_runs(tmp_path / f"controls {expected}", truth, count=5, setup=SMALL_WEIGHT)
+        controls = write_controls(tmp_path / f"controls {expected}", truth)
         grokked = sharp if expected == "held" else slow
         found = judged(tmp_path, "C5", [*grokked, *controls])
         assert found["verdict"] == expected, found
         assert (found["estimate"] < 0) == (expected == "held")
-    between = write_runs(
-        tmp_path / "between", Truth(half=1.0), *mixed(capacity_width=(1.0, 0.2)),
-        count=5, setup=SMALL_WEIGHT,
-    )  # fmt: skip
+    between = write_controls(
+        tmp_path / "between", Truth(half=1.0), *mixed(capacity_width=(1.0, 0.2))
+    )
     assert judged(tmp_path, "C5", [*sharp, *between])["verdict"] == "undecided"
     alone = judged(tmp_path, "C5", sharp)
-    assert "0 seeds of the controls, at least 5 needed" in alone["reason"]
+    assert "0 seeds of the control weight_1, at least 5 needed" in alone["reason"]
+    one = judged(tmp_path, "C5", [*sharp, *between[:5]])
+    assert "0 seeds of the control output_0.001, at least 5 needed" in one["reason"]
+
+
+def test_widths_end_where_the_shortest_run_does(tmp_path: Path) -> None:
+    """A slow rise is no wider for having been followed longer."""
+    slow = {"half": 1.0, "width": 1.0, "late": 1.0, "capacity_width": 1.0}
+    found = []
+    for last in (10_000, 50_000):
+        folder = tmp_path / str(last)
+        sharp = write_runs(folder / "sharp", Truth(), count=5)
+        controls = write_controls(folder, Truth(last=last, **slow))
+        found.append(judged(tmp_path, "C5", [*sharp, *controls])["estimate"])
+    assert found[1] == pytest.approx(found[0], abs=0.05)
+
+
+def test_what_was_measured_while_the_training_set_was_lost_is_left_out(tmp_path: Path) -> None:
+    names = ["C1", "C2", "C3", "C4", "C6", "C7", "C11"]
+    whole, lost = (
+        verdict(write_runs(tmp_path / str(x), Truth(lost=x)), claims=only(tmp_path, *names))
+        for x in (None, 2.6)
+    )
+    for name in names:
+        assert lost[name]["verdict"] == whole[name]["verdict"], lost[name]
+        assert lost[name]["estimate"] == pytest.approx(whole[name]["estimate"], abs=0.05)
+    assert "6 of them after losing the training set again" in lost["C2"]["reason"]
+    assert "losing" not in whole["C2"]["reason"]
+
+
+def test_lags_of_series_that_still_rise_are_none(tmp_path: Path) -> None:
+    runs = write_runs(tmp_path, Truth(half=3.85), *mixed(half=(3.2, 3.9)), count=12)
+    found = judged(tmp_path, "C2", runs)
+    assert found["verdict"] == "held"
+    assert found["seeds"] == 6
+    assert "6 seeds without" in found["reason"]
+    assert "had not levelled off by the end" in found["reason"]
+
+
+def test_repeated_claims_and_their_parts_are_made_for_the_same_setup(tmp_path: Path) -> None:
+    runs = write_runs(tmp_path, Truth(), setup=ADAM)
+    found = verdict(runs, claims=only(tmp_path, "C1", "C2", "C3", "C4", "C14"))["C14"]
+    assert set(found["claims"]["C3"]["C3b"]["setups"]) == {"adam"}
+    assert found["claims"]["C3"]["C3b"]["verdict"] == "held"
 
 
 @pytest.mark.parametrize(

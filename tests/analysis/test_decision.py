@@ -57,9 +57,7 @@ def test_a_wide_interval_is_neither_equivalent_nor_different() -> None:
     assert outcome(0.0, of)[0] == "undecided"
 
 
-def test_covers_and_share_and_otherwise() -> None:
-    of = claim("covers", held=0.0) | {"otherwise": "failed"}
-    assert [outcome(m, of)[0] for m in (0.0, 2.0)] == ["held", "failed"]
+def test_share() -> None:
     share = claim("share", held=0.9)
     for hits, expected in ((9, "held"), (8, "undecided")):
         readings = {("q", ""): [Reading(float(k < hits)) for k in range(10)]}
@@ -89,6 +87,35 @@ def test_lower_bounds_help_nobody() -> None:
     means = (0.0, 2.0, -2.0)
     found = [outcome(m, within, bounds=1)[0] for m in means]
     assert found == ["undecided", "failed", "undecided"]
+
+
+def test_with_lower_bounds_the_estimate_is_a_median() -> None:
+    of = claim("below", held=0.0, failed=0.0)
+    readings = {("q", ""): [Reading(v, at_least=v == 9) for v in (1.0, 2.0, 3.0, 9.0, 9.0)]}
+    (test,) = run_tests(readings, of)
+    assert (test.interval.estimate, test.lower_bounds) == (3.0, 2)
+    assert math.isinf(test.interval.high)
+
+
+def test_seeds_without_a_value_are_counted_with_what_they_lack() -> None:
+    of = claim("below", held=0.0, failed=0.0)
+    lost = [Reading(math.nan, reason="it never rose")] * 2 + [Reading(math.nan, reason="other")]
+    (test,) = run_tests({("q", ""): [*map(Reading, NOISE), *lost]}, of)
+    assert (test.without, test.why) == (3, "it never rose")
+    assert test.record()["without"] == 3
+
+
+@pytest.mark.parametrize("count", [5, 10])
+def test_a_true_threshold_is_seldom_passed(count: int) -> None:
+    """The bootstrap alone errs in 7 to 8 % of five seeds, where 2.5 % are meant."""
+    random = np.random.default_rng(0)
+    of = claim("below", held=0.0, failed=0.0)
+    found = [
+        decide(run_tests({("q", ""): [Reading(v) for v in random.normal(size=count)]}, of), of)[0]
+        for _ in range(300)
+    ]
+    assert found.count("failed") < 18
+    assert found.count("held") < 18
 
 
 def test_holm_over_layers() -> None:

@@ -2,12 +2,15 @@ import math
 
 import numpy as np
 import pytest
+import scipy.stats
 
 from lightning_grok.analysis.interval import (
     bootstrap_interval,
     bootstrap_p_value,
     equivalence_p_value,
     holm,
+    mean_interval,
+    mean_p_value,
     median_difference,
     median_difference_p_value,
     survival_median,
@@ -79,9 +82,35 @@ def test_degenerate_samples() -> None:
             bootstrap_p_value(bad, 0.0, "above")
 
 
+def test_the_mean_is_judged_by_the_more_careful_of_two_methods() -> None:
+    for sample in (np.arange(5.0), np.array([0, 0, 0, 0, 10.0]), np.exp(np.arange(12.0) / 3)):
+        found, boot = mean_interval(sample), bootstrap_interval(sample)
+        reach = np.array(scipy.stats.ttest_1samp(sample, 0).confidence_interval(0.95))
+        assert (found.low, found.high) == pytest.approx(
+            (min(boot.low, reach[0]), max(boot.high, reach[1]))
+        )
+        for end, side in ((found.low, "above"), (found.high, "below")):
+            # Resamples of few values make steps.
+            assert 0.02 < mean_p_value(sample, end, side) < 0.04
+    assert mean_interval([2.0, 2.0]).low == 2
+    assert math.isnan(mean_interval([2.0]).low)
+    assert mean_p_value([2.0, 2.0], 1.0, "above") == 0
+
+
+def test_medians_may_be_compared_with_what_was_never_reached() -> None:
+    open_ended, seen = [1.0, 2.0, math.inf, math.inf, math.inf], [1.0, 2.0, 3.0]
+    found = median_difference(open_ended, seen)
+    assert found.estimate == found.high == math.inf
+    assert math.isfinite(found.low)
+    assert median_difference_p_value(open_ended, seen, "below") > 0.5
+    assert median_difference([1.0, 2.0, 3.0, 4.0, math.inf], seen).estimate == 1
+    with pytest.raises(ValueError, match="in one set at most"):
+        median_difference(open_ended, open_ended)
+
+
 def test_equivalence_is_the_90_percent_interval_within_the_margin() -> None:
     sample = np.random.default_rng(4).normal(0.02, 0.05, size=10)
-    found = bootstrap_interval(sample, level=0.9)
+    found = mean_interval(sample, level=0.9)
     reach = max(abs(found.low), abs(found.high))
     assert (
         equivalence_p_value(sample, reach * 1.05) < 0.05 < equivalence_p_value(sample, reach * 0.95)

@@ -8,8 +8,8 @@ from lightning_grok.analysis.lag import (
     Series,
     arrival,
     lag,
+    levelled_off,
     on_common_epochs,
-    summarize_lags,
 )
 
 DENSE = np.unique(np.round(np.geomspace(1, 10_000, 97)))
@@ -73,24 +73,11 @@ def test_what_never_comes_is_a_bound() -> None:
     assert math.isnan(lag(empty, rise(3), WAITING, WAITING).decades)
 
 
-def test_summaries_over_seeds() -> None:
-    random = np.random.default_rng(0)
-    drawn = {"near": random.normal(0.02, 0.03, 10), "far": random.normal(0.4, 0.03, 10)}
-    lags = {
-        name: [lag(rise(3 + shift), rise(3.0), WAITING, WAITING) for shift in shifts]
-        for name, shifts in drawn.items()
-    }
-    found = summarize_lags(lags, 0.15)
-    for name, shifts in drawn.items():
-        assert found[name].mean.estimate == pytest.approx(shifts.mean(), abs=2e-3)
-        assert found[name].mean.low < found[name].mean_90.low
-    assert found["near"].p_holm == 2 * found["near"].p_equivalent < 0.05
-    assert found["far"].p_holm > 0.99
-    flat = DENSE, np.full(len(DENSE), 0.1)
-    never = lag(flat, rise(3), WAITING, WAITING)
-    lost = lag(rise(3), flat, WAITING, WAITING)
-    censored = summarize_lags({"L": [*lags["near"], never, lost]}, 0.15)["L"]
-    assert (censored.censored, censored.undefined) == (1, 1)
-    assert math.isnan(censored.mean.estimate)
-    assert censored.p_equivalent == 1
-    assert censored.median.estimate == pytest.approx(np.sort(drawn["near"])[5], abs=5e-3)
+def test_a_series_has_levelled_off_or_not() -> None:
+    assert levelled_off(rise(3.0), WAITING)
+    assert levelled_off(rise(3.5), WAITING)
+    assert not levelled_off(rise(3.8), WAITING)  # its last 5 % of x are still half of the rise
+    assert not levelled_off((DENSE, np.full(len(DENSE), 0.1)), WAITING)
+    assert not levelled_off((DENSE[:2], DENSE[:2]), WAITING)
+    falling = DENSE, 1 - rise(3)[1]
+    assert levelled_off(falling, WAITING)
