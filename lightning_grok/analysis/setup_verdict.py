@@ -13,6 +13,7 @@ from lightning_grok.analysis.decision import (
     adjusted,
     bounds,
     decide,
+    finite,
     lacking,
     run_tests,
 )
@@ -61,7 +62,7 @@ class SetupVerdict(NamedTuple):
             "verdict": self.outcome,
             "tested": self.tested,
             "quantity": self.what,
-            "estimate": None if math.isnan(self.interval.estimate) else self.interval.estimate,
+            "estimate": finite(self.interval.estimate),
             "interval": bounds(self.interval),
             "seeds": self.interval.seeds,
             "reason": self.reason,

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from lightning_grok.analysis.correlation import correlation, rates
-from lightning_grok.analysis.interval import Interval, mean_interval
+from lightning_grok.analysis.interval import Interval, bootstrap_interval
 from lightning_grok.figures.epoch_axis import published_handles, published_style
 from lightning_grok.figures.layout import PAGE
 from lightning_grok.figures.palette import FULL_KERNEL, TOTAL, layer_color
@@ -55,7 +55,7 @@ def association(seeds: Seeds, predictor: str, outcome: str) -> Association:
 
 
 def _interval(r: np.ndarray) -> Interval:
-    return mean_interval(r[np.isfinite(r)].round(9))  # round-off is no spread over seeds
+    return bootstrap_interval(r[np.isfinite(r)].round(9))  # round-off is no spread over seeds
 
 
 def paired(run: Run, predictor: str, outcome: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

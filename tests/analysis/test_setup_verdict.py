@@ -1,10 +1,15 @@
 """Why a claim could not be tested on a setup, and which runs count."""
 
+import json
+import math
 from pathlib import Path
 
 import pytest
 from claimed_runs import SMALL_OUTPUT, Truth, by_layer, judged, write_run, write_runs
 
+from lightning_grok.analysis.interval import Interval, wilson_interval
+from lightning_grok.analysis.setup_verdict import SetupVerdict
+from lightning_grok.analysis.setups import Cohort
 from lightning_grok.runs import Run
 
 FLAT = Truth(half=0.8, width=1.0)  # generalizes while it memorizes
@@ -28,6 +33,14 @@ def test_what_is_wanting_is_said(tmp_path: Path) -> None:
     assert "measure RUN --manifold_capacity.enabled=true" in found["reason"]
     one = write_runs(tmp_path / "one", Truth(), count=5, leave_out=["manifold_capacity_20"])
     assert "measure RUN --config configs/measurements/" in judged(tmp_path, "C12", one)["reason"]
+
+
+def test_an_infinite_estimate_is_no_number_in_json() -> None:
+    interval = Interval(math.inf, 0.5, math.inf, 0.95, 5)
+    nothing = Cohort([], 0, 0, wilson_interval(0, 0))
+    record = SetupVerdict("undecided", True, "width", interval, "", "", nothing, []).record()
+    assert (record["estimate"], record["interval"]) == (None, [0.5, None])
+    json.dumps(record, allow_nan=False)
 
 
 def test_runs_that_do_not_grok_are_counted(tmp_path: Path) -> None:
