@@ -17,7 +17,7 @@ from lightning_grok.analysis.correlation import (
     rates,
     slope,
 )
-from lightning_grok.analysis.lag import Level, arrival, lag, levelled_off, on_common_epochs
+from lightning_grok.analysis.lag import Level, arrival, lag, on_common_epochs, settled
 from lightning_grok.analysis.onset import find_onset
 from lightning_grok.analysis.setups import NotMeasuredError, SeedRun
 
@@ -267,9 +267,9 @@ def _capacity_lag(run: SeedRun, layer: str) -> Reading:
     level = Level(0.5, start=run.events.t_mem, direction="rise")
     key = f"manifold_capacity/{layer}/capacity"
     found = _lag(run, key, level)
-    for name, series in (("test accuracy", run.series(_ACCURACY)), ("capacity", run.series(key))):
-        if not found.at_least and not levelled_off(series, level):
-            return Reading(math.nan, reason=f"{name} had not levelled off by the end")
+    times = [run.x_half] if found.at_least else [run.x_half, run.x_half + found.value]
+    if any(math.isfinite(x) and not settled(x, run.last) for x in times):
+        return Reading(math.nan, reason="it generalized too late to know the final level")
     return found
 
 

@@ -22,6 +22,8 @@ import numpy as np
 from lightning_grok.analysis.crossing import on_log_axis
 from lightning_grok.analysis.onset import find_onset
 
+_SETTLED = 0.3  # decades
+
 Series = tuple[np.ndarray, np.ndarray]
 """Epochs (T,) and values (T,), as `lightning_grok.runs.Run.series` gives them."""
 
@@ -90,22 +92,13 @@ def arrival(series: Series, level: Level) -> Arrival:
     return Arrival(x, False, float(at[after] - at[after - 1]))
 
 
-def levelled_off(series: Series, level: Level) -> bool:
-    """Whether nine tenths of the change were there before the stretch that gives the final level.
+def settled(x: float, last: float) -> bool:
+    """Whether a half-rise at `x` came long enough before the epoch `last` to be one.
 
-    That stretch is the last 5 % of x. A series that still rises in it has no final level yet, and
-    its half-rise is drawn towards the end of the run, as is that of whatever it is compared with.
+    The final level is that of the last 5 % of x. A half-rise less than 0.3 decades before them is
+    drawn towards the end of the run, and so is that of whatever it is compared with.
     """
-    epochs, values = on_log_axis(*series)
-    if len(epochs) < 3:
-        return False
-    onset = find_onset(epochs, values, start=level.start, plateau=level.plateau)
-    rise = onset.final - onset.plateau
-    if math.isnan(rise) or rise == 0:
-        return False
-    way = (values - onset.plateau) / rise
-    before = (epochs >= level.start) & (np.log10(epochs) < 0.95 * math.log10(epochs[-1]))
-    return bool((way[before] >= 0.9).any())
+    return x <= 0.95 * math.log10(last) - _SETTLED
 
 
 def lag(first: Series, second: Series, at_first: Level, at_second: Level) -> Lag:

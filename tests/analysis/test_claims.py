@@ -174,13 +174,13 @@ def test_what_was_measured_while_the_training_set_was_lost_is_left_out(tmp_path:
     assert "losing" not in whole["C2"]["reason"]
 
 
-def test_lags_of_series_that_still_rise_are_none(tmp_path: Path) -> None:
+def test_lags_of_seeds_that_generalize_at_the_end_are_none(tmp_path: Path) -> None:
     runs = write_runs(tmp_path, Truth(half=3.85), *mixed(half=(3.2, 3.9)), count=12)
     found = judged(tmp_path, "C2", runs)
     assert found["verdict"] == "held"
     assert found["seeds"] == 6
     assert "6 seeds without" in found["reason"]
-    assert "had not levelled off by the end" in found["reason"]
+    assert "it generalized too late to know the final level" in found["reason"]
 
 
 def test_repeated_claims_and_their_parts_are_made_for_the_same_setup(tmp_path: Path) -> None:

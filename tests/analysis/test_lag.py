@@ -8,8 +8,8 @@ from lightning_grok.analysis.lag import (
     Series,
     arrival,
     lag,
-    levelled_off,
     on_common_epochs,
+    settled,
 )
 
 DENSE = np.unique(np.round(np.geomspace(1, 10_000, 97)))
@@ -73,11 +73,12 @@ def test_what_never_comes_is_a_bound() -> None:
     assert math.isnan(lag(empty, rise(3), WAITING, WAITING).decades)
 
 
-def test_a_series_has_levelled_off_or_not() -> None:
-    assert levelled_off(rise(3.0), WAITING)
-    assert levelled_off(rise(3.5), WAITING)
-    assert not levelled_off(rise(3.8), WAITING)  # its last 5 % of x are still half of the rise
-    assert not levelled_off((DENSE, np.full(len(DENSE), 0.1)), WAITING)
-    assert not levelled_off((DENSE[:2], DENSE[:2]), WAITING)
-    falling = DENSE, 1 - rise(3)[1]
-    assert levelled_off(falling, WAITING)
+def test_a_half_rise_needs_time_behind_it() -> None:
+    """Half-rises of one shape 0.3 decades apart are found so, as long as both are settled."""
+    for half in (2.8, 3.1, 3.2):
+        found = lag(rise(half + 0.3), rise(half), WAITING, WAITING).decades
+        assert settled(half + 0.3, 10_000)
+        assert found == pytest.approx(0.3, abs=0.02)
+    assert not settled(3.6, 10_000)
+    late = lag(rise(4.0), rise(3.7), WAITING, WAITING).decades
+    assert late < 0.2  # drawn together by the end of the run
