@@ -1,0 +1,227 @@
+"""The pages in docs/results over many runs, written anew from the runs' compact copies.
+
+    python -m benchmarks.results [RUNS ...] [--published published.csv]
+
+Copies the series of the finished runs in RUNS into docs/results/runs, draws the paper's figures
+from all copies there into docs/results/figures, and replaces the text between ``<!-- name -->`` and
+``<!-- /name -->`` on every page of docs/results by the table of that name (`tables`). What a page
+says around its tables is written by hand, and has to be read again.
+"""
+
+import argparse
+import re
+import shutil
+import sys
+import tempfile
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks.page import markdown
+from lightning_grok.analysis.claims import verdict
+from lightning_grok.analysis.forecast import forecast_runs
+from lightning_grok.analysis.onset import run_events
+from lightning_grok.analysis.verdict_rows import verdict_rows
+from lightning_grok.commands.verdict import table
+from lightning_grok.compact import write_compact
+from lightning_grok.figures.paper import write_paper_figures
+from lightning_grok.figures.paper_runs import PaperRuns
+from lightning_grok.figures.paper_table import table_markdown, table_rows
+from lightning_grok.published import Published
+from lightning_grok.runs import Run, find_runs
+
+RESULTS = Path("docs/results")
+RUNS = RESULTS / "runs"
+
+Setups = dict[str, list[Run]]
+
+
+def by_setup(runs: Sequence[Run]) -> Setups:
+    """Runs of each setup, by seed."""
+    found: Setups = defaultdict(list)
+    for run in sorted(runs, key=lambda run: (run.dataset, run.setup, run.seed)):
+        found[run.setup].append(run)
+    return found
+
+
+def spread(values: Sequence[float], form: str) -> str:
+    """Median and, of several values, the smallest and the largest; infinite is never."""
+    texts = [f"{v:{form}}" if np.isfinite(v) else "never" for v in (
+        np.median(values), min(values), max(values))]  # fmt: skip
+    return texts[0] if len(values) == 1 else f"{texts[0]} ({texts[1]} to {texts[2]})"
+
+
+def at(run: Run, key: str, epoch: float) -> float:
+    """The value at the last measurement up to `epoch`; NaN where there is none."""
+    epochs, values = run.series(key)
+    known = epochs <= epoch
+    return float(values[known][-1]) if known.any() else float("nan")
+
+
+def column(runs: Sequence[Run], key: str, epoch: Callable[[Run], float], form: str) -> str:
+    """`spread` over seeds of a series at an epoch of each run; empty where nobody measured it."""
+    values = [at(run, key, epoch(run)) for run in runs]
+    values = [value for value in values if np.isfinite(value)]
+    return spread(values, form) if values else ""
+
+
+def start(run: Run) -> float:
+    return 0
+
+
+def plateau(run: Run) -> float:
+    """Before the rise of test accuracy; where none was seen, the end."""
+    t_10 = run_events(run).test.t_10
+    return t_10 if np.isfinite(t_10) else run.epoch
+
+
+def end(run: Run) -> float:
+    return run.epoch
+
+
+def seeds_table(setups: Setups) -> str:
+    """Events and final values of every setup over its seeds."""
+    rows = [["setup", "seeds", "last epoch", "grokked", "t_mem", "t_half", "final test accuracy, %",
+             "final capacity, last layer"]]  # fmt: skip
+    for setup, runs in setups.items():
+        events = [run_events(run) for run in runs]
+        rises = [e.test.t_half if e.test.final > e.test.plateau else np.inf for e in events]
+        capacity = next(k for k in reversed(runs[0].keys) if re.fullmatch(
+            r"manifold_capacity/layers\.\d+/capacity", k))  # fmt: skip
+        rows.append(
+            [
+                setup,
+                str(len(runs)),
+                f"{max(run.epoch for run in runs):,}",
+                f"{sum(e.grokked for e in events)} of {len(runs)}",
+                spread([e.t_mem for e in events], ",.0f"),
+                spread(rises, ",.0f"),
+                spread([100 * at(run, "test/accuracy", run.epoch) for run in runs], ".1f"),
+                column(runs, capacity, end, ".4f"),
+            ]
+        )
+    return markdown(rows)
+
+
+def kernel_table(setups: Setups) -> str:
+    """Full-kernel distances to the own start and to another network beside the null floor."""
+    rows = [["setup", "seeds", "floor", "to another network, at the start", "before the rise",
+             "at the end", "to the own start, before the rise", "at the end"]]  # fmt: skip
+    own, foreign = "kernel_distance/full/own", "kernel_distance/full/foreign"
+    for setup, runs in setups.items():
+        floor = [at(run, "kernel_distance/full/floor", 0) for run in runs]
+        sd = np.mean([at(run, "kernel_distance/full/floor_sd", 0) for run in runs])
+        cells = [f"{np.mean(floor):.3f} ± {sd:.3f}", column(runs, foreign, start, ".3f")]
+        cells += [
+            column(runs, key, when, ".3f") for key in (foreign, own) for when in (plateau, end)
+        ]
+        rows.append([setup, str(len(runs)), *cells])
+    return markdown(rows)
+
+
+def probe_table(setups: Setups) -> str:
+    """Probe accuracies in percent, sound in both orientations and as published."""
+    rows = [["setup", "seeds", "probe", "at the start", "before the rise", "at the end"]]
+    names = {
+        "sound": "held out, converged; digits turned as the training images",
+        "sound_stored": "held out, converged; upright digits",
+        "paper": "as published: 100 steps, scored on its training digits",
+    }
+    for setup, runs in setups.items():
+        for kind, name in names.items():
+            cells = []
+            for when in (start, plateau, end):
+                values = [100 * at(run, f"linear_probe/{kind}/accuracy", when(run)) for run in runs]
+                cells.append(spread(values, ".1f") if np.isfinite(values).all() else "")
+            if any(cells):
+                rows.append([setup, str(len(runs)), name, *cells])
+    return markdown(rows)
+
+
+def cost_table(setups: Setups) -> str:
+    """Minutes of a run by setup, and hours in all."""
+    rows = [["setup", "runs", "epochs", "minutes a run"]]
+    total = 0.0
+    for setup, runs in setups.items():
+        minutes = [run.meta["seconds"] / 60 for run in runs]
+        total += sum(minutes)
+        rows.append([setup, str(len(runs)), f"{runs[0].epoch:,}", spread(minutes, ".0f")])
+    return f"{markdown(rows)}\n\nTogether {total / 60:.1f} hours."
+
+
+def verdict_text(runs: Sequence[Run], published: Path | None) -> str:
+    """What the command prints."""
+    found = verdict(runs, published=published)
+    lines = table(verdict_rows(found, forecast_runs(runs)))
+    return "```text\n" + "\n".join(lines) + "\n```"
+
+
+def agreement_text(runs: Sequence[Run], published: Path) -> str:
+    """C16 alone, which needs the published values."""
+    (row,) = [r for r in verdict_rows(verdict(runs, published=published), forecast_runs(runs))
+              if r.claim == "C16"]  # fmt: skip
+    return f"C16 with the published values: **{row.verdict}**, {row.estimate}. {row.reason}"
+
+
+def tables(published: Path | None) -> dict[str, str]:
+    """Every table by its name."""
+    runs = [Run(path) for path in find_runs(RUNS)]
+    setups = by_setup(runs)
+    found = {
+        "seeds": seeds_table(setups),
+        "kernel": kernel_table(setups),
+        "probes": probe_table(setups),
+        "cost": cost_table(setups),
+        "verdict": verdict_text(runs, None),
+    }
+    if published is not None:
+        found["agreement"] = agreement_text(runs, published)
+        found["table1"] = table_markdown(table_rows(PaperRuns([RUNS], Published(published))))
+    return found
+
+
+def write_figures(published: Path | None) -> None:
+    """PNG files of all figures that the copies suffice for."""
+    runs = PaperRuns([RUNS], None if published is None else Published(published))
+    (RESULTS / "figures").mkdir(exist_ok=True)
+    with tempfile.TemporaryDirectory() as folder:
+        for path in write_paper_figures(
+            runs, folder, None, lambda line: print(line, file=sys.stderr)
+        ):
+            if path.suffix == ".png":
+                shutil.copyfile(path, RESULTS / "figures" / path.name)
+
+
+def _between(text: str, found: re.Match[str]) -> str:
+    return f"{found[1]}{text}\n{found[2]}"
+
+
+def fill(page: str, found: dict[str, str]) -> str:
+    """A page with its tables in place; a table that isn't known now stays as it is."""
+    for name, text in found.items():
+        pattern = rf"(<!-- {name} -->\n).*?(<!-- /{name} -->)"
+        page = re.sub(pattern, partial(_between, text), page, flags=re.DOTALL)
+    return page
+
+
+def main() -> None:
+    """Copy, draw and fill in."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("runs", type=Path, nargs="*", help="folders of runs to copy from")
+    parser.add_argument("--published", type=Path, help="CSV of published values")
+    options = parser.parse_args()
+    for root in options.runs:
+        for path in find_runs(root):
+            if (run := Run(path)).state == "finished":
+                print(write_compact(run, RUNS))
+    write_figures(options.published)
+    found = tables(options.published)
+    for page in RESULTS.glob("*.md"):
+        page.write_text(fill(page.read_text(), found))
+
+
+if __name__ == "__main__":
+    main()
