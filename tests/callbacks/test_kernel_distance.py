@@ -59,6 +59,15 @@ def test_logged_distances_are_those_of_whole_kernels(fit: Fit, split: str) -> No
         assert run.series(f"kernel_distance/{key}")[1] == pytest.approx(expected, abs=1e-12)
 
 
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_the_other_network_is_another_one_for_every_seed(fit: Fit, seed: int) -> None:
+    options = ["--kernel_distance.samples=12", "--trainer.max_epochs=1", "--umap.enabled=false"]
+    run = fit(*OTHERS, *options, f"--seed_everything={seed}")
+    distance = run.series("kernel_distance/full/foreign")[1][0]
+    floor, sd = (run.series(f"kernel_distance/full/{key}")[1][0] for key in ("floor", "floor_sd"))
+    assert abs(distance - floor) < 5 * sd
+
+
 def test_single_precision_is_the_default(fit: Fit) -> None:
     run = fit(*OTHERS, "--kernel_distance.samples=12")
     known = kernels(run, images(12, "train")[0], "full")
