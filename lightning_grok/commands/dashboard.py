@@ -35,8 +35,7 @@ def main(arguments: Sequence[str]) -> None:
     with DashboardServer(options.root, options.port) as server:
         first = f"#{urlencode({'page': 'run', 'run': options.run})}" if options.run else ""
         url = f"{server.url}{first}"
-        ends = "" if options.until_eof else "  (Ctrl-C ends it)"
-        print(f"page: {url}{ends}", flush=True)
+        print(f"page: {url}" if options.until_eof else f"{url}  (Ctrl-C ends it)", flush=True)
         if not server.folder.ids:
             print(f"no runs in {options.root} yet: the page waits for the first one", flush=True)
         if not options.no_browser and _has_display():
