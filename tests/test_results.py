@@ -1,0 +1,44 @@
+"""Our own results: the runs in docs/results/runs say what the pages beside them say."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from lightning_grok.commands.figures import main as figures
+from lightning_grok.commands.verdict import main as verdict
+from lightning_grok.runs import Run, find_runs
+
+ROOT = Path(__file__).parents[1]
+RESULTS = ROOT / "docs" / "results"
+RUNS = [Run(path) for path in find_runs(RESULTS / "runs")]
+PAGES = sorted(RESULTS.glob("*.md"))
+
+
+def test_runs_are_whole_and_name_nobodys_machine() -> None:
+    assert len(RUNS) >= 4
+    for run in RUNS:
+        assert run.state == "finished", run.path
+        assert run.epoch == run.config["trainer"]["max_epochs"]
+        assert "embedded" not in run.dataset
+        assert not re.search(r"/(home|root|work|tmp)/", (run.path / "run.json").read_text())
+        assert not re.search(r"/(home|root|work|tmp)/", (run.path / "config.yaml").read_text())
+
+
+def test_the_page_of_claims_shows_the_verdict(capsys: pytest.CaptureFixture[str]) -> None:
+    verdict([str(RESULTS / "runs")])
+    (shown,) = re.findall(r"```text\n(.*?)```", (RESULTS / "claims.md").read_text(), re.DOTALL)
+    assert shown == capsys.readouterr().out
+
+
+def test_figures_are_drawn_from_the_committed_runs(tmp_path: Path) -> None:
+    figures(["--paper", str(RESULTS / "runs"), "--only", "2,table1", "--out", str(tmp_path)])
+    assert {"figure_02.png", "figure_02.pdf", "table_1.png"} <= {p.name for p in tmp_path.iterdir()}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_what_a_page_shows_exists(page: Path) -> None:
+    linked = re.findall(r"\]\((?!http)([^)#]+)", page.read_text())
+    assert linked
+    for path in linked:
+        assert (page.parent / path).exists(), path
