@@ -33,7 +33,7 @@ from lightning_grok.figures.paper_table import table_markdown, table_rows
 from lightning_grok.published import Published
 from lightning_grok.runs import Run, find_runs
 
-RESULTS = Path("docs/results")
+RESULTS = Path(__file__).parents[1] / "docs" / "results"
 RUNS = RESULTS / "runs"
 
 Setups = dict[str, list[Run]]

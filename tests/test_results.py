@@ -1,10 +1,12 @@
 """Our own results: the runs in docs/results/runs say what the pages beside them say."""
 
+import math
 import re
 from pathlib import Path
 
 import pytest
 
+from benchmarks.results import fill, spread, tables
 from lightning_grok.commands.figures import main as figures
 from lightning_grok.commands.verdict import main as verdict
 from lightning_grok.runs import Run, find_runs
@@ -15,6 +17,12 @@ RUNS = [Run(path) for path in find_runs(RESULTS / "runs")]
 PAGES = sorted(RESULTS.glob("*.md"))
 
 
+@pytest.fixture(scope="module")
+def found() -> dict[str, str]:
+    """All tables that need no published values."""
+    return tables(None)
+
+
 def test_runs_are_whole_and_name_nobodys_machine() -> None:
     assert len(RUNS) >= 4
     for run in RUNS:
@@ -23,6 +31,26 @@ def test_runs_are_whole_and_name_nobodys_machine() -> None:
         assert "embedded" not in run.dataset
         assert not re.search(r"/(home|root|work|tmp)/", (run.path / "run.json").read_text())
         assert not re.search(r"/(home|root|work|tmp)/", (run.path / "config.yaml").read_text())
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_the_tables_of_a_page_are_those_of_the_runs(page: Path, found: dict[str, str]) -> None:
+    text = page.read_text()
+    assert fill(text, found) == text
+    named = set(re.findall(r"<!-- (\w+) -->", text))
+    assert named <= {*found, "agreement", "table1"}  # these two need published values
+
+
+def test_a_page_keeps_what_stands_around_its_tables() -> None:
+    page = "before\n<!-- seeds -->\nold\nlines\n<!-- /seeds -->\nafter <!-- other -->"
+    filled = "before\n<!-- seeds -->\n| new \\1 |\n<!-- /seeds -->\nafter <!-- other -->"
+    assert fill(page, {"seeds": "| new \\1 |", "cost": "none"}) == filled
+
+
+def test_medians_come_with_both_ends() -> None:
+    assert spread([3.0, 1.0, 2.0], ".1f") == "2.0 (1.0 to 3.0)"
+    assert spread([2.0], ".1f") == "2.0"
+    assert spread([1.0, math.inf, math.inf], ",.0f") == "never (1 to never)"
 
 
 def test_the_page_of_claims_shows_the_verdict(capsys: pytest.CaptureFixture[str]) -> None:
