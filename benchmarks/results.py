@@ -24,6 +24,7 @@ from benchmarks.page import markdown
 from lightning_grok.analysis.claims import verdict
 from lightning_grok.analysis.forecast import forecast_runs
 from lightning_grok.analysis.onset import run_events
+from lightning_grok.analysis.setups import NotMeasuredError, SeedRun
 from lightning_grok.analysis.verdict_rows import verdict_rows
 from lightning_grok.commands.verdict import table
 from lightning_grok.compact import write_compact
@@ -55,8 +56,11 @@ def spread(values: Sequence[float], form: str) -> str:
 
 
 def at(run: Run, key: str, epoch: float) -> float:
-    """The value at the last measurement up to `epoch`; NaN where there is none."""
-    epochs, values = run.series(key)
+    """The value at the last measurement up to `epoch`, breakdowns aside; NaN for none."""
+    try:
+        epochs, values = SeedRun(run).series(key)
+    except NotMeasuredError:
+        return float("nan")
     known = epochs <= epoch
     return float(values[known][-1]) if known.any() else float("nan")
 
