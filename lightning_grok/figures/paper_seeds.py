@@ -119,7 +119,7 @@ def _draw_times(axes: "Axes", seeds: Seeds) -> None:
                 gid = f"{name}/seed {run.seed}"
                 axes.plot([time], [row], _MARKERS[name], color=color, ms=3.2, gid=gid, mew=0.7)
     pairs = zip(seeds.runs, seeds.onsets, strict=True)
-    names = [f"{run.seed}{'' if found.grokked else ' (not)'}" for run, found in pairs]
+    names = [f"{run.seed}{'' if found.grokked else ' (no)'}" for run, found in pairs]
     axes.set_yticks(range(len(names)), names)
-    axes.set(ylim=(len(names) - 0.5, -0.5), ylabel="seed\n(not: no grokking)")
+    axes.set(ylim=(len(names) - 0.5, -0.5), ylabel="seed\n(grokked?)")
     axes.tick_params(axis="y", length=0)
