@@ -7,26 +7,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from small_runs import QUICK, SMALL
 
 from lightning_grok.runs import Run, find_runs, read_run
 
 ROOT = Path(__file__).parents[1]
 CONFIGS = ROOT / "configs"
-
-SMALL = (
-    "--data.dataset=digits",
-    "--data.train_size=64",
-    "--model.hidden=[16,16]",
-    "--trainer.enable_progress_bar=false",
-    "--trainer.enable_model_summary=false",
-)
-"""A network and data so small that an epoch takes milliseconds."""
-
-QUICK = (
-    "--run.figures=false",
-    "--umap.enabled=false",
-    "--manifold_capacity.layers=[layers.3]",
-)
 
 
 class CurrentStderr:

@@ -14,10 +14,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from conftest import QUICK, ROOT, SMALL
+from small_runs import QUICK, SMALL
 
 from lightning_grok.runs import Run
 
+ROOT = Path(__file__).parents[2]
 PATIENCE = 60.0  # seconds, on a machine that is busy
 
 
