@@ -23,6 +23,7 @@ from lightning.fabric.loggers.logger import _DummyExperiment
 from lightning.pytorch.loggers import WandbLogger
 from lightning.pytorch.utilities.rank_zero import rank_zero_only, rank_zero_warn
 
+from lightning_grok.errors import first_line
 from lightning_grok.runs import Run
 from lightning_grok.wandb_mode import Mode, decide_mode
 from lightning_grok.wandb_views import VIEWS, views_of
@@ -150,7 +151,7 @@ class GrokWandbLogger(WandbLogger):
         except Exception as error:
             if self.mode == "offline" or self._experiment is not None:  # it had begun
                 raise
-            self._trouble.append(f"W&B goes on offline: {_reason(error)}")
+            self._trouble.append(f"W&B goes on offline: {first_line(error)}")
             self.mode = self._wandb_init["mode"] = "offline"
             with suppress(Exception, SystemExit):
                 wandb.teardown()  # its helper process keeps the id for the run that failed
@@ -164,7 +165,7 @@ class GrokWandbLogger(WandbLogger):
             task()
         except Exception as error:  # whatever happens there is no reason to stop training
             self._broken = True
-            self._trouble.append(f"W&B failed and is left alone from here on: {_reason(error)}")
+            self._trouble.append(f"W&B failed and is left alone from here on: {first_line(error)}")
 
     def _do(self, function: Callable[..., object], *arguments: Any) -> None:
         """Have something done in the thread of W&B, and warn of what went wrong there."""
@@ -215,7 +216,9 @@ class GrokWandbLogger(WandbLogger):
             views = views_of(measurement, self._run, epoch)  # here: the run stands at this epoch
         except Exception as error:
             self._broken = True
-            self._trouble.append(f"W&B can't be shown pictures and is left alone: {_reason(error)}")
+            self._trouble.append(
+                f"W&B can't be shown pictures and is left alone: {first_line(error)}"
+            )
             views = {}
         if views:
             self._do(self._show, {**views, "epoch": epoch})
@@ -265,10 +268,6 @@ class GrokWandbLogger(WandbLogger):
             folders += (self._directory / "wandb").glob(f"run-*-{self._run_id}")
         folders.sort(key=lambda folder: folder.name.removeprefix("offline-"))
         return [f"wandb sync {folder}" for folder in folders]
-
-
-def _reason(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0]
 
 
 def _leave(status: int) -> None:
