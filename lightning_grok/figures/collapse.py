@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from lightning_grok.analysis.onset import run_events
+from lightning_grok.analysis.setups import SeedRun
 from lightning_grok.figures.palette import EVENT
 from lightning_grok.figures.seeds import Seeds
 from lightning_grok.runs import Run
@@ -18,19 +18,13 @@ from lightning_grok.runs import Run
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-_BROKEN = 0.9  # train accuracy below it, after memorization
 _WORTH = 0.5  # of the span of all other values, by which a value must exceed them to be cut off
 
 
 def broken_places(run: Run) -> np.ndarray:
-    """Epochs, or steps, at which training had broken down in the run, or in one of several."""
+    """Epochs, or steps, of a breakdown (`SeedRun.breakdown`) in the run, or in one of several."""
     runs, factor = (run.runs, run.factor) if isinstance(run, Seeds) else ((run,), 1)
-    found = []
-    for each in runs:
-        epochs, accuracy = each.series("train/accuracy")
-        memorized = run_events(each).t_mem if len(epochs) else math.inf
-        found.append(factor * epochs[(epochs > memorized) & (accuracy < _BROKEN)])
-    return np.unique(np.concatenate(found))
+    return np.unique(np.concatenate([factor * SeedRun(each).breakdown for each in runs]))
 
 
 def leave_off_scale(axes: "Axes", run: Run, keys: Sequence[str]) -> None:
