@@ -27,6 +27,7 @@ from lightning_grok.callbacks.recording import callbacks_of
 from lightning_grok.dashboard.live_page import live_page
 from lightning_grok.data import GrokData
 from lightning_grok.errors import InputError, first_line
+from lightning_grok.extension import beginning
 from lightning_grok.loggers import RunLogger
 from lightning_grok.module import GrokModule
 from lightning_grok.run_directory import RunDirectory, is_disk_error, validate_name
@@ -51,6 +52,9 @@ class RunOptions:
         checkpoint_seconds: shortest time between two checkpoints.
         figures: whether to draw the run at its end; ``python -m lightning_grok figures`` does it at
             any time.
+        extends: directory of a shorter run of the same configuration, which the new run begins with
+            instead of training these epochs again; besides trainer.max_epochs only measured epochs
+            after its end may differ. It stays as it is.
         watch: whether to open the live page while the run goes on, and to leave it in the run's
             directory as report.html, with the figures and the verdict on the paper's claims.
     """
@@ -59,6 +63,7 @@ class RunOptions:
     root: str = "runs"
     checkpoint_seconds: float = 20.0
     figures: bool = True
+    extends: str | None = None
     watch: bool = False
 
     def __post_init__(self) -> None:
@@ -169,10 +174,23 @@ class FitRun:
                     f"expected the data of {found.path}, {used}, received {datamodule.dataset_name}"
                 )
             return RunDirectory(found.path)
+        extends = self.options.extends
+        shorter = None if extends is None else beginning(Path(extends), self.config)
         numbered = self.options.name is None
         data, seed = self.config["data"]["dataset"], self.config["seed_everything"]
         name = self.options.name or f"{data}_{setup_name(self.config)}_seed{seed}"
-        return RunDirectory.create(Path(self.options.root), name, numbered=numbered)
+        directory = RunDirectory.create(Path(self.options.root), name, numbered=numbered)
+        if shorter is not None:
+            print(f"{directory.path} begins with the {shorter.epoch} epochs of {shorter.run.path}")
+            try:
+                shorter.copy_to(directory, self.config, self.digest)
+            except OSError as error:
+                directory.discard()
+                raise InputError(
+                    f"expected room to write {error.filename or directory.path}, received: "
+                    f"{error.strerror}"
+                ) from None
+        return directory
 
     def _prepare(
         self, directory: RunDirectory, model: GrokModule, datamodule: GrokData
@@ -234,6 +252,8 @@ class FitRun:
         options = replace(self.wandb, project=project, entity=entity)
         self.logger = open_wandb(options, directory.path, self.config, meta.get("wandb_id"))
         if self.logger is not None:
+            if "extends" in meta and "wandb_id" not in meta:
+                self.logger.log_past(Run(directory.path).events)
             version = self.logger.version
             directory.update_meta(wandb_id=version, wandb_project=project, wandb_entity=entity)
 

@@ -12,11 +12,16 @@ _NOT_THE_RUN = ("run", "wandb")
 """Groups of a configuration that do not change what a run computes."""
 
 
-def config_digest(config: dict[str, Any]) -> str:
-    """A short hash of everything in a configuration that changes what a run computes."""
+def what_is_computed(config: dict[str, Any]) -> dict[str, Any]:
+    """The part of a configuration that changes what a run computes."""
     kept = {key: value for key, value in config.items() if key not in _NOT_THE_RUN}
     kept["data"] = {k: v for k, v in kept["data"].items() if k not in ("root", "download")}
-    text = json.dumps(kept, sort_keys=True, default=str)
+    return kept
+
+
+def config_digest(config: dict[str, Any]) -> str:
+    """A short hash of everything in a configuration that changes what a run computes."""
+    text = json.dumps(what_is_computed(config), sort_keys=True, default=str)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 

@@ -11,7 +11,7 @@ import secrets
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -188,11 +188,22 @@ class GrokWandbLogger(WandbLogger):
         arrays: Mapping[str, np.ndarray],
     ) -> None:
         """Log an event's numbers on the axis ``epoch``, and its pictures."""
+        self._log_numbers(scalars, epoch, step)
+        if event in ("memorization", "generalization"):
+            self._do(self._announce, event, epoch)
+
+    @rank_zero_only
+    def log_past(self, events: Iterable[Mapping[str, Any]]) -> None:
+        """Log the numbers of an event log, whose epochs a run took over from a shorter one."""
+        for event in events:
+            rest = {k: v for k, v in event.items() if k not in ("event", "epoch", "step")}
+            known = {key: value for key, value in rest.items() if value is not None}
+            self._log_numbers(known, event["epoch"], event["step"])
+
+    def _log_numbers(self, scalars: Mapping[str, float | str], epoch: int, step: int) -> None:
         numbers = {key: value for key, value in scalars.items() if not isinstance(value, str)}
         self._do(self._define, numbers)
         self._do(super().log_metrics, {**numbers, "epoch": epoch}, step)
-        if event in ("memorization", "generalization"):
-            self._do(self._announce, event, epoch)
 
     def _define(self, numbers: Mapping[str, float]) -> None:
         for key in numbers.keys() - self._known:

@@ -22,29 +22,38 @@ from lightning_grok.wandb_views import swept
 ROOT = Path(__file__).parents[1]
 
 
-@pytest.fixture(scope="module")
-def offline(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
-    """A run of two epochs by a process that knows no key; its directory and what it printed."""
-    root = tmp_path_factory.mktemp("runs")
+def fit_offline(root: Path, *options: str) -> str:
+    """``fit`` by a process that knows no key, on the embedded digits; what it printed."""
     keep = {k: v for k, v in os.environ.items() if not k.startswith("WANDB_")}
     environment = {**keep, "HOME": str(root), "WANDB_DATA_DIR": str(root / "staging")}
     configs = [f"--config={ROOT / 'configs' / name}" for name in ("grok.yaml", "smoke.yaml")]
-    options = [
-        "--data.dataset=digits", "--trainer.max_epochs=2", f"--run.root={root}", "--run.name=run",
-        "--trainer.enable_progress_bar=false", "--wandb.project=study",
+    always = [
+        "--data.dataset=digits", f"--run.root={root}", "--trainer.enable_progress_bar=false",
+        "--wandb.project=study",
     ]  # fmt: skip
     done = subprocess.run(
-        [sys.executable, "-m", "lightning_grok", "fit", *configs, *options],
+        [sys.executable, "-m", "lightning_grok", "fit", *configs, *always, *options],
         env=environment, capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=300,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    return root / "run", done.stdout
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def offline(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    """A run of two epochs; its directory and what it printed."""
+    root = tmp_path_factory.mktemp("runs")
+    return root / "run", fit_offline(root, "--trainer.max_epochs=2", "--run.name=run")
 
 
 @pytest.fixture(scope="module")
 def records(offline: tuple[Path, str]) -> list[dict[str, Any]]:
     """All records of the offline run, by W&B's own reader."""
-    (log,) = offline[0].glob("wandb/offline-run-*/run-*.wandb")
+    return read_records(offline[0])
+
+
+def read_records(path: Path) -> list[dict[str, Any]]:
+    (log,) = path.glob("wandb/offline-run-*/run-*.wandb")
     tool = Path(sys.executable).with_name("wandb")
     done = subprocess.run(
         [tool, "leet", "inspect", "--json", log], capture_output=True, text=True, timeout=60
@@ -74,6 +83,18 @@ def test_every_logged_number_is_there_with_its_epoch(
         epochs, values = run.series(key)
         found = {int(row["epoch"]): float(row[key]) for row in rows if key in row}
         assert found == pytest.approx(dict(zip(epochs.tolist(), values, strict=True)))
+
+
+@pytest.mark.slow
+def test_a_run_that_begins_with_a_shorter_one_has_its_past(offline: tuple[Path, str]) -> None:
+    short = offline[0]
+    fit_offline(
+        short.parent, "--trainer.max_epochs=3", "--run.name=long", f"--run.extends={short}",
+        "--umap.enabled=true",
+    )  # fmt: skip
+    rows = history(read_records(short.parent / "long"))
+    for key in ("test/accuracy", "kernel_distance/full/own", "umap/preservation"):
+        assert [int(row["epoch"]) for row in rows if key in row] == [0, 1, 2, 3]
 
 
 def test_axes_are_named_exactly(records: list[dict[str, Any]]) -> None:
