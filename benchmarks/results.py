@@ -28,6 +28,7 @@ from lightning_grok.analysis.setups import NotMeasuredError, SeedRun
 from lightning_grok.analysis.verdict_rows import verdict_rows
 from lightning_grok.commands.verdict import table
 from lightning_grok.compact import write_compact
+from lightning_grok.errors import InputError
 from lightning_grok.figures.paper import write_paper_figures
 from lightning_grok.figures.paper_runs import PaperRuns
 from lightning_grok.figures.paper_table import table_markdown, table_rows
@@ -43,8 +44,11 @@ Setups = dict[str, list[Run]]
 def by_setup(runs: Sequence[Run]) -> Setups:
     """Runs of each setup, by seed."""
     found: Setups = defaultdict(list)
-    for run in sorted(runs, key=lambda run: (run.dataset, run.setup, run.seed)):
+    for run in sorted(runs, key=lambda run: (run.dataset, run.setup, run.seed or 0)):
         found[run.setup].append(run)
+    for setup, each in found.items():
+        if len({run.dataset for run in each}) > 1 or len({run.seed for run in each}) < len(each):
+            raise InputError(f"expected runs of one data set and different seeds of {setup}")
     return found
 
 
@@ -92,14 +96,13 @@ def seeds_table(setups: Setups) -> str:
              "final capacity, last layer"]]  # fmt: skip
     for setup, runs in setups.items():
         events = [run_events(run) for run in runs]
-        rises = [e.test.t_half if e.test.final > e.test.plateau else np.inf for e in events]
-        capacity = next(k for k in reversed(runs[0].keys) if re.fullmatch(
-            r"manifold_capacity/layers\.\d+/capacity", k))  # fmt: skip
+        rises = [e.test.t_half for e in events]
+        capacity = f"manifold_capacity/{SeedRun(runs[0]).last_layer}/capacity"
         rows.append(
             [
                 setup,
                 str(len(runs)),
-                f"{max(run.epoch for run in runs):,}",
+                " or ".join(f"{epoch:,}" for epoch in sorted({run.epoch for run in runs})),
                 f"{sum(e.grokked for e in events)} of {len(runs)}",
                 spread([e.t_mem for e in events], ",.0f"),
                 spread(rises, ",.0f"),
@@ -152,7 +155,9 @@ def cost_table(setups: Setups) -> str:
     for setup, runs in setups.items():
         minutes = [run.meta["seconds"] / 60 for run in runs]
         total += sum(minutes)
-        rows.append([setup, str(len(runs)), f"{runs[0].epoch:,}", spread(minutes, ".0f")])
+        epochs = sorted({run.epoch for run in runs})
+        last = " or ".join(f"{epoch:,}" for epoch in epochs)
+        rows.append([setup, str(len(runs)), last, spread(minutes, ".0f")])
     return f"{markdown(rows)}\n\nTogether {total / 60:.1f} hours."
 
 

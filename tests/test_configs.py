@@ -61,6 +61,26 @@ def test_a_setup_of_the_paper_is_named_by_its_keys(path: Path, resolved: Resolve
     assert config["data"]["batch_size"] == 128
 
 
+@pytest.mark.parametrize(
+    ("options", "behind"),
+    [
+        (["--model.learning_rate=0.01"], "-lr0.01"),
+        (["--model.activation=gelu", "--data.batch_size=64"], "-gelu-batch64"),
+        (["--model.optimizer=sgd", "--model.momentum=0.9"], "-momentum0.9"),
+        (["--data.normalization=null", "--data.orientation=upright"], "-raw-upright"),
+        (["--data.normalization=[0,1]"], "-normalized0+1"),
+        (["--model.loss=mse"], "-mse-batch128-normalized0.1307+0.3081"),
+        (["--data.subset=random"], ""),
+    ],
+)
+def test_what_differs_from_the_recipe_is_named(
+    options: list[str], behind: str, resolved: Resolve
+) -> None:
+    name = setup_name(resolved([f"--config={ROOT / 'configs' / 'grok.yaml'}", *options]))
+    optimizer = "SGD" if "--model.optimizer=sgd" in options else "AdamW"
+    assert name == f"{optimizer}-10-1000-1-0.001{behind}"
+
+
 def test_table_1_is_whole() -> None:
     rows = {
         "AdamW-10-2000-1-0.001", "AdamW-5-2000-1-0.001", "AdamW-1-2000-1-0.001",

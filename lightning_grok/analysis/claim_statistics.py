@@ -81,9 +81,10 @@ def clock_difference(run: SeedRun, claim: Claim) -> Readings:
         own = _capacity_lag(run, layer)
         # A lower bound of a lag is one of its size only if it is above 0.
         value = max(own.value, 0.0) if own.at_least else abs(own.value)
-        found["difference", layer] = own._replace(
-            value=value - abs(kernel.value), reason=own.reason or kernel.reason
-        )
+        reason = own.reason or kernel.reason
+        if kernel.at_least:  # the difference would be an upper bound
+            value, reason = math.nan, "the kernel was not half-way by the end"
+        found["difference", layer] = own._replace(value=value - abs(kernel.value), reason=reason)
     return found
 
 
@@ -114,10 +115,10 @@ def early_excursion(run: SeedRun, claim: Claim) -> Readings:
         key = f"manifold_capacity/{layer}/capacity"
         epochs, values = run.series(key)
         inside = (epochs >= low) & (epochs <= high)
-        onset = find_onset(epochs, values, start=low)
+        onset = find_onset(epochs, values, start=low).rise
         if inside.sum() < 2:
             reading = Reading(math.nan, reason="too few capacities before the onset")
-        elif onset.censored or onset.final <= onset.plateau:
+        elif onset.censored:
             reading = Reading(math.nan, reason=f"capacity of {layer} never rose")
         else:
             errors = _errors(run, key, epochs)[inside]

@@ -36,6 +36,27 @@ _PARAMETERS = {
     "correlation_difference": ("layers",),
 }
 
+_TESTS = ("above", "below", "within", "share")
+
+_QUANTITIES = {
+    "early_movement": ("moved", "over_floor"),
+    "capacity_lag": ("lag",),
+    "clock_difference": ("difference",),
+    "second_jump": ("ratio",),
+    "early_excursion": ("excursion",),
+    "capacity_width": ("width",),
+    "geometry_change": ("radius", "dimension", "all_fall"),
+    "depth_order": ("rho",),
+    "late_slopes": ("capacity", "accuracy"),
+    "probe_change": ("change",),
+    "probe_step": ("step",),
+    "correlation_difference": ("levels", "rates"),
+    "split_concordance": ("capacity", "radius", "dimension"),
+    "norm_lag": ("total", "last"),
+    "sample_difference": ("difference",),
+}
+"""What each statistic gives, which a claim has thresholds for."""
+
 
 def verdict(
     runs: Sequence[Run], *, claims: Path | None = None, published: Path | None = None
@@ -109,9 +130,33 @@ def _problem(claim: Any, claims: Mapping[str, Any], setups: Mapping[str, Setup])
     missing = [key for key in wanted if key not in claim]
     if missing:
         return f"expected {', '.join(wanted)}; received none of {', '.join(missing)}"
+    if not claim["setups"] or not isinstance(claim["setups"], list):
+        return f"expected a list of setups, received {claim['setups']!r}"
     unknown = [s for s in (*claim["setups"], *claim.get("controls", ())) if s not in setups]
     unknown += [c for c in claim.get("repeats", ()) if c not in claims]
-    return f"expected names that are defined, received {', '.join(unknown)}" if unknown else ""
+    if unknown:
+        return f"expected names that are defined, received {', '.join(unknown)}"
+    return _problem_of_rules(claim) if "quantities" in wanted else ""
+
+
+def _problem_of_rules(claim: Claim) -> str:
+    """What is wrong with the thresholds of a claim's quantities; empty if nothing is."""
+    names, rules = _QUANTITIES[claim["statistic"]], claim["quantities"]
+    if not isinstance(rules, dict) or set(rules) != set(names):
+        return f"expected the quantities {', '.join(names)}, received {rules!r}"
+    for name, rule in rules.items():
+        kind = rule.get("test") if isinstance(rule, dict) else None
+        if kind not in _TESTS:
+            return f"expected a test of {', '.join(_TESTS)} for {name}, received {rule!r}"
+        bounds = [rule[end] for end in ("held", "failed") if end in rule]
+        if not bounds or not all(isinstance(each, int | float) for each in bounds):
+            return f"expected numbers as held or failed for {name}, received {rule!r}"
+        if kind == "share" and "held" not in rule:
+            return f"expected held for the share {name}, received {rule!r}"
+    level = claim["level"]
+    if not isinstance(level, int | float) or not 0 < level < 1:
+        return f"expected a level in (0, 1), received {level!r}"
+    return ""
 
 
 def _parts(claim: Any) -> dict[str, Any]:

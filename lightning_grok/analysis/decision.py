@@ -109,7 +109,8 @@ def decide(tests: Sequence[SeedTest], claim: Mapping[str, Any]) -> tuple[Outcome
     weakest = max(tests, key=lambda test: np.nan_to_num(test.p_held, nan=-1.0))
     if against:
         return "failed", min(against, key=lambda test: test.p_failed)
-    if all(math.isnan(test.p_held) or test.p_held < alpha for test in tests):
+    deciding = [t for t in tests if claim["quantities"][t.quantity].get("held") is not None]
+    if deciding and all(test.p_held < alpha for test in deciding):  # never so where it is NaN
         return "held", weakest
     return "undecided", weakest
 

@@ -12,6 +12,8 @@ decades before if, among epochs with r ≥ L, its C-index exceeds that of the ep
 interval over seeds above 0) and the largest C-index of all measurements exceeds what they reach
 where each seed gets the t_half of another (permutation test of the maximum, p < 0.05). L is raised
 as long as that holds; the first failure ends it, so the level holds for the whole sequence.
+Where it fails at L = 0 the answer is "not at all" only if the interval of the gain over the epoch
+ends below 0.02; else so few seeds can't tell.
 """
 
 import math
@@ -29,6 +31,7 @@ LEADS = (0.0, 0.1, 0.2, 0.3, 0.5, 0.7, 1.0)
 LEAST_SEEDS = 5
 _LEAST_EPOCHS = 3  # measured between memorization and generalization, in the median seed
 _RESAMPLES, _LEVEL = 2000, 0.95
+_NO_GAIN = 0.02  # of C-index over the epoch: less than this is none
 
 _KEYS = {
     "kernel distance": "kernel_distance/full/own",
@@ -103,7 +106,7 @@ def forecast_runs(runs: Sequence[Run]) -> dict[str, Any]:
 def _prepared(runs: Sequence[SeedRun]) -> tuple[list[str], list[_Seed]]:
     """The measurements that every run has, and the runs that memorized."""
     memorized = [run for run in runs if math.isfinite(run.events.t_mem)]
-    names = [n for n, key in _KEYS.items() if all(key in run.keys for run in memorized)]
+    names = [n for n, key in _KEYS.items() if all(run.measured(key) for run in memorized)]
     return names, [_seed(run, names) for run in memorized] if names else []
 
 
@@ -252,8 +255,13 @@ def _told(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     row = told[-1] if told else rows[0]
     shown = {k: row[k] for k in row if k not in ("lead", "told", "all")}
     if not told:
-        reason = "not at all: no measurement orders the time left better than the epoch alone does"
-        return shown | {"reason": reason}
+        low, high = row["gain_over_epoch"]
+        gain = f"the gain of {row['predictor']}, the best, is [{low:.3f}, {high:.3f}]"
+        if high < _NO_GAIN:
+            reason = "not at all: no measurement orders the time left better than the epoch alone"
+        else:
+            reason = "undecided: whether one orders the time left better than the epoch alone"
+        return shown | {"reason": f"{reason}; {gain}"}
     lead = row["lead"]
     when = f"{lead:g} decades before t_half" if lead else "less than 0.1 decades before t_half"
     return shown | {"lead": lead, "reason": f"{row['predictor']} told {when}"}

@@ -77,13 +77,21 @@ class Onset(NamedTuple):
         """Whether the half-way level was never reached."""
         return math.isinf(self.t_half)
 
+    @property
+    def rise(self) -> "Onset":
+        """This, of a metric that rises; of one that falls, the same levels and no crossing."""
+        if self.final > self.plateau:
+            return self
+        return _nothing_found(self.plateau, self.final, self.noise, self.last)
+
 
 class GrokkingEvents(NamedTuple):
     """What the accuracies of a run say.
 
     Attributes:
         t_mem: epoch of memorization; infinite where it never came.
-        test: plateau, final level and crossing times of the test accuracy.
+        test: plateau, final level and crossing times of the rise of test accuracy; all times are
+            infinite where it fell.
         grokked: whether generalization came late and was large.
         reason: why it is not called grokking; empty where it is.
     """
@@ -167,7 +175,7 @@ def grokking_events(
             worst = accuracy[(accuracy < 0) | (accuracy > 1)][0]
             raise ValueError(f"expected {name} accuracies in [0, 1], received {worst}")
     t_mem = memorization_epoch(epochs, train_accuracy)
-    test = find_onset(epochs, test_accuracy, start=t_mem)
+    test = find_onset(epochs, test_accuracy, start=t_mem).rise
     reason = _why_not(t_mem, test)
     return GrokkingEvents(t_mem, test, not reason, reason)
 
@@ -302,7 +310,7 @@ def _nothing_found(plateau: float, final: float, noise: float, last: float) -> O
 def _why_not(t_mem: float, test: Onset) -> str:
     if math.isinf(t_mem):
         return f"train accuracy never held {MEMORIZED:g}"
-    if test.censored or test.final < test.plateau:
+    if test.censored:
         return "test accuracy never rose from its plateau"
     if test.t_half < DELAY * t_mem:
         return f"generalized without delay: t_half < {DELAY:g} t_mem"

@@ -74,6 +74,7 @@ class SetupVerdict(NamedTuple):
             },
             "unfinished": runs.unfinished,
             "repeated": runs.repeated,
+            "fixed_images": runs.fixed,
             "tests": self.details,
         }
 
@@ -112,7 +113,8 @@ def setup_verdict(
     rest = found, [each.record() for each in tests]
     if lack:
         return SetupVerdict("undecided", False, what, test.interval, lack, command, *rest)
-    reason = _why(outcome, test, what, claim) + _left_out(tests) + _induction(claim, found)
+    reason = _why(outcome, test, what, claim) + _left_out(tests) + _unmeasured(missing)
+    reason += _induction(claim, found) + _fixed(found)
     return SetupVerdict(outcome, True, what, test.interval, reason, "", *rest)
 
 
@@ -217,8 +219,13 @@ def _against_controls(
         others += own
     until = min((run.last for run in (*seeds, *others)), default=0)
     common = {**claim, "until": until}
-    ours, theirs = _readings(common, seeds)[0], _readings(common, others)[0]
+    ours, (theirs, missing) = _readings(common, seeds)[0], _readings(common, others)
     tests = [_group_test(key, each, theirs.get(key, ()), claim) for key, each in ours.items()]
+    if short is None and missing is not None and len(others) - missing[1] < least:
+        lack = f"{missing[0]} was not measured in {missing[1]} of {len(others)} runs of controls"
+        short = lack, _measure_command(claim)
+    if short is None and (lack := _lacking_values(theirs, least)):
+        short = f"controls: {lack}", ""
     return adjusted(tests), short
 
 
@@ -297,6 +304,18 @@ def _left_out(tests: Sequence[SeedTest]) -> str:
     return f"; {_seeds(worst.without)} without {what}: {worst.why}"
 
 
+def _unmeasured(missing: tuple[str, int] | None) -> str:
+    """How many runs lack a series that the statistic needs."""
+    return "" if missing is None else f"; {_runs(missing[1])} without {missing[0]}"
+
+
+def _fixed(found: Cohort) -> str:
+    """Whether the seeds share their training images, and what was left out so that they don't."""
+    if found.fixed:
+        return "; all seeds train on the same images"
+    return f"; {_runs(found.other)} of fixed training images left out" if found.other else ""
+
+
 def _induction(claim: Claim, found: Cohort) -> str:
     if not claim.get("grokked"):
         return ""
@@ -320,3 +339,7 @@ def _keys(claim: Claim) -> list[str]:
 
 def _seeds(count: int) -> str:
     return f"{count} seed" if count == 1 else f"{count} seeds"
+
+
+def _runs(count: int) -> str:
+    return f"{count} run" if count == 1 else f"{count} runs"

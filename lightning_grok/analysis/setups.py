@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from lightning_grok.analysis.crossing import HOLD
 from lightning_grok.analysis.interval import Interval, wilson_interval
 from lightning_grok.analysis.lag import Series
 from lightning_grok.analysis.onset import GrokkingEvents, run_events
@@ -52,17 +53,23 @@ class SeedRun:
     @property
     def x_half(self) -> float:
         """log10 t_half of a rise of test accuracy; infinite where none was seen."""
-        test = self.events.test
-        return math.log10(test.t_half) if test.final > test.plateau else math.inf
+        return math.log10(self.events.test.t_half)
 
     @cached_property
     def breakdown(self) -> np.ndarray:
         """Epochs at which the training set, memorized long before, was lost for a while.
 
-        Those after 2 t_mem at which train accuracy was below one half.
+        Those after 2 t_mem at which train accuracy was below one half; but where it stayed there
+        for the last three evaluations or more, the set is lost for good, and what is measured then
+        is what the network became.
         """
         epochs, accuracy = self.run.series("train/accuracy")
-        return epochs[(epochs > 2 * self.events.t_mem) & (accuracy < _LOST)]
+        lost = (epochs > 2 * self.events.t_mem) & (accuracy < _LOST)
+        kept = np.flatnonzero(~lost)
+        end = int(kept[-1]) + 1 if len(kept) else 0
+        if len(lost) - end >= HOLD:
+            lost[end:] = False
+        return epochs[lost]
 
     def series(self, key: str) -> Series:
         """Epochs and values of a key, without NaN.
@@ -82,6 +89,13 @@ class SeedRun:
         if not len(self._read[key][0]):
             raise NotMeasuredError(key)
         return self._read[key]
+
+    def measured(self, key: str) -> bool:
+        """Whether `series` has a value of it."""
+        try:
+            return bool(len(self.series(key)[0]))
+        except NotMeasuredError:
+            return False
 
     def value_at(self, key: str, epoch: float) -> float:
         """The value at `epoch` > 0, a straight line in x between two; NaN beyond the measurements.
@@ -103,6 +117,12 @@ class SeedRun:
     @cached_property
     def _config(self) -> dict[str, Any]:
         return self.run.config
+
+    @property
+    def draws_its_images(self) -> bool:
+        """Whether its seed draws the training images too."""
+        drawn = self.option("data", "subset", "random") != "first"
+        return drawn and self.option("data", "seed", None) is None
 
     @property
     def is_standard(self) -> bool:
@@ -175,12 +195,17 @@ class Cohort(NamedTuple):
         unfinished: runs left out since they have not come to their end.
         repeated: runs left out since another one of the same seed is there.
         induction: share of runs that grokked, with Wilson's interval.
+        fixed: whether all of them train on the same images, so that a seed draws the initialization
+            and the order only.
+        other: runs left out since they do, while others draw their images.
     """
 
     runs: list[SeedRun]
     unfinished: int
     repeated: int
     induction: Interval
+    fixed: bool = False
+    other: int = 0
 
     @property
     def grokked(self) -> list[SeedRun]:
@@ -191,17 +216,21 @@ class Cohort(NamedTuple):
 def cohort(runs: Sequence[SeedRun], setup: Setup, keys: Sequence[str] = ()) -> Cohort:
     """The runs of `setup`.
 
-    Of several runs of one seed the one that holds most of `keys` stays, then one that was measured
-    on the usual images, then one whose training images were drawn by its seed, then the longest,
-    then the first by name; the others are its siblings. A run without a seed is one of its own.
+    Runs on a fixed training subset are another design than runs whose seeds draw it: they count
+    only where there are no others. Of several runs of one seed the one that holds most of `keys`
+    stays, then one that was measured on the usual images, then the longest, then the first by name;
+    the others are its siblings. A run without a seed is one of its own.
     """
     own = [r for r in runs if (r.run.dataset, r.run.setup) == (setup.dataset, setup.setup)]
     finished = [run for run in own if run.run.state == "finished"]
+    drawn = [run for run in finished if run.draws_its_images]
+    other = len(finished) - len(drawn) if drawn else 0
+    unfinished = len(own) - len(finished)
+    finished = drawn or finished
 
     def rank(run: SeedRun) -> tuple[Any, ...]:
         held = sum(key in run.keys for key in keys)
-        drawn = run.option("data", "subset", "random") == "random"
-        return -held, not run.is_standard, not drawn, -run.last, run.run.name
+        return -held, not run.is_standard, -run.last, run.run.name
 
     by_seed: dict[str, list[SeedRun]] = {}
     for run in sorted(finished, key=rank):
@@ -213,9 +242,11 @@ def cohort(runs: Sequence[SeedRun], setup: Setup, keys: Sequence[str] = ()) -> C
     grokked = sum(run.events.grokked for run in kept)
     return Cohort(
         runs=kept,
-        unfinished=len(own) - len(finished),
+        unfinished=unfinished,
         repeated=len(finished) - len(kept),
         induction=wilson_interval(grokked, len(kept)),
+        fixed=bool(finished) and not drawn,
+        other=other,
     )
 
 

@@ -62,13 +62,13 @@ def class_series(run: WatchedRun, event: str, name: str) -> ClassSeries | None:
 
 
 def class_onsets(series: ClassSeries, start: float) -> list[Onset]:
-    """Crossing times of every class (`lightning_grok.analysis.onset`), from `start` on."""
-    return [find_onset(series.epochs, column, start=start) for column in series.values.T]
+    """Crossing times of every class that rises (`lightning_grok.analysis.onset`), from `start`."""
+    return [find_onset(series.epochs, column, start=start).rise for column in series.values.T]
 
 
 def generalization_order(onsets: list[Onset], accuracy: ClassSeries) -> list[int]:
     """Classes by their t_half; those without one behind, the most accurate first."""
-    times = [each.t_half if each.final > each.plateau else np.inf for each in onsets]
+    times = [each.t_half for each in onsets]
     final = np.nan_to_num(accuracy.values[-1], nan=-1.0)
     return sorted(range(len(onsets)), key=lambda k: (times[k], -final[k]))
 
@@ -109,7 +109,7 @@ def _times(
     spans: list[float | None] = []
     for row, k in enumerate(order):
         onset = onsets[k]
-        if not np.isfinite(onset.t_half) or onset.final < onset.plateau:
+        if onset.censored:
             continue
         x.append(onset.t_half)
         y.append(row)

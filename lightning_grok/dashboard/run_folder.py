@@ -130,8 +130,8 @@ def _events_of(run: WatchedRun) -> tuple[Events, bool]:
         found = run_events(run)
     except ValueError:
         return Events(None, None), False
-    half = found.test.t_half if found.test.final > found.test.plateau else math.inf
-    finite = [float(epoch) if math.isfinite(epoch) else None for epoch in (found.t_mem, half)]
+    times = (found.t_mem, found.test.t_half)
+    finite = [float(epoch) if math.isfinite(epoch) else None for epoch in times]
     return Events(*finite), found.grokked
 
 

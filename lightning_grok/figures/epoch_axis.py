@@ -51,22 +51,20 @@ _MEANING = {
 def find_events(run: Run) -> Events:
     """Memorization and generalization as `lightning_grok.analysis.onset` defines them.
 
-    A test accuracy that falls from its plateau is no generalization. Over seeds an event is the
-    median one; a run without it counts as later than all others.
+    Over seeds an event is the median one; a run without it counts as later than all others.
     """
     from lightning_grok.analysis.onset import run_events
 
     if isinstance(run, Seeds):
-        rising = [each.test.final > each.test.plateau for each in run.onsets]
         times = (
             [each.t_mem for each in run.onsets],
-            [e.test.t_half if up else np.inf for e, up in zip(run.onsets, rising, strict=True)],
-            [e.test.t_10 if up else np.inf for e, up in zip(run.onsets, rising, strict=True)],
+            [each.test.t_half for each in run.onsets],
+            [each.test.t_10 for each in run.onsets],
         )
         return Events(*(run.median_event(each) for each in times))
     found = run_events(run)
-    half = found.test.t_half if found.test.final > found.test.plateau else np.inf
-    finite = [float(epoch) if np.isfinite(epoch) else None for epoch in (found.t_mem, half)]
+    both = (found.t_mem, found.test.t_half)
+    finite = [float(epoch) if np.isfinite(epoch) else None for epoch in both]
     return Events(*finite)
 
 

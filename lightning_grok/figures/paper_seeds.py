@@ -107,11 +107,10 @@ def _draw_seeds(axes: "Axes", seeds: Seeds, key: str, color: str, label: str) ->
 def _draw_times(axes: "Axes", seeds: Seeds) -> None:
     """A row a seed: its events; hollow rows have none (censored)."""
     for row, (run, found) in enumerate(zip(seeds.runs, seeds.onsets, strict=True)):
-        rose = found.test.final > found.test.plateau
         times = {
             "memorization": found.t_mem,
-            "onset": found.test.t_10 if rose else np.inf,
-            "generalization": found.test.t_half if rose else np.inf,
+            "onset": found.test.t_10,
+            "generalization": found.test.t_half,
         }
         for name, time in times.items():
             if np.isfinite(time):

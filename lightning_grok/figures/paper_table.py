@@ -31,7 +31,6 @@ _PUBLISHED = {  # in the words of the published file; half of the rise is its mi
     "plateau": "test_at_train99",
     "t_10": "test_on10",
     "t_half": "test_mid",
-    "final": "final_mean",
 }
 _PERCENT = ("plateau", "final")
 
@@ -47,7 +46,7 @@ class Row(NamedTuple):
         last: the last epoch.
         values: quantity -> one value a seed (n,); accuracies in percent, epochs infinite where an
             event never came.
-        published: quantity -> published value of one seed, NaN where there is none.
+        published: quantity -> published value of one seed (`_published`).
     """
 
     block: int
@@ -70,25 +69,36 @@ def table_rows(runs: PaperRuns) -> list[Row]:
 
 
 def _row(block: int, setup: str, seeds: Seeds | None, runs: PaperRuns) -> Row:
-    published = {
-        name: math.nan if runs.published is None else runs.published.number(setup, metric)
-        for name, metric in _PUBLISHED.items()
-    }
+    published = _published(runs, setup, 0 if seeds is None else seeds.epoch)
     if seeds is None:
         none = {name: np.zeros(0) for name in QUANTITIES}
         return Row(block, setup, 0, 0, 0, none, published)
     rises = [each.test for each in seeds.onsets]
-    risen = [each.final > each.plateau for each in rises]
     values = {
         "t_mem": [each.t_mem for each in seeds.onsets],
         "plateau": [100 * each.plateau for each in rises],
-        "t_10": [e.t_10 if up else math.inf for e, up in zip(rises, risen, strict=True)],
-        "t_half": [e.t_half if up else math.inf for e, up in zip(rises, risen, strict=True)],
+        "t_10": [each.t_10 for each in rises],
+        "t_half": [each.t_half for each in rises],
         "final": [100 * each.final for each in rises],
     }
     arrays = {name: np.array(each, dtype=float) for name, each in values.items()}
     grokked = sum(each.grokked for each in seeds.onsets)
     return Row(block, setup, len(rises), grokked, seeds.epoch, arrays, published)
+
+
+def _published(runs: PaperRuns, setup: str, last: int) -> dict[str, float]:
+    """Published values of one seed, the final accuracy at our last epoch; NaN where none is known.
+
+    Its epochs are first crossings on the way up from the start. Where half-way lies before
+    memorization that is no rise from the plateau, and left out.
+    """
+    if runs.published is None:
+        return dict.fromkeys(QUANTITIES, math.nan)
+    found = {name: runs.published.number(setup, m) for name, m in _PUBLISHED.items()}
+    if found["t_half"] < found["t_mem"]:
+        found |= {"t_10": math.nan, "t_half": math.nan}
+    epochs, accuracy = runs.published.points(setup, "test/accuracy")
+    return found | {"final": 100 * float(np.append(accuracy[epochs == last], math.nan)[0])}
 
 
 def table_csv(rows: Sequence[Row]) -> str:
@@ -137,12 +147,14 @@ def published_cell(row: Row, name: str) -> str:
 
 
 def _spread(values: np.ndarray) -> tuple[float, float, float]:
-    """Median (of an even number the later), least and greatest; NaN where there is no value."""
+    """Median, least and greatest; NaN where there is no value.
+
+    The median is infinite where it lies between an epoch and never.
+    """
     known = values[~np.isnan(values)]
     if not len(known):
         return math.nan, math.nan, math.nan
-    middle = float(np.quantile(known, 0.5, method="higher"))
-    return middle, float(known.min()), float(known.max())
+    return float(np.median(known)), float(known.min()), float(known.max())
 
 
 def _said(name: str, value: float, last: int) -> str:
@@ -166,7 +178,10 @@ def figure_table(runs: PaperRuns) -> "Figure":
         "memorization, from a plateau of at most half of the final accuracy."
     )
     if any(not math.isnan(each) for row in rows for each in row.published.values()):
-        title += " In italics: published, one seed; its epochs are first crossings."
+        title += (
+            " In italics: published, one seed; test accuracy when train accuracy first reached "
+            "99 % and at our last epoch, and epochs of first crossings."
+        )
     height = 0.45 + sum(_height(row) for row in rows) + 0.06 * (len(blocks) - 1)
     return paper_page(title, (PAGE, height), lambda figure: _draw(figure, rows, height))
 

@@ -149,6 +149,25 @@ def test_widths_against_controls(tmp_path: Path) -> None:
     assert "0 seeds of the control output_0.001, at least 5 needed" in one["reason"]
 
 
+def test_controls_without_a_value_decide_nothing(tmp_path: Path) -> None:
+    sharp = write_runs(tmp_path / "sharp", Truth(), count=5)
+    still = Truth(half=1.0, width=1.0, growth=by_layer(0.0))
+    found = judged(tmp_path, "C5", [*sharp, *write_controls(tmp_path / "still", still)])
+    assert found["verdict"] == "undecided"
+    assert "controls: 0 seeds with a value" in found["reason"]
+    bare = [
+        run
+        for setup in (SMALL_WEIGHT, SMALL_OUTPUT)
+        for run in write_runs(
+            tmp_path / "bare", Truth(half=1.0, width=1.0), count=5, setup=setup,
+            leave_out=["manifold_capacity"],
+        )
+    ]  # fmt: skip
+    found = judged(tmp_path, "C5", [*sharp, *bare])
+    assert found["verdict"] == "undecided"
+    assert "was not measured in 10 of 10 runs of controls" in found["reason"]
+
+
 def test_widths_end_where_the_shortest_run_does(tmp_path: Path) -> None:
     """A slow rise is no wider for having been followed longer."""
     slow = {"half": 1.0, "width": 1.0, "late": 1.0, "capacity_width": 1.0}
@@ -279,6 +298,10 @@ def test_all_claims_are_there_and_the_same_twice(tmp_path: Path) -> None:
     assert found == verdict(runs)
 
 
+_SETUP = "setups: {a: {dataset: d, setup: s, configs: []}}\nmin_seeds: 5\n"
+_CLAIM = "statement: a, figure: b, statistic: depth_order, level: 0.9, over: [0, 1]"
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
@@ -300,6 +323,19 @@ def test_all_claims_are_there_and_the_same_twice(tmp_path: Path) -> None:
             "setups: {}\nmin_seeds: 5\nclaims: {C1: {statement: a, figure: b, setups: [x], "
             "statistic: early_movement, level: 0.9, quantities: {}}}",
             "expected names that are defined, received x",
+        ),
+        *(
+            (f"{_SETUP}claims: {{C1: {{{_CLAIM}, {rest}}}}}", message)
+            for rest, message in (
+                ("setups: [], quantities: {}", "expected a list of setups"),
+                ("setups: [a], quantities: {lag: {}}", "expected the quantities rho, received"),
+                ("setups: [a], quantities: {rho: {held: 0}}", "expected a test of above, below"),
+                ("setups: [a], quantities: {rho: {test: above}}", "expected numbers as held"),
+                (
+                    "setups: [a], quantities: {rho: {test: share, failed: 1}}",
+                    "expected held for the share rho",
+                ),
+            )
         ),
     ],
 )

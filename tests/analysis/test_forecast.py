@@ -49,7 +49,21 @@ def test_series_that_know_nothing_before_the_onset(tmp_path: Path) -> None:
     )
     assert found["lead"] is None
     assert found["reason"].startswith("not at all")
+    assert found["gain_over_epoch"][1] < 0.02
     assert found["epoch_c_index"] > 0.5  # time passes: the later, the sooner
+
+
+def test_so_few_seeds_cannot_tell(tmp_path: Path) -> None:
+    """A measurement that knows, of five seeds: better than the epoch, or so by chance."""
+    early = [0.62, 0.45, 0.66, 0.52, 0.5]
+    runs = [
+        SeedRun(write_run(tmp_path, Truth(half=half, early=level), seed=seed))
+        for seed, (half, level) in enumerate(zip(HALVES[:5], early, strict=True))
+    ]
+    found = forecast(runs, permutations=60)
+    assert found["lead"] is None
+    assert found["gain_over_epoch"][1] > 0.02
+    assert found["reason"].startswith("undecided: whether one orders the time left better")
 
 
 def test_runs_that_never_generalize_take_part(tmp_path: Path) -> None:

@@ -186,6 +186,16 @@ def test_what_is_not_grokking_says_why(change, reason):
     assert reason in events.reason
 
 
+def test_a_fall_of_test_accuracy_is_no_generalization():
+    epochs = np.arange(1, 1001)
+    test = np.where(epochs < 300, 0.5, 0.2)
+    events = grokking_events(epochs, np.clip(epochs / 20, 0, 1), test)
+    assert (events.test.plateau, events.test.final) == (0.5, 0.2)
+    assert math.isinf(events.test.t_10)
+    assert math.isinf(events.test.t_half)
+    assert find_onset(epochs, test, start=20).t_half == pytest.approx(299.5, abs=0.6)
+
+
 def test_percent_is_refused():
     with pytest.raises(ValueError, match=r"in \[0, 1\], received 50"):
         grokking_events(LOG, np.ones(len(LOG)), np.full(len(LOG), 50.0))

@@ -66,6 +66,26 @@ def test_unfinished_and_repeated_runs_are_left_out(tmp_path: Path) -> None:
     assert (setup["repeated"], setup["unfinished"]) == (1, 1)
 
 
+def test_runs_of_fixed_images_are_another_design(tmp_path: Path) -> None:
+    drawn, fixed = ({"data": {"subset": subset}} for subset in ("random", "first"))
+    seeds = write_runs(tmp_path / "drawn", Truth(), count=5, config=drawn)
+    early = Truth(lags=by_layer(-0.5))
+    others = [write_run(tmp_path / "f", early, seed=10 + k, config=fixed) for k in range(5)]
+    found = judged(tmp_path, "C2", [*seeds, *others])
+    assert (found["verdict"], found["seeds"]) == ("held", 5)
+    assert "5 runs of fixed training images left out" in found["reason"]
+    alone = judged(tmp_path, "C2", others)
+    assert (alone["verdict"], alone["seeds"]) == ("failed", 5)
+    assert "all seeds train on the same images" in alone["reason"]
+
+
+def test_runs_that_lack_the_measurement_are_counted(tmp_path: Path) -> None:
+    runs = write_runs(tmp_path / "a", Truth(), count=5)
+    runs.append(write_run(tmp_path / "b", Truth(), seed=9, leave_out=["manifold_capacity"]))
+    reason = judged(tmp_path, "C2", runs)["reason"]
+    assert "1 run without manifold_capacity/layers.2/capacity" in reason
+
+
 def test_stand_in_data_are_not_the_papers(tmp_path: Path) -> None:
     runs = write_runs(tmp_path, Truth(), count=5, dataset="embedded digits")
     assert judged(tmp_path, "C2", runs)["verdict"] == "undecided"

@@ -1,3 +1,4 @@
+import json
 import math
 from pathlib import Path
 
@@ -5,6 +6,7 @@ import pytest
 from claimed_runs import N1000, Truth, write_run
 
 from lightning_grok.analysis.setups import NotMeasuredError, SeedRun, Setup, cohort
+from lightning_grok.runs import Run
 
 SETUP = Setup("n1000", "EMNIST balanced", N1000, ("a.yaml", "b.yaml"))
 
@@ -23,8 +25,8 @@ def test_one_run_a_seed(tmp_path: Path) -> None:
     }
     found = cohort([SeedRun(run) for run in runs.values()], SETUP)
     assert [run.run.name for run in found.runs] == ["d", "b"]
-    assert (found.repeated, found.unfinished) == (2, 1)
-    assert {run.run.name for run in found.runs[1].siblings} == {"a", "c"}
+    assert (found.repeated, found.unfinished, found.other) == (1, 1, 1)
+    assert {run.run.name for run in found.runs[1].siblings} == {"a"}
     assert found.runs[1].kernel_over("train", 512)[0].max() == 10_000  # of its sibling
     with pytest.raises(NotMeasuredError, match="256 test images"):
         found.runs[1].kernel_over("test", 256)
@@ -37,6 +39,20 @@ def test_the_run_that_holds_a_key_is_preferred(tmp_path: Path) -> None:
     assert cohort(seeds, SETUP).runs[0].run.name == "a"
     key = "manifold_capacity_20/train/layers.2/capacity"
     assert cohort(seeds, SETUP, [key]).runs[0].run.name == "b"
+
+
+@pytest.mark.parametrize("back", [True, False])
+def test_a_training_set_that_is_lost_for_good_is_no_breakdown(tmp_path: Path, back: bool) -> None:
+    run = write_run(tmp_path, Truth())
+    lines = (run.path / "events.jsonl").read_text().splitlines()
+    rows = [json.loads(line) for line in lines]
+    for row in rows[-12 : -4 if back else None]:
+        row["train/accuracy"] = 0.05
+    (run.path / "events.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    seed = SeedRun(Run(run.path))
+    lost = [row["epoch"] for row in rows[-12:-4]]
+    assert seed.breakdown.tolist() == (lost if back else [])
+    assert (seed.series("weight_norm/total")[0][-1], len(seed.breakdown)) == (10_000, 8 * back)
 
 
 def test_values_between_measurements(tmp_path: Path) -> None:
