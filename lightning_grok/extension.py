@@ -89,6 +89,12 @@ def beginning(path: Path, config: Mapping[str, Any]) -> Beginning:
     run = Run(path)
     if not run.config:
         raise InputError(f"run.extends: expected the directory of a run, received {path}")
+    afterwards = run.meta.get("measured_afterwards", {})
+    if replaced := [name for name, own in afterwards.items() if own]:
+        raise InputError(
+            f"run.extends: expected a run with the measurements that it took, but {replaced[0]} of "
+            f"{path} was measured again afterwards"
+        )
     if is_alive(path):
         raise InputError(
             f"run.extends: expected a run that stands still, but another process runs {path}"

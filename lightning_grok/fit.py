@@ -22,6 +22,7 @@ from lightning_grok.callbacks import (
     UmapSnapshot,
     WeightNorm,
 )
+from lightning_grok.callbacks.checkpoint import is_checkpoint
 from lightning_grok.callbacks.measurement import network_of
 from lightning_grok.callbacks.progress import EpochProgress
 from lightning_grok.callbacks.recording import callbacks_of
@@ -31,6 +32,7 @@ from lightning_grok.errors import InputError, first_line
 from lightning_grok.fit_run import FitRun, RunOptions
 from lightning_grok.module import GrokModule
 from lightning_grok.profiler import NoProfiler
+from lightning_grok.run_directory import load_torch
 from lightning_grok.run_identity import config_digest, newest_run
 from lightning_grok.wandb_logger import WandbOptions
 
@@ -126,12 +128,10 @@ class GrokCLI(LightningCLI):
             self.config = parser.parse_args(args)
         except UnicodeDecodeError as error:
             raise InputError(f"expected a configuration of UTF-8 text, received: {error}") from None
-
-    def before_instantiate_classes(self) -> None:
-        """Refuse a checkpoint that isn't there before anything is made."""
-        path = self._get(self.config, "ckpt_path")
-        if path not in (None, "best", "last", "hpc") and not Path(path).exists():
-            raise InputError(f"expected a checkpoint at ckpt_path, received {path}: no such file")
+        command = self.config.get("subcommand")
+        given = self.config[command].get("ckpt_path") if command else None
+        if given not in (None, "best", "last", "hpc"):
+            _check_checkpoint(Path(given))
 
     def _set_seed(self) -> None:
         """Seed everything; a seed out of range is bad input."""
@@ -190,10 +190,10 @@ class GrokCLI(LightningCLI):
         datamodule.prepare_data()
         datamodule.setup("fit")
         for callback in callbacks_of(self.trainer):
-            if isinstance(callback, Measurement):  # refused before there is a directory
+            if isinstance(callback, Measurement) and callback.enabled:
+                # Refused before there is a directory.
                 callback.plan(self.trainer.max_epochs)
-                if callback.enabled:
-                    callback.check(network_of(model), datamodule.probe_set)
+                callback.check(network_of(model), datamodule.probe_set)
         options = self.config_init[self.subcommand]
         resolved = self._resolved()
         resolved["data"]["dataset"] = datamodule.dataset_used  # given again, it is the same run
@@ -221,6 +221,14 @@ class GrokCLI(LightningCLI):
         config = self.config[self.subcommand].clone()
         resolved = yaml.safe_load(parser.dump(config, skip_none=False))
         return {key: value for key, value in resolved.items() if key not in _OF_THE_COMMAND}
+
+
+def _check_checkpoint(path: Path) -> None:
+    """Refuse a file that isn't there, or is no checkpoint, before Lightning looks into it."""
+    if not path.exists():
+        raise InputError(f"expected a checkpoint at ckpt_path, received {path}: no such file")
+    if path.is_file() and not is_checkpoint(load_torch(path)):
+        raise InputError(f"expected Lightning's checkpoint at ckpt_path, received {path}")
 
 
 def _own_error(error: BaseException | None) -> InputError | None:

@@ -44,10 +44,11 @@ class RunLogger(Logger):
 
     @rank_zero_only
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
-        """Write what was logged by ``self.log``."""
+        """Write what was logged by ``self.log``, or without an epoch by another callback."""
         values = dict(metrics)
-        epoch = int(values.pop("epoch", -1)) + 1
-        self.directory.log("log", epoch, step or 0, values)
+        steps = self.directory.meta.get("steps_per_epoch") or 1
+        in_progress = int(values.pop("epoch", (step or 0) // steps))
+        self.directory.log("log", in_progress + 1, step or 0, values)
 
     @rank_zero_only
     def log_event(

@@ -5,13 +5,14 @@ from typing import Any
 
 import yaml
 
+from lightning_grok.callbacks.checkpoint import newest_checkpoint
 from lightning_grok.callbacks.measurement import Measurement, network_of
 from lightning_grok.callbacks.recording import callbacks_of
 from lightning_grok.errors import InputError
 from lightning_grok.fit import GROUPS, GrokCLI
 from lightning_grok.loggers import RunLogger
 from lightning_grok.run_directory import RunDirectory
-from lightning_grok.runs import read_run
+from lightning_grok.runs import Run, read_run
 
 
 def measure_run(path: Path, arguments: list[str]) -> dict[str, int]:
@@ -29,9 +30,15 @@ def measure_run(path: Path, arguments: list[str]) -> dict[str, int]:
         For every measurement the number of epochs that were measured.
 
     Raises:
-        InputError: no snapshot, nothing to measure, or somebody writes into the run.
+        InputError: no snapshot, none of an epoch to measure, or nothing to measure; somebody writes
+            into the run, or it can still be resumed.
     """
     run = read_run(path)
+    if run.state != "finished" and newest_checkpoint(path / "checkpoints") is not None:
+        raise InputError(
+            f"expected a finished run, received {path}, which is {run.state} at epoch {run.epoch}: "
+            "resume it first, or give it up by removing its checkpoints"
+        )
     epochs = run.snapshot_epochs()
     if not epochs:
         raise InputError(f"expected snapshots in {path / 'snapshots'}, received none")
@@ -55,7 +62,13 @@ def _replay(
     model, probe = network_of(cli.model), cli.datamodule.probe_set
     logger = RunLogger(directory)
     measurement.plan(int(meta["max_epochs"]))
+    if meta.get("state") == "finished":
+        measurement.end_at(epochs[-1])
     due = [epoch for epoch in epochs if measurement.due(epoch)]
+    if not due:
+        raise InputError(
+            f"expected {measurement.name}.epochs with a snapshot ({epochs}), received none of them"
+        )
     rows = []
     for epoch in epochs:
         state = directory.load_snapshot(epoch)
@@ -70,9 +83,17 @@ def _replay(
         if epoch in due:
             rows.append((epoch, *measurement.taken(model, probe, epoch)))
             print(f"{measurement.name}: epoch {epoch} of {due[-1]}", flush=True)
+    before = Run(directory.path)
+    replaces = any(event["event"] == measurement.name for event in before.events)
     directory.forget(measurement.name)
+    directory.update_meta(
+        # What it cost is no part of the run's wall time any more, nor is what it cost just now.
+        seconds=meta["seconds"] - before.costs().get(measurement.name, 0.0),
+        measured_afterwards={measurement.name: replaces} | meta.get("measured_afterwards", {}),
+    )
     for epoch, scalars, arrays in rows:
         step = epoch * int(meta["steps_per_epoch"])
+        del scalars[f"{measurement.name}/seconds"]
         logger.log_event(measurement.name, epoch, step, scalars, arrays)
     measurement.summarize(directory, model, probe, final=meta.get("state") == "finished")
     return len(rows)

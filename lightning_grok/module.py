@@ -49,11 +49,17 @@ class SetMetrics(nn.Module):
         self.overall.update(predictions, labels)
 
     def compute(self) -> dict[str, Tensor]:
-        """loss (), accuracy () and accuracy_per_class (C,) of what came since the last call."""
+        """loss (), accuracy () and accuracy_per_class (C,) of what came since the last call.
+
+        The accuracy of a class without an image is NaN.
+        """
+        found, missed = self.per_class.tp, self.per_class.fn  # (C,)
+        assert isinstance(found, Tensor)
+        assert isinstance(missed, Tensor)
         values = {
             "loss": self.loss_sum.compute() / self.count.compute(),
             "accuracy": self.overall.compute(),
-            "accuracy_per_class": self.per_class.compute(),
+            "accuracy_per_class": self.per_class.compute().where(found + missed > 0, torch.nan),
         }
         for metric in (self.loss_sum, self.count, self.overall, self.per_class):
             metric.reset()

@@ -232,14 +232,16 @@ class RunDirectory:
             if written is not None and written > epoch:
                 file.unlink()
 
-    def forget(self, event: str) -> None:
-        """Remove all lines and arrays of one kind of event, so that it can be written anew."""
+    def forget(self, measurement: str) -> None:
+        """Remove all that is logged of one measurement, and its arrays, to be written anew.
+
+        Its errors and what it cost go too, and a last line that a killed process has cut short.
+        """
         if self.events_path.exists():
             lines = self.events_path.read_text().splitlines(keepends=True)
-            mark = f'{{"event": {json.dumps(event)}, '
-            text = "".join(line for line in lines if not line.startswith(mark))
-            write_atomically(self.events_path, lambda path: path.write_text(text))
-        shutil.rmtree(self.path / "arrays" / event, ignore_errors=True)
+            kept = [line for line in lines if not _concerns(line, measurement)]
+            write_atomically(self.events_path, lambda path: path.write_text("".join(kept)))
+        shutil.rmtree(self.path / "arrays" / measurement, ignore_errors=True)
 
     def save_arrays(self, measurement: str, epoch: int | str, arrays: Mapping[str, Any]) -> None:
         """Write named arrays of one measurement at one epoch (or of a whole run, by a name)."""
@@ -275,6 +277,21 @@ class RunDirectory:
         """Remove a directory whose run never began."""
         shutil.rmtree(self.path, ignore_errors=True)  # held: nobody else begins in it meanwhile
         self.close()
+
+
+def _concerns(line: str, measurement: str) -> bool:
+    """Whether a line of the log is one of a measurement, or no whole line."""
+    if not line.endswith("\n"):
+        return True
+    try:
+        record = json.loads(line)
+    except ValueError:  # lost in a crash of the machine
+        return False
+    if record["event"] == "error":
+        return bool(record.get("measurement") == measurement)
+    if record["event"] == "timing":
+        return any(key.startswith(f"{measurement}/") for key in record)
+    return bool(record["event"] == measurement)
 
 
 def snapshot_path(run: Path, epoch: int) -> Path:

@@ -29,7 +29,9 @@ def config_digest(config: dict[str, Any]) -> str:
 
 
 def newest_run(root: Path, name: str | None, digest: str) -> Run | None:
-    """The run to resume: the named one, else the newest of the configuration; None where none is.
+    """The run to resume: the named one, else the newest of the configuration that is not finished.
+
+    Where all are finished it is the newest of them; None where there is none.
 
     Args:
         root: folder of runs.
@@ -52,7 +54,9 @@ def newest_run(root: Path, name: str | None, digest: str) -> Run | None:
     if not paths:
         print(f"nothing to resume in {root}")
         return None
-    run = Run(max(paths, key=lambda path: str(Run(path).meta.get("created", ""))))
+    runs = sorted(map(Run, paths), key=lambda run: str(run.meta.get("created", "")), reverse=True)
+    waiting = (run for run in runs if run.state != "finished" and not is_alive(run.path))
+    run = next(waiting, runs[0])
     if is_alive(run.path):
         raise InputError(f"expected a run that stands still, but another process runs {run.path}")
     return run

@@ -119,6 +119,10 @@ OPTIONS = [
     "--kernel_distance.epochs=[-1]",
     "--kernel_distance.epochs=[0,3]",
     "--kernel_distance.epochs=[1.5]",
+    "--kernel_distance.seed=-1",
+    "--manifold_capacity.seed=-1",
+    "--manifold_capacity.splits=[]",
+    "--linear_probe.seed=-1",
     "--linear_probe.draws=0",
     "--linear_probe.samples=0",
     "--linear_probe.enabled=true --linear_probe.epochs=[0,99]",
@@ -296,6 +300,19 @@ def test_a_checkpoint_of_another_network(
     torch.save(content, path)
     line = refused(["validate", *SMALL, f"--ckpt_path={path}"], capsys)
     assert "size mismatch" in line
+
+
+@pytest.mark.parametrize("command", ["fit", "validate", "test"])
+def test_a_file_that_is_no_checkpoint(
+    command: str, finished: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    other = tmp_path / "hello.ckpt"
+    other.write_text("hello")
+    line = refused([command, *SMALL, f"--ckpt_path={other}"], capsys)
+    assert "expected weights in" in line
+    snapshot = next(finished.glob("snapshots/*.pt"))
+    line = refused([command, *SMALL, f"--ckpt_path={snapshot}"], capsys)
+    assert "expected Lightning's checkpoint" in line
 
 
 def test_a_named_run_of_another_configuration(

@@ -53,6 +53,18 @@ def test_what_was_measured_afterwards_stays_with_the_shorter_run(fit: Fit) -> No
     assert not (long.path / "arrays" / "linear_probe").exists()
 
 
+def test_one_whose_own_measurements_were_replaced_is_refused(
+    fit: Fit, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from lightning_grok.cli import main
+
+    short = fit(*SLIM, name="short")
+    main(["measure", str(short.path), "--weight_norm.epochs=[0,3]"])
+    with pytest.raises(SystemExit):
+        fit(*LONG, f"--run.extends={short.path}", name="long")
+    assert "weight_norm of" in capsys.readouterr().err
+
+
 def test_one_that_died_before_its_checkpoint_begins_at_the_start(fit: Fit) -> None:
     short = fit(*SLIM, name="short")
     long = fit(*LONG, f"--run.extends={short.path}", name="long")

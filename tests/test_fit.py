@@ -154,6 +154,18 @@ def test_resuming_a_finished_run_says_so_and_writes_nothing(
     assert before == {p: p.stat().st_mtime_ns for p in run.path.rglob("*") if p.name != ".lock"}
 
 
+def test_the_newest_unfinished_run_is_resumed(fit: Fit, capsys: pytest.CaptureFixture[str]) -> None:
+    first, second = fit(*OFF, name=""), fit(*OFF, name="")
+    first = Run(second.path.parent / second.name.removesuffix("_2"))
+    meta = first.path / "run.json"
+    meta.write_text(meta.read_text().replace('"finished"', '"interrupted"'))
+    fit(*OFF, "--resume", name="")
+    assert f"resuming {first.path}" in capsys.readouterr().out
+    assert first.state == "finished"
+    fit(*OFF, "--resume", name="")
+    assert f"{second.path} is finished" in capsys.readouterr().out
+
+
 def test_a_torn_checkpoint_gives_way_to_the_one_before(fit: Fit) -> None:
     run = fit("--run.checkpoint_seconds=0")
     folder = run.path / "checkpoints"

@@ -351,3 +351,10 @@ def test_what_the_network_refuses_the_module_refuses() -> None:
         module(weight_scale=-1)
     with pytest.raises(ValueError, match="auto, default or onednn; received 'mkl'"):
         module(matmul="mkl")
+
+
+def test_a_class_without_an_image_has_no_accuracy() -> None:
+    metrics = SetMetrics(3)
+    metrics.update(torch.tensor(0.0), torch.eye(3)[[0, 2]], torch.tensor([0, 1]))
+    found = metrics.compute()["accuracy_per_class"]
+    torch.testing.assert_close(found, torch.tensor([1.0, 0.0, torch.nan]), equal_nan=True)

@@ -13,9 +13,19 @@ from lightning.pytorch.callbacks import Checkpoint
 from lightning.pytorch.utilities.rank_zero import rank_zero_info
 
 from lightning_grok.callbacks.measurement import Measurement, network_of
-from lightning_grok.callbacks.recording import callbacks_of, completed_epochs, is_resumed
+from lightning_grok.callbacks.recording import (
+    callbacks_of,
+    completed_epochs,
+    ends_by_itself,
+    is_resumed,
+)
 from lightning_grok.errors import InputError
-from lightning_grok.run_directory import RunDirectory, load_torch, write_atomically
+from lightning_grok.run_directory import (
+    RunDirectory,
+    load_torch,
+    snapshot_epochs,
+    write_atomically,
+)
 from lightning_grok.schedule import PAPER_EPOCHS
 
 LAST = "last.ckpt"
@@ -48,6 +58,16 @@ class Snapshots(L.Callback):
         if wanted or any(measurement.due(epoch) for measurement in measured):
             expect_finite(pl_module, epoch)
             self._save(pl_module, epoch)
+
+    def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Keep the weights of a run that ended before its last epoch."""
+        epoch = trainer.current_epoch
+        if ends_by_itself(trainer) and epoch not in snapshot_epochs(self.directory.path):
+            self._save(pl_module, epoch)
+
+    def on_fit_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """The same where a run is resumed that was killed after its last epoch."""
+        self.on_train_end(trainer, pl_module)
 
     def _save(self, pl_module: L.LightningModule, epoch: int) -> None:
         state = {key: value.cpu() for key, value in network_of(pl_module).state_dict().items()}
@@ -226,5 +246,10 @@ def _readable(path: Path) -> dict[str, Any] | None:
         content = load_torch(path)
     except (InputError, OSError):
         return None
-    valid = isinstance(content, dict) and {"state_dict", "loops", "epoch"} <= content.keys()
-    return content if valid else None
+    return content if is_checkpoint(content) and "loops" in content else None
+
+
+def is_checkpoint(content: object) -> bool:
+    """Whether it is what Lightning writes, with or without the state of training."""
+    keys = {"state_dict", "epoch", "pytorch-lightning_version"}
+    return isinstance(content, dict) and keys <= content.keys()

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Sequence
+from itertools import islice
 from typing import Any
 
 import lightning as L
@@ -12,6 +13,7 @@ from lightning_grok.activations import evaluating
 from lightning_grok.callbacks.recording import (
     callbacks_of,
     completed_epochs,
+    ends_by_itself,
     is_resumed,
     record,
     split_values,
@@ -56,6 +58,7 @@ class Evaluation(L.Callback):
             raise InputError(f"evaluation.epochs: {error}") from None
         self._due: frozenset[int] = frozenset()
         self._started = 0.0
+        self._ended = False
 
     def due(self, epoch: int) -> bool:
         """Whether to evaluate after `epoch` completed epochs."""
@@ -74,6 +77,7 @@ class Evaluation(L.Callback):
         early = [c for c in callbacks[: callbacks.index(self)] if isinstance(c, EarlyStopping)]
         if early:  # it would have taken the Trainer's default for its own schedule
             raise InputError("expected Evaluation before EarlyStopping among trainer.callbacks")
+        self._ended = False
         self._due = self._schedule(trainer.max_epochs)
         trainer.num_sanity_val_steps = 0
         trainer.check_val_every_n_epoch = _NEVER
@@ -97,19 +101,39 @@ class Evaluation(L.Callback):
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Evaluate the initialization, unless the run is a resumed one."""
+        if not is_resumed(trainer) and self.due(0):
+            self._evaluate(trainer, pl_module, 0)
+
+    def _evaluate(self, trainer: L.Trainer, pl_module: L.LightningModule, epoch: int) -> None:
+        """Evaluate outside of Lightning's validation."""
         assert isinstance(pl_module, GrokModule)
-        if is_resumed(trainer) or not self.due(0) or not trainer.val_dataloaders:
+        if not trainer.val_dataloaders:
             return
         self._started = time.perf_counter()
+        limits = [int(limit) for limit in trainer.num_val_batches]
         with torch.no_grad(), evaluating(pl_module):
             for index, loader in enumerate(trainer.val_dataloaders):
-                for batch_index, batch in enumerate(loader):
+                for batch_index, batch in enumerate(islice(loader, limits[index])):
                     converted = trainer.precision_plugin.convert_input(batch)
                     placed = trainer.strategy.batch_to_device(converted, dataloader_idx=index)
                     with trainer.precision_plugin.forward_context():
                         pl_module.validation_step(placed, batch_index, index)
         pl_module.evaluated = pl_module.set_metrics(*SETS)
-        self._record(trainer, pl_module, 0)
+        self._record(trainer, pl_module, epoch)
+
+    def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Evaluate a run that ended before its last epoch, unless only given epochs are wanted."""
+        self._ended = True
+        epoch, scheduled = trainer.current_epoch, self.epochs is None and self.every is None
+        if epoch > 0 and scheduled and not self.due(epoch) and ends_by_itself(trainer):
+            self._due |= {epoch}
+            self._evaluate(trainer, pl_module, epoch)
+
+    def on_fit_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """The same where a run is resumed that was killed after its last epoch."""
+        if not self._ended:
+            trainer.fit_loop.epoch_loop.val_loop.setup_data()
+            self.on_train_end(trainer, pl_module)
 
     def on_train_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Tell Lightning whether the epoch that begins ends with a validation."""

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from lightning_grok.callbacks.measurement import Epochs, Measurement, placed
+from lightning_grok.callbacks.measurement import Epochs, Measurement, check_seed, placed
 from lightning_grok.callbacks.recording import Value
 from lightning_grok.errors import InputError
 from lightning_grok.geometry import (
@@ -27,8 +27,7 @@ from lightning_grok.geometry.ntk import trace_kernel
 from lightning_grok.geometry.sketch import DistanceEstimate, KernelSketch
 from lightning_grok.model import MLP
 from lightning_grok.probe_set import ProbeSet
-from lightning_grok.run_directory import RunDirectory
-from lightning_grok.runs import Run
+from lightning_grok.run_directory import RunDirectory, snapshot_epochs
 
 Parameters = dict[str, Tensor]
 _DTYPES = {"float32": torch.float32, "float64": torch.float64}
@@ -84,6 +83,7 @@ class KernelDistance(Measurement):
             raise InputError(f"expected kernel_distance.samples of at least 2, received {samples}")
         if probes < 0 or probes == 1:
             raise InputError(f"expected kernel_distance.probes of 0 or above 1, received {probes}")
+        check_seed(self.name, seed)
         self.samples = samples
         self.split = split
         self.dtype = None if dtype is None else _DTYPES[dtype]
@@ -181,8 +181,7 @@ class KernelDistance(Measurement):
 
     def summarize(self, run: RunDirectory, model: nn.Module, probe: ProbeSet, final: bool) -> None:
         """Write the distances of all pairs: an estimate, or the exact matrix at the end."""
-        reader = Run(run.path)
-        epochs = [e for e in reader.snapshot_epochs() if self.due(e)]
+        epochs = [epoch for epoch in snapshot_epochs(run.path) if self.due(epoch)]
         if len(epochs) < 2 or not (self.pairwise if final else self.probes):
             return
         inputs, _ = self._inputs(model, probe)

@@ -8,8 +8,8 @@ from typing import Any, Literal
 from torch import Tensor, nn
 
 from lightning_grok.activations import record
-from lightning_grok.callbacks.measurement import Epochs, Measurement, placed
-from lightning_grok.callbacks.recording import Value
+from lightning_grok.callbacks.measurement import Epochs, Measurement, check_seed, placed
+from lightning_grok.callbacks.recording import Value, as_array
 from lightning_grok.errors import InputError
 from lightning_grok.probe_set import ProbeSet
 
@@ -26,7 +26,8 @@ class LayerMeasurement(Measurement):
                 function: lightning_grok.geometry.participation_ratio
 
     logs ``participation_ratio/layers.0`` and so on. A function that returns a NamedTuple logs its
-    fields, ``name/layer/field``; one that takes no labels is called with the points alone.
+    fields, ``name/layer/field``; one with a single parameter without a default is called with the
+    points alone.
 
     Args:
         function: dotted path of f(points (n, d), labels (n,)) -> number or NamedTuple of numbers
@@ -59,6 +60,7 @@ class LayerMeasurement(Measurement):
         self.function = _imported(function)
         self.name = name or function.rpartition(".")[2]
         super().__init__(enabled, epochs, strict)
+        check_seed(self.name, seed)
         self.layers = layers
         self.arguments = arguments or {}
         self.split = split
@@ -77,7 +79,7 @@ class LayerMeasurement(Measurement):
         targets = labels.cpu().numpy()
         values: dict[str, Value | Tensor] = {}
         for layer, points in activations.items():
-            given = (points.float().cpu().numpy(), targets)[: _positional(self.function)]
+            given = (as_array(points), targets)[: _given(self.function, self.arguments)]
             result = self.function(*given, **self.arguments)
             if hasattr(result, "_asdict"):
                 fields = result._asdict().items()
@@ -85,6 +87,20 @@ class LayerMeasurement(Measurement):
             else:
                 values[layer] = result
         return values
+
+
+def layer_before_last(model: nn.Module, layer: str | None, name: str) -> str:
+    """The chosen layer of the measurement `name`, or the one before the last.
+
+    Raises:
+        InputError: the layer doesn't exist, or there is none before the last.
+    """
+    names = layers_of(model, None if layer is None else [layer])
+    if layer is not None:
+        return layer
+    if len(names) < 2:
+        raise InputError(f"expected {name}.layer for a network of {len(names)} layer, given none")
+    return names[-2]
 
 
 def layers_of(model: nn.Module, layers: Sequence[str] | None) -> list[str]:
@@ -122,7 +138,14 @@ def _imported(path: str) -> Callable[..., Any]:
     return function
 
 
-def _positional(function: Callable[..., Any]) -> int:
+def _given(function: Callable[..., Any], arguments: Mapping[str, Any]) -> int:
+    """How many of points and labels a function takes: what it must be given by position."""
     kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
-    parameters = inspect.signature(function).parameters.values()
-    return min(2, sum(parameter.kind in kinds for parameter in parameters))
+    wanted = [
+        parameter
+        for parameter in inspect.signature(function).parameters.values()
+        if parameter.kind in kinds
+        and parameter.default is inspect.Parameter.empty
+        and parameter.name not in arguments
+    ]
+    return min(2, len(wanted))

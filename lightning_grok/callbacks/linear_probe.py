@@ -10,9 +10,9 @@ from threadpoolctl import threadpool_limits
 from torch import Tensor, nn
 
 from lightning_grok.activations import record
-from lightning_grok.callbacks.layer_measurement import layers_of
-from lightning_grok.callbacks.measurement import Epochs, Measurement, placed
-from lightning_grok.callbacks.recording import Value
+from lightning_grok.callbacks.layer_measurement import layer_before_last
+from lightning_grok.callbacks.measurement import Epochs, Measurement, check_seed, placed
+from lightning_grok.callbacks.recording import Value, as_array
 from lightning_grok.errors import InputError
 from lightning_grok.geometry import direct_accuracy, paper_probe, sound_probe
 from lightning_grok.probe_set import ProbeSet
@@ -26,12 +26,14 @@ class LinearProbe(Measurement):
     ``sound_stored``: the same with upright digits, as the paper showed them to a network trained on
     transposed letters. ``paper/accuracy``: the paper's own probe, 100 SGD steps on the unscaled
     logits scored on its own training samples. ``direct/accuracy`` and ``direct_stored/accuracy``:
-    the network's own digit outputs. Each probe comes with ``accuracy_sd`` over its draws.
+    the network's own digit outputs. Of a network without ``layer_names`` the logits are its output.
+    Each probe comes with ``accuracy_sd`` over its draws.
 
     Args:
         layer: whose features are read; None takes the one before the last.
         samples: digits a readout is fitted to (half of them where there are fewer than twice that).
-        draws: random splits.
+        draws: random splits; the paper drew ten. Over five the mean of the sound probe has a
+            standard error of 0.3 percent of all digits.
         seed: of the draws.
         enabled, epochs, strict: as for every `Measurement`.
 
@@ -55,6 +57,7 @@ class LinearProbe(Measurement):
         for key, number in (("samples", samples), ("draws", draws)):
             if number < 1:
                 raise InputError(f"expected linear_probe.{key} of at least 1, received {number}")
+        check_seed(self.name, seed)
         self.layer = layer
         self.samples = samples
         self.draws = draws
@@ -62,7 +65,7 @@ class LinearProbe(Measurement):
 
     def check(self, model: nn.Module, probe: ProbeSet) -> None:
         """Refuse a layer that isn't there."""
-        layers_of(model, None if self.layer is None else [self.layer])
+        layer_before_last(model, self.layer, self.name)
 
     def measure(self, model: nn.Module, probe: ProbeSet) -> Mapping[str, Value | Tensor]:
         """All readouts in both orientations of the digits."""
@@ -73,14 +76,13 @@ class LinearProbe(Measurement):
             "draws": self.draws,
             "seed": self.seed,
         }
-        names = layers_of(model, None) if self.layer is None else [self.layer]
-        logits = getattr(model, "layer_names", names)[-1]
-        layer = names[-2] if self.layer is None else self.layer
+        layer = layer_before_last(model, self.layer, self.name)
+        logits = getattr(model, "layer_names", [""])[-1]  # of another network, its output
         values: dict[str, Value | Tensor] = {}
         readouts: dict[str, Callable[[], tuple[float, ...]]] = {}
         for suffix, images in (("", transfer.matched), ("_stored", transfer.stored)):
             recorded = record(model, [layer, logits], placed(images, model))
-            features, outputs = (recorded[key].cpu().numpy() for key in (layer, logits))
+            features, outputs = (as_array(recorded[key]) for key in (layer, logits))
             readouts[f"sound{suffix}"] = partial(sound_probe, features, labels, **options)
             if suffix:
                 readouts["paper"] = partial(paper_probe, outputs, labels, **options)

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from lightning_grok.activations import record
 from lightning_grok.callbacks.layer_measurement import layers_of
-from lightning_grok.callbacks.measurement import Epochs, Measurement, placed
+from lightning_grok.callbacks.measurement import Epochs, Measurement, check_seed, placed
 from lightning_grok.callbacks.recording import Value
 from lightning_grok.errors import InputError
 from lightning_grok.geometry import ManifoldCapacity as ManifoldGeometry
@@ -80,6 +80,9 @@ class ManifoldCapacity(Measurement):
                 raise InputError(
                     f"expected manifold_capacity.{key} of at least {least}, received {given[key]}"
                 )
+        if not splits:
+            raise InputError(f"expected {self.name}.splits of train, test or both, received none")
+        check_seed(self.name, seed)
         self.layers = layers
         self.splits = tuple(splits)
         self.per_class = per_class

@@ -18,6 +18,7 @@ from lightning_grok.callbacks.recording import (
     Value,
     ViewLogger,
     completed_epochs,
+    ends_by_itself,
     is_resumed,
     record,
     split_values,
@@ -125,9 +126,19 @@ class Measurement(L.Callback, ABC):
             if self.epochs is not None and end > 0:
                 self._due |= evaluation_epochs(end, self.epochs)
 
+    def end_at(self, epoch: int) -> bool:
+        """Let the last epoch of a run that ended early be due; True if it was not before.
+
+        Where the epochs to measure at were given one by one, they stay all.
+        """
+        if isinstance(self.epochs, tuple) or self.due(epoch):
+            return False
+        self._due |= {epoch}
+        return True
+
     def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
         """Settle the epochs, before anything is trained."""
-        if stage == "fit":
+        if stage == "fit" and self.enabled:
             self._ended = False
             self.plan(trainer.max_epochs)
 
@@ -144,10 +155,14 @@ class Measurement(L.Callback, ABC):
             self._take(trainer, pl_module, completed_epochs(trainer))
 
     def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Summarize a run that came to its end."""
+        """Measure and summarize a run that came to its end, wherever that was."""
         self._ended = True
-        if self.enabled and trainer.current_epoch == trainer.max_epochs:
-            self._summarize(trainer, pl_module, trainer.current_epoch, final=True)
+        if not self.enabled or not ends_by_itself(trainer):
+            return
+        epoch = trainer.current_epoch
+        if epoch > 0 and self.end_at(epoch):
+            self._take(trainer, pl_module, epoch)
+        self._summarize(trainer, pl_module, epoch, final=True)
 
     def on_fit_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """The same where a run is resumed that was killed after its last epoch.
@@ -203,6 +218,16 @@ class Measurement(L.Callback, ABC):
             scalars, arrays = split_values(self.measure(model, probe))
         named = {f"{self.name}/{key}": value for key, value in scalars.items()}
         return named | {f"{self.name}/seconds": time.perf_counter() - start}, arrays
+
+
+def check_seed(name: str, seed: int) -> None:
+    """Refuse a seed that NumPy or PyTorch would refuse in mid-run.
+
+    Raises:
+        InputError: it is negative or needs more than 32 bits.
+    """
+    if not 0 <= seed < 2**32:
+        raise InputError(f"expected {name}.seed of 0 to {2**32 - 1}, received {seed}")
 
 
 def network_of(module: nn.Module) -> nn.Module:

@@ -7,13 +7,13 @@ import lightning as L
 from lightning.pytorch.callbacks import ProgressBar
 from tqdm.auto import tqdm
 
+from lightning_grok.callbacks.measurement import network_of
 from lightning_grok.callbacks.recording import completed_epochs
 
 _READINGS = {
     "train/accuracy": "train",
     "test/accuracy": "test",
     "kernel_distance/full/own": "kernel",
-    "manifold_capacity/layers.6/capacity": "capacity",
 }
 
 
@@ -58,10 +58,10 @@ class EpochProgress(ProgressBar):
 
     def _readings(self, trainer: L.Trainer) -> str:
         metrics = trainer.callback_metrics
+        names = getattr(network_of(trainer.lightning_module), "layer_names", [""])
+        shown = _READINGS | {f"manifold_capacity/{names[-1]}/capacity": "capacity"}
         return ", ".join(
-            f"{label} {float(metrics[key]):.3g}"
-            for key, label in _READINGS.items()
-            if key in metrics
+            f"{label} {float(metrics[key]):.3g}" for key, label in shown.items() if key in metrics
         )
 
     def print(self, *args: Any, **kwargs: Any) -> None:

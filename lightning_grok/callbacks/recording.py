@@ -48,6 +48,14 @@ def is_resumed(trainer: L.Trainer) -> bool:
     return trainer.global_step > 0 or trainer.current_epoch > 0
 
 
+def ends_by_itself(trainer: L.Trainer) -> bool:
+    """Whether a fit came to its end, from within ``on_train_end``: by a limit or a callback.
+
+    Not so where a signal broke it off, which whoever handled it notes as ``received``.
+    """
+    return all(getattr(callback, "received", None) is None for callback in callbacks_of(trainer))
+
+
 def record(
     trainer: L.Trainer,
     event: str,
@@ -70,10 +78,16 @@ def record(
             logger.log_metrics({**numbers, "epoch": epoch}, step=trainer.global_step)
 
 
+def as_array(tensor: torch.Tensor) -> np.ndarray:
+    """A tensor as a NumPy array, which has no bfloat16: that becomes float32."""
+    plain = tensor.detach().cpu()
+    return (plain.float() if plain.dtype == torch.bfloat16 else plain).numpy()
+
+
 def split_values(values: Mapping[str, Any]) -> tuple[dict[str, float], dict[str, np.ndarray]]:
     """Scalars and arrays of what a measurement returned; tensors become arrays."""
     plain = {
-        key: value.detach().cpu().numpy() if isinstance(value, torch.Tensor) else value
+        key: as_array(value) if isinstance(value, torch.Tensor) else value
         for key, value in values.items()
     }
     scalars = {key: float(value) for key, value in plain.items() if np.ndim(value) == 0}

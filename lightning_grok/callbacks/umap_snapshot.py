@@ -11,7 +11,7 @@ from lightning.pytorch.utilities.rank_zero import rank_zero_info
 from torch import Tensor, nn
 
 from lightning_grok.activations import record
-from lightning_grok.callbacks.layer_measurement import layers_of
+from lightning_grok.callbacks.layer_measurement import layer_before_last
 from lightning_grok.callbacks.measurement import Epochs, Measurement, placed
 from lightning_grok.callbacks.recording import Value
 from lightning_grok.errors import InputError
@@ -94,7 +94,7 @@ class UmapSnapshot(Measurement):
 
     def check(self, model: nn.Module, probe: ProbeSet) -> None:
         """Refuse a layer or classes that aren't there."""
-        self._layer_of(model)
+        layer_before_last(model, self.layer, self.name)
         probe.embedding_points(self.count, self.classes, self.seed)
 
     def start(self, model: nn.Module) -> None:
@@ -105,7 +105,7 @@ class UmapSnapshot(Measurement):
     def measure(self, model: nn.Module, probe: ProbeSet) -> Mapping[str, Value | Tensor]:
         """The next map."""
         images, labels = probe.embedding_points(self.count, self.classes, self.seed)
-        layer = self._layer_of(model)
+        layer = layer_before_last(model, self.layer, self.name)
         points = record(model, [layer], placed(images, model))[layer]
         previous = None if self._previous is None else self._previous.numpy()
         result = embed(
@@ -121,14 +121,6 @@ class UmapSnapshot(Measurement):
             del values["movement"]
         self._previous = torch.from_numpy(result.coordinates)
         return values
-
-    def _layer_of(self, model: nn.Module) -> str:
-        names = layers_of(model, None if self.layer is None else [self.layer])
-        if self.layer is not None:
-            return self.layer
-        if len(names) < 2:
-            raise InputError(f"expected umap.layer for a network of {len(names)} layer, given none")
-        return names[-2]
 
     def state_dict(self) -> dict[str, Any]:
         """The last map, from which the next one starts."""

@@ -15,7 +15,6 @@ Conventions: evaluation mode whatever the module's flag, outputs (n, c), rows (s
 """
 
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -23,6 +22,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from lightning_grok.activations import evaluating
 from lightning_grok.model import MLP
 
 
@@ -121,18 +121,6 @@ class NTKFactors:
         return found[::-1]
 
 
-@contextmanager
-def evaluation_mode(model: nn.Module) -> Iterator[None]:
-    """Put every submodule into evaluation mode and give each its own flag back at the end."""
-    flags = [(module, module.training) for module in model.modules()]
-    model.eval()
-    try:
-        yield
-    finally:
-        for module, flag in flags:
-            module.training = flag
-
-
 def ntk_factors(
     model: nn.Module,
     inputs: Float[Tensor, "n *shape"],
@@ -169,7 +157,7 @@ def ntk_factors(
     reference = next(iter(values.values()))
     hidden = inputs.detach().to(device=reference.device, dtype=reference.dtype, copy=True)
     layers: list[LinearLayer] = []
-    with evaluation_mode(model):
+    with evaluating(model):
         for name, module in modules:
             if type(module) is nn.Linear:
                 layer, hidden = _through_linear(name, module, hidden, values)

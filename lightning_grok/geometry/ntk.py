@@ -19,11 +19,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from lightning_grok.activations import evaluating
 from lightning_grok.geometry.factors import (
     NotALinearStackError,
     NTKFactors,
     check_samples,
-    evaluation_mode,
     ntk_factors,
     parameter_values,
 )
@@ -212,7 +212,7 @@ def _ntk_by_autodiff(
     block_size: int,
 ) -> dict[str, Tensor]:
     """Kernel from explicit Jacobians of two blocks of samples at a time."""
-    with evaluation_mode(model):
+    with evaluating(model):
         jacobian, n, c = _jacobian_function(model, inputs, kind, parameters, dtype)
         kernels: dict[str, Tensor] = {}
         width = c if kind == "full" else 1

@@ -158,7 +158,7 @@ def pairwise_kernel_distance(
         raise ValueError(f"expected at least two checkpoints, received {len(factors)}")
     if kind == "trace":
         kernels = torch.stack([trace_kernel(each).flatten().double() for each in factors])
-        products = (kernels @ kernels.T).numpy()
+        products = (kernels @ kernels.T).cpu().numpy()
     else:
         products = _tiled_products(factors, memory)
     return _distances(products)
@@ -200,7 +200,7 @@ def _tiled_products(factors: list[NTKFactors], memory: float = 0.5e9) -> np.ndar
                     [b[j.start - columns.start : j.stop - columns.start] for b in right[t]],
                     out=tiles[shape][t],
                 )
-            products += (1 if i == j else 2) * _products_within(tiles[shape], c)
+            products += (1 if i == j else 2) * _products_within(tiles[shape], c).cpu()
     return products.numpy()
 
 

@@ -94,7 +94,7 @@ def sketched_kernel_distance(first: KernelSketch, second: KernelSketch) -> Dista
             f"shapes {tuple(first.image.shape)} and {tuple(second.image.shape)}"
         )
     x, y = (sketch.image.double() for sketch in (first, second))
-    columns = np.stack([((a * b).sum(0)).numpy() for a, b in ((x, y), (x, x), (y, y))])
+    columns = np.stack([(a * b).sum(0).cpu().numpy() for a, b in ((x, y), (x, x), (y, y))])
     totals = columns.sum(axis=1)
     if not np.isfinite(totals).all():
         raise ValueError("expected finite sketches, received NaN or infinity")

@@ -6,7 +6,7 @@ from reference import explicit_ntk
 from torch import nn
 
 from lightning_grok.geometry import empirical_ntk, ntk_factors
-from lightning_grok.geometry.factors import NotALinearStackError, evaluation_mode
+from lightning_grok.geometry.factors import NotALinearStackError
 from lightning_grok.model import MLP
 
 
@@ -150,11 +150,3 @@ def test_one_activation_may_stand_in_several_places(inputs: torch.Tensor) -> Non
     model = nn.Sequential(*layers).double()
     kernel = empirical_ntk(model, inputs, method="factors")
     torch.testing.assert_close(kernel, explicit_ntk(model, inputs), rtol=1e-11, atol=1e-13)
-
-
-def test_evaluation_mode_gives_each_module_its_own_flag_back() -> None:
-    model = nn.Sequential(nn.Linear(2, 2), nn.Dropout(), nn.Linear(2, 2)).train()
-    model[1].eval()
-    with evaluation_mode(model):
-        assert not any(module.training for module in model.modules())
-    assert [module.training for module in model.modules()] == [True, True, False, True]
