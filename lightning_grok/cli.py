@@ -3,9 +3,13 @@
 import os
 import sys
 from collections.abc import Sequence
+from difflib import get_close_matches
 from importlib import import_module
 
 from lightning_grok.errors import InputError
+
+TRAINING = ("fit", "validate", "test")
+"""LightningCLI's own commands."""
 
 COMMANDS = {
     "dashboard": "a live page over runs, in progress and finished",
@@ -37,10 +41,17 @@ def main(args: Sequence[str] | None = None) -> None:
     try:
         if arguments and arguments[0] in COMMANDS:
             _run_command(arguments[0], arguments[1:])
-        else:
+        elif not arguments or arguments[0] in TRAINING or arguments[0].startswith("-"):
             from lightning_grok.fit import GrokCLI
 
             GrokCLI(arguments)
+        else:
+            near = get_close_matches(arguments[0], (*TRAINING, *COMMANDS), n=1)
+            hint = f" (did you mean {near[0]}?)" if near else ""
+            raise InputError(
+                f"expected a command of {', '.join((*TRAINING, *COMMANDS))}; "
+                f"received {arguments[0]}{hint}"
+            )
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)

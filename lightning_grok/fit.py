@@ -1,8 +1,10 @@
 """The training commands: LightningCLI with the measurements as groups and a run directory."""
 
 import logging
+import re
 import warnings
 from collections.abc import Sequence
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -72,10 +74,19 @@ class GrokParser(LightningArgumentParser):
         own = _own_error(ex)
         if own is not None:
             raise own
-        line = " ".join(message.split())
+        line = " ".join(message.split()) + self._hint(message)
         if len(line) > 500:  # the parser lists every type that it tried
             line = f"{line[:350]} ... {line[-140:]}"
         raise InputError(f"{line} (see --help)") from ex
+
+    def _hint(self, message: str) -> str:
+        """The option that an unknown one is nearest to."""
+        unknown = re.search(r"(?:[Uu]nrecognized|unknown) arguments?:? (--[^ =]+)", message)
+        if unknown is None:
+            return ""
+        known = [option for action in self._actions for option in action.option_strings]
+        near = get_close_matches(unknown[1], known, n=1)
+        return f" (did you mean {near[0]}?)" if near else ""
 
 
 class GrokCLI(LightningCLI):
@@ -124,6 +135,10 @@ class GrokCLI(LightningCLI):
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
         """Parse what was given, without a look at ``sys.argv``."""
+        for name, value in zip(args, [*args[1:], ""], strict=True):
+            option, equals, text = name.partition("=")
+            if option == "--config":
+                _check_config(Path(text if equals else value))
         try:
             self.config = parser.parse_args(args)
         except UnicodeDecodeError as error:
@@ -221,6 +236,25 @@ class GrokCLI(LightningCLI):
         config = self.config[self.subcommand].clone()
         resolved = yaml.safe_load(parser.dump(config, skip_none=False))
         return {key: value for key, value in resolved.items() if key not in _OF_THE_COMMAND}
+
+
+def _check_config(path: Path) -> None:
+    """Refuse a file that is no configuration, by its name."""
+    if not path.is_file():
+        return  # which the parser says
+    try:
+        content = yaml.safe_load(path.read_text())
+    except (yaml.YAMLError, UnicodeDecodeError, OSError) as error:
+        reason = " ".join(str(error).split())
+        raise InputError(f"expected a configuration in YAML, received {path}: {reason}") from None
+    if isinstance(content, dict) and {"method", "parameters"} <= content.keys():
+        raise InputError(
+            f"expected a configuration, received the sweep {path}: to run it, "
+            f"python -m lightning_grok sweep {path}"
+        )
+    if content is not None and not isinstance(content, dict):
+        kind = type(content).__name__
+        raise InputError(f"expected a configuration of keys and values, received {path}: a {kind}")
 
 
 def _check_checkpoint(path: Path) -> None:

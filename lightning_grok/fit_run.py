@@ -20,6 +20,7 @@ import lightning_grok
 from lightning_grok.callbacks.checkpoint import (
     FiniteLoss,
     RunCheckpoint,
+    Signals,
     Snapshots,
     newest_checkpoint,
 )
@@ -149,16 +150,17 @@ class FitRun:
         received = None
         try:
             start = self._prepare(directory, model, datamodule)
-            checkpoint = RunCheckpoint(directory, self.options.checkpoint_seconds)
+            signals = Signals()
+            checkpoint = RunCheckpoint(directory, self.options.checkpoint_seconds, signals)
             self._open_wandb(directory)
             own = [RunLogger(directory), *([self.logger] if self.logger else [])]
             self.trainer.loggers = [*own, *self.trainer.loggers]
             callbacks = callbacks_of(self.trainer)
-            callbacks[:] = [FiniteLoss(), Snapshots(directory), *callbacks, checkpoint]
+            callbacks[:] = [signals, FiniteLoss(), Snapshots(directory), *callbacks, checkpoint]
             if start is not None:
                 kwargs["ckpt_path"] = start
             self.trainer.fit(model, datamodule=datamodule, **kwargs | {"weights_only": True})
-            received = checkpoint.received
+            received = signals.received
         except (KeyboardInterrupt, SystemExit) as stopped:
             # Lightning makes an exit of it.
             if not any(isinstance(e, KeyboardInterrupt) for e in (stopped, stopped.__context__)):
@@ -204,6 +206,8 @@ class FitRun:
             directory.update_meta(state="running", epoch=epoch)
             print(f"resuming {directory.path} at epoch {epoch}")
             return path
+        if directory.meta:
+            print(f"{directory.path} has no checkpoint yet: starting it again")
         directory.rewind(0, -1)
         text = yaml.safe_dump(self.config, sort_keys=False)
         (directory.path / "config.yaml").write_text(text)

@@ -342,10 +342,12 @@ def load_torch(path: Path) -> Any:
 
 
 def read_json(path: Path) -> dict[str, Any]:
+    """The object in a file; empty where there is none."""
     try:
-        return json.loads(path.read_text())
+        content = json.loads(path.read_text())
     except (OSError, ValueError):
         return {}
+    return content if isinstance(content, dict) else {}
 
 
 def _jsonable(value: float | str) -> float | int | str | None:

@@ -7,6 +7,7 @@ another process, on another machine (`lightning_grok.run_directory` is the writi
 import json
 import os
 import zipfile
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -106,6 +107,23 @@ class Run:
         """The newest logged epoch; 0 where there is none."""
         return max((event["epoch"] for event in self.events), default=0)
 
+    @property
+    def damage(self) -> str:
+        """What is wrong with its files, in one line; empty where they are whole.
+
+        A run in progress, or broken off, may end anywhere; a finished one ends where run.json says.
+        """
+        meta = self.meta
+        if not (self.path / "run.json").exists():
+            return ""
+        if not meta:
+            return f"expected the description of a run in {self.path / 'run.json'}, received none"
+        last = meta.get("epoch", 0)
+        if meta.get("state") == "finished" and self.epoch < last:
+            log = self.path / "events.jsonl"
+            return f"expected events up to epoch {last:,} in {log}, received {self.epoch:,}"
+        return ""
+
     def series(self, key: str) -> tuple[np.ndarray, np.ndarray]:
         """Epochs (T,) and values (T,) of one logged key, by epoch; null reads as NaN.
 
@@ -173,6 +191,23 @@ def read_run(path: str | os.PathLike[str]) -> Run:
     if not (directory / "run.json").is_file():
         raise InputError(f"expected the directory of a run (with run.json), received {directory}")
     return Run(directory)
+
+
+def read_runs(paths: Iterable[str | os.PathLike[str]]) -> list[Run]:
+    """The runs in directories and in folders of runs, each once.
+
+    Raises:
+        InputError: a path holds no run.
+    """
+    found: dict[Path, Run] = {}
+    for path in paths:
+        below = find_runs(path)
+        if not below:
+            raise InputError(f"expected a run or a folder with runs, received {path}")
+        for each in below:
+            if each.resolve() not in found:
+                found[each.resolve()] = Run(each)
+    return list(found.values())
 
 
 def find_runs(root: str | os.PathLike[str]) -> list[Path]:

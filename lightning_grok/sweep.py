@@ -67,7 +67,7 @@ def read_sweep(path: Path) -> dict[str, Any]:
 
     try:
         content = yaml.safe_load(path.read_text())
-    except (OSError, yaml.YAMLError) as error:
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         reason = " ".join(str(error).split())
         raise InputError(f"expected a sweep file, received {path}: {reason}") from None
     if not isinstance(content, dict) or not isinstance(content.get("parameters"), dict):
@@ -80,11 +80,30 @@ def read_sweep(path: Path) -> dict[str, Any]:
         )
     for key, parameter in content["parameters"].items():
         values = _values(parameter)
-        if not values or None in values:
+        if not values or not all(map(_is_plain, values)):
             raise InputError(
-                f"expected values that are not null for {key} in {path}, received {parameter}"
+                f"expected numbers, text or lists of them as values of {key} in {path}, received "
+                f"{parameter}"
             )
+        if key == "config" and not all(isinstance(value, str) for value in values):
+            raise InputError(f"expected paths as values of config in {path}, received {values}")
+    command = content.get("command", _DEFAULT_COMMAND)
+    if not isinstance(command, list) or "${args}" not in command:
+        raise InputError(
+            f"expected `command` as a list that holds ${{args}} in {path}, received {command}"
+        )
+    if "command" not in content and "program" in content:
+        raise InputError(
+            f"expected a `command` beside `program` in {path}: without one each point is a fit"
+        )
     return content
+
+
+def _is_plain(value: object) -> bool:
+    """Whether a value can stand on a command line and in a digest."""
+    if isinstance(value, list):
+        return all(map(_is_plain, value))
+    return isinstance(value, str | int | float)
 
 
 def grid(sweep: dict[str, Any], seeds: Sequence[int] | None = None) -> list[dict[str, Any]]:

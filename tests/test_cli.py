@@ -12,7 +12,8 @@ from lightning_grok.cli import COMMANDS, main
 from lightning_grok.fit import GROUPS
 from lightning_grok.runs import Run
 
-CONFIGS = Path(__file__).parents[1] / "configs"
+ROOT = Path(__file__).parents[1]
+CONFIGS = ROOT / "configs"
 DATA = ["--data.dataset=digits", "--data.train_size=64"]
 
 
@@ -65,6 +66,39 @@ def test_a_typo_says_what_is_wrong(capsys: pytest.CaptureFixture[str]) -> None:
     error = capsys.readouterr().err.strip().splitlines()
     assert len(error) == 1
     assert "weight_scales" in error[0]
+
+
+@pytest.mark.parametrize(
+    ("line", "hint"),
+    [
+        (["dashbord", "runs"], "(did you mean dashboard?)"),
+        (["fit", "--modle.weight_scale=8"], "(did you mean --model.weight_scale?)"),
+        (["fit", f"--config={ROOT / 'README.md'}"], "expected a configuration in YAML, received"),
+        (
+            ["fit", "--config", f"{ROOT / 'sweeps' / 'table1.yaml'}"],
+            "python -m lightning_grok sweep",
+        ),
+        (["fit", "--config", f"{ROOT / 'LICENSE'}"], "received"),
+        (["dashboard", f"{ROOT}", "--run=nope"], "expected the name of a run in"),
+        (["dashboard", "--port=abc"], "invalid int value: 'abc'"),
+        (["verdict"], "the following arguments are required: runs"),
+    ],
+)
+def test_a_mistake_is_answered_with_what_was_meant(
+    line: list[str], hint: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        main(line)
+    assert stopped.value.code == 2
+    (error,) = capsys.readouterr().err.strip().splitlines()
+    assert hint in error
+
+
+def test_the_defaults_are_those_of_the_run_that_groks(capsys: pytest.CaptureFixture[str]) -> None:
+    bare = yaml.safe_load(printed(capsys, "fit", "--print_config"))
+    file = ROOT / "configs" / "grok.yaml"
+    whole = yaml.safe_load(printed(capsys, "fit", f"--config={file}", "--print_config"))
+    assert bare == whole
 
 
 def test_validate_and_test_print_what_the_run_logged(

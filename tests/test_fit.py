@@ -144,6 +144,28 @@ def test_an_interrupted_run_goes_on_bit_for_bit(
         assert same[0] == same[1]
 
 
+def test_a_signal_while_the_initialization_is_measured_loses_nothing(
+    fit: Fit, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from lightning_grok.callbacks import WeightNorm
+
+    measure = WeightNorm.measure
+
+    def interrupted(self: WeightNorm, *arguments: Any) -> Any:
+        signal.raise_signal(signal.SIGINT)
+        return measure(self, *arguments)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(WeightNorm, "measure", interrupted)
+        patch.setattr(WeightNorm, "due", lambda self, epoch: epoch == 0)
+        with pytest.raises(SystemExit) as stopped:
+            fit(*OFF)
+    assert stopped.value.code == 128 + signal.SIGINT
+    assert "interrupted at epoch 1; to go on" in capsys.readouterr().out
+    resumed = fit(*OFF, "--resume")
+    assert (resumed.state, resumed.epoch) == ("finished", 3)
+
+
 def test_resuming_a_finished_run_says_so_and_writes_nothing(
     fit: Fit, capsys: pytest.CaptureFixture[str]
 ) -> None:

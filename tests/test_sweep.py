@@ -4,6 +4,7 @@ import subprocess
 import sys
 import threading
 import time
+from datetime import date
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,9 @@ from lightning_grok.runs import Run
 from lightning_grok.sweep import grid, plan, point_name, read_sweep
 
 ROOT = Path(__file__).parents[1]
+
+
+ONE = {"method": "grid", "parameters": {"a": {"value": 1}}}
 
 
 def write(path: Path, **content: object) -> Path:
@@ -66,13 +70,33 @@ def test_names_are_safe_and_tell_points_apart() -> None:
     [
         ({"method": "grid"}, "expected `parameters`"),
         ({"method": "bayes", "parameters": {"a": {"value": 1}}}, "expected `method: grid`"),
-        ({"method": "grid", "parameters": {"a": {"values": [None]}}}, "not null"),
-        ({"method": "grid", "parameters": {"a": {"min": 1}}}, "expected values"),
+        ({"method": "grid", "parameters": {"a": {"values": [None]}}}, "as values of a"),
+        ({"method": "grid", "parameters": {"a": {"min": 1}}}, "as values of a"),
+        ({"method": "grid", "parameters": {"a": {"value": date(2024, 1, 1)}}}, "as values of a"),
+        ({"method": "grid", "parameters": {"config": {"values": [["a"]]}}}, "expected paths"),
+        ({**ONE, "command": ["python", "-m", "x"]}, "a list that holds"),
+        ({**ONE, "command": "python ${args}"}, "a list that holds"),
+        ({**ONE, "program": "train.py"}, "beside `program`"),
     ],
 )
 def test_bad_sweeps_are_refused(content: dict, message: str, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=message):
         read_sweep(write(tmp_path / "s.yaml", **content))
+
+
+def test_a_sweep_that_is_no_text_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "s.yaml"
+    file.write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(InputError, match="expected a sweep file"):
+        read_sweep(file)
+
+
+@pytest.mark.parametrize("seeds", ["9-0", "²", "1-", "a", "", "1,,2"])
+def test_bad_seeds_are_refused(seeds: str) -> None:
+    from lightning_grok.commands.sweep import main
+
+    with pytest.raises(InputError, match="expected seeds such as"):
+        main([str(ROOT / "sweeps" / "table1.yaml"), f"--seeds={seeds}", "--dry-run"])
 
 
 def sweep_command(file: Path, root: Path, *more: str) -> list[str]:

@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 from claimed_runs import N1000, Truth, write_run, write_runs
 
-from lightning_grok.commands.verdict import find_all, main
+from lightning_grok.commands.verdict import main
 from lightning_grok.errors import InputError
+from lightning_grok.runs import read_runs
 
 CLAIMS = [f"C{k}" for k in range(1, 17)]
 
@@ -83,8 +84,46 @@ def test_bad_input_is_one_line(tmp_path: Path, runs: Path) -> None:
 
 def test_runs_are_found_once(runs: Path, tmp_path: Path) -> None:
     one = write_run(tmp_path, Truth(), seed=9)
-    found = find_all([runs, runs / f"{N1000}_seed0", one.path])
+    found = read_runs([runs, runs / f"{N1000}_seed0", one.path])
     assert len(found) == 6
+
+
+@pytest.mark.parametrize("text", ["[1, 2]", '{"name": "a', ""])
+def test_a_damaged_description_is_said(
+    text: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_run(tmp_path, Truth(), seed=0)
+    damaged = write_run(tmp_path, Truth(), seed=1).path / "run.json"
+    damaged.write_text(text)
+    main([str(tmp_path)])
+    assert capsys.readouterr().err == (
+        f"warning: expected the description of a run in {damaged}, received none\n"
+    )
+
+
+def test_a_log_that_ends_too_soon_is_said(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = write_run(tmp_path, Truth(), epoch=10_000)
+    log = run.path / "events.jsonl"
+    log.write_text("".join(log.read_text().splitlines(keepends=True)[:5]))
+    main([str(tmp_path)])
+    assert f"warning: expected events up to epoch 10,000 in {log}" in capsys.readouterr().err
+
+
+def test_a_series_of_nothing_but_nulls_is_none(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    runs = write_runs(tmp_path, Truth(), count=5)
+    for run in runs:
+        log = run.path / "events.jsonl"
+        rows = [json.loads(line) for line in log.read_text().splitlines()]
+        for row in rows:
+            if "linear_probe/sound/accuracy" in row:
+                row["linear_probe/sound/accuracy"] = None
+        log.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    main([str(tmp_path)])
+    assert "forecast" in capsys.readouterr().out
 
 
 def test_a_run_without_any_series(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -266,7 +266,7 @@ def survival_median(
 
     Returns:
         The median: the first time by which half have come; infinite where fewer have, and the
-        interval's ends alike. ``low`` is −inf where the band begins below one half.
+        interval's ends alike.
     """
     from scipy.stats import CensoredData, ecdf
 

@@ -112,6 +112,40 @@ def expect_finite(module: L.LightningModule, epoch: int) -> None:
             raise _diverged(f"finite weights, received others in {name}", epoch)
 
 
+class Signals(L.Callback):
+    """Notes SIGINT or SIGTERM, so that the epoch is ended and kept; a second one ends at once.
+
+    Attributes:
+        received: the signal that came; None before.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.received: int | None = None
+        self._handlers: dict[int, Any] = {}
+
+    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Take over the two signals; Lightning's own handlers have been set by now."""
+        for number in (signal.SIGINT, signal.SIGTERM):
+            try:
+                self._handlers[number] = signal.signal(number, self._receive)
+            except ValueError:  # only the main thread may; elsewhere signals stay as they were
+                return
+
+    def _receive(self, number: int, frame: FrameType | None) -> None:
+        if self.received is not None:
+            raise KeyboardInterrupt
+        self.received = number
+        name = signal.Signals(number).name
+        rank_zero_info(f"{name}: stops after this epoch; once more stops at once")
+
+    def teardown(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
+        """Give the signals back."""
+        while self._handlers:
+            number, handler = self._handlers.popitem()
+            signal.signal(number, handler)
+
+
 class RunCheckpoint(Checkpoint):
     """Writes ``checkpoints/last.ckpt`` in Lightning's format, always whole, at the end of epochs.
 
@@ -122,18 +156,18 @@ class RunCheckpoint(Checkpoint):
     Args:
         directory: of the run.
         seconds: shortest time between two checkpoints; 0 writes one every epoch.
+        signals: that stop the run.
     """
 
-    def __init__(self, directory: RunDirectory, seconds: float) -> None:
+    def __init__(self, directory: RunDirectory, seconds: float, signals: Signals) -> None:
         super().__init__()
         self.directory = directory
         self.seconds = seconds
-        self.received: int | None = None
+        self.signals = signals
         self.stopped = False  # by a callback, at its last epoch
         self.metrics: dict[str, float] = {}  # that callbacks and schedulers may monitor
         self._opened = self._written = time.monotonic()
         self._spent = float(directory.meta.get("seconds", 0.0))  # before this process
-        self._handlers: dict[int, Any] = {}
 
     @property
     def state_key(self) -> str:
@@ -154,14 +188,9 @@ class RunCheckpoint(Checkpoint):
         trainer.should_stop = self.stopped
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Take over the two signals; Lightning's own handlers have been set by now."""
+        """Do what was left undone where the run is a resumed one."""
         if is_resumed(trainer):
             self._catch_up(trainer)
-        for number in (signal.SIGINT, signal.SIGTERM):
-            try:
-                self._handlers[number] = signal.signal(number, self._receive)
-            except ValueError:  # only the main thread may; elsewhere signals stay as they were
-                return
 
     def _catch_up(self, trainer: L.Trainer) -> None:
         """Do what Lightning does between the writing of a checkpoint and the next epoch.
@@ -175,17 +204,10 @@ class RunCheckpoint(Checkpoint):
         trainer.fit_loop.epoch_loop.update_lr_schedulers("epoch", update_plateau_schedulers=True)
         progress.completed += 1
 
-    def _receive(self, number: int, frame: FrameType | None) -> None:
-        if self.received is not None:
-            raise KeyboardInterrupt
-        self.received = number
-        name = signal.Signals(number).name
-        rank_zero_info(f"{name}: stops after this epoch; once more stops at once")
-
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Write the checkpoint when it is time, and stop where a signal has come."""
         self.stopped = trainer.should_stop
-        if self.received is not None:
+        if self.signals.received is not None:
             trainer.should_stop = True
         ends = (
             trainer.should_stop
@@ -216,11 +238,8 @@ class RunCheckpoint(Checkpoint):
         return self._spent + time.monotonic() - self._opened
 
     def teardown(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
-        """Note the time taken, and give the signals back."""
+        """Note the time taken."""
         self.directory.update_meta(seconds=self._seconds())
-        while self._handlers:
-            number, handler = self._handlers.popitem()
-            signal.signal(number, handler)
 
 
 def newest_checkpoint(folder: Path) -> tuple[Path, dict[str, Any]] | None:

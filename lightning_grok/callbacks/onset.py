@@ -3,7 +3,6 @@
 from typing import Any
 
 import lightning as L
-from lightning.pytorch.utilities.rank_zero import rank_zero_info
 
 from lightning_grok.analysis.onset import OnsetDetector
 from lightning_grok.callbacks.recording import completed_epochs, record
@@ -42,7 +41,8 @@ class Onset(L.Callback):
             epoch, float(metrics["train/accuracy"]), float(metrics["test/accuracy"])
         )
         for event in found:
-            rank_zero_info(f"{event.name} at epoch {event.epoch} (known at epoch {epoch})")
+            what = "generalization begins" if event.name == "generalization" else event.name
+            pl_module.print(f"{what} at epoch {event.epoch} (known at epoch {epoch})")
             record(trainer, event.name, event.epoch, {"known_at": epoch})
             for logger in trainer.loggers:
                 if isinstance(logger, RunLogger):

@@ -36,8 +36,10 @@ class EpochProgress(ProgressBar):
         """Draw again."""
         self._enabled = True
 
-    def on_train_start(self, trainer: L.Trainer, *args: Any) -> None:
-        """Open the bar at the epochs that are done."""
+    def on_train_epoch_start(self, trainer: L.Trainer, *args: Any) -> None:
+        """Open the bar, once the initialization is measured: its time is no epoch's."""
+        if self._bar is not None:
+            return
         last = trainer.max_epochs
         self._bar = tqdm(
             total=None if last is None or last < 0 else last,

@@ -1,0 +1,30 @@
+"""The small commands: `lightning_grok.commands.<name>` is ``python -m lightning_grok <name>``."""
+
+import argparse
+import sys
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, NoReturn
+
+from lightning_grok.errors import InputError
+
+if TYPE_CHECKING:
+    from lightning_grok.runs import Run
+
+
+class CommandParser(argparse.ArgumentParser):
+    """A parser whose errors are one line, as everywhere."""
+
+    def error(self, message: str) -> NoReturn:
+        """Refuse the command line.
+
+        Raises:
+            InputError: always.
+        """
+        raise InputError(f"{message} (see {self.prog} --help)")
+
+
+def say_damage(runs: "Iterable[Run]") -> None:
+    """A line on stderr for every run whose files are not whole."""
+    for run in runs:
+        if run.damage:
+            print(f"warning: {run.damage}", file=sys.stderr)

@@ -1,6 +1,5 @@
 """``python -m lightning_grok dashboard``: a live page over runs, on this machine."""
 
-import argparse
 import os
 import sys
 import threading
@@ -10,13 +9,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlencode
 
+from lightning_grok.commands import CommandParser
+from lightning_grok.errors import InputError
+
 if TYPE_CHECKING:
     from lightning_grok.dashboard.server import DashboardServer
 
 
 def main(arguments: Sequence[str]) -> None:
     """Serve the page until Ctrl-C."""
-    parser = argparse.ArgumentParser(
+    parser = CommandParser(
         prog="python -m lightning_grok dashboard",
         description="Open a page that shows runs while they train, and finished ones: accuracy, "
         "manifold geometry, kernel distance, UMAP, probes and weight norms over one epoch axis. It "
@@ -32,6 +34,8 @@ def main(arguments: Sequence[str]) -> None:
     options = parser.parse_args(arguments)
     from lightning_grok.dashboard.server import DashboardServer
 
+    if options.run is not None and not (options.root / options.run).is_dir():
+        raise InputError(f"expected the name of a run in {options.root}, received {options.run}")
     with DashboardServer(options.root, options.port) as server:
         first = f"#{urlencode({'page': 'run', 'run': options.run})}" if options.run else ""
         url = f"{server.url}{first}"

@@ -5,12 +5,13 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from lightning_grok.commands import CommandParser, say_damage
 from lightning_grok.errors import InputError
 
 
 def main(arguments: Sequence[str]) -> None:
     """Write the figures of every run that is named, or with ``--paper`` those of the paper."""
-    parser = argparse.ArgumentParser(
+    parser = CommandParser(
         prog="python -m lightning_grok figures",
         description="Write the figures of runs (the paper's Figure 2 of each, and its panels) as "
         "PNG and PDF into their directories. A run in progress is drawn as far as it is. With "
@@ -30,7 +31,9 @@ def main(arguments: Sequence[str]) -> None:
         if getattr(options, name) is not None:
             raise InputError(f"expected --paper with --{name}, received none")
     from lightning_grok.figures import write_run_figures
+    from lightning_grok.runs import Run
 
+    say_damage(map(Run, options.runs))
     for run in options.runs:
         for path in write_run_figures(run):
             print(path)
@@ -43,13 +46,11 @@ def _write_paper(options: argparse.Namespace) -> None:
 
     published = None if options.published is None else Published(options.published)
     runs = PaperRuns(options.runs, published)
+    say_damage(runs.runs)
 
     def say(line: str) -> None:
         print(line, file=sys.stderr)
 
     out = options.out or Path("figures/paper")
-    written = write_paper_figures(runs, out, options.only, say)
-    for path in written:
-        print(path)
-    if not written:
+    if not write_paper_figures(runs, out, options.only, say, print):
         raise InputError("expected runs for a figure, received none")

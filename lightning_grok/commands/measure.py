@@ -1,13 +1,14 @@
 """``python -m lightning_grok measure``: a measurement afterwards, from a run's snapshots."""
 
-import argparse
 from collections.abc import Sequence
 from pathlib import Path
+
+from lightning_grok.commands import CommandParser
 
 
 def main(arguments: Sequence[str]) -> None:
     """Measure a run anew; the options behind its directory are those of fit."""
-    parser = argparse.ArgumentParser(
+    parser = CommandParser(
         prog="python -m lightning_grok measure",
         description="Compute measurements from a run's snapshots and write them into the run.",
         epilog="All further options are those of fit, on top of the run's own configuration: "

@@ -1,13 +1,14 @@
 """``python -m lightning_grok report``: runs as one HTML file, with their figures."""
 
-import argparse
 from collections.abc import Sequence
 from pathlib import Path
+
+from lightning_grok.commands import CommandParser, say_damage
 
 
 def main(arguments: Sequence[str]) -> None:
     """Write the report and say where it is."""
-    parser = argparse.ArgumentParser(
+    parser = CommandParser(
         prog="python -m lightning_grok report",
         description="Write the views of the live page and the verdict on the paper's claims as one "
         "HTML file that opens from disk with no network, and the figures of the runs as PNG and "
@@ -22,7 +23,9 @@ def main(arguments: Sequence[str]) -> None:
     parser.add_argument("--published", type=Path, help="CSV of published values, for claim C16")
     options = parser.parse_args(arguments)
     from lightning_grok.dashboard.report import write_report
+    from lightning_grok.runs import Run
 
+    say_damage(map(Run, options.runs))
     alone = options.runs[0] if len(options.runs) == 1 else Path("report")
     for path in write_report(options.runs, options.out or alone, published=options.published):
         print(path)

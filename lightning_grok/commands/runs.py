@@ -1,12 +1,12 @@
 """``python -m lightning_grok runs``: the runs below a folder, a line each."""
 
-import argparse
 import json
 import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from lightning_grok.commands import CommandParser, say_damage
 from lightning_grok.errors import InputError
 
 _COLUMNS = ("run", "dataset", "setup", "seed", "state", "epoch", "t_mem", "t_half", "grokked")
@@ -14,7 +14,7 @@ _COLUMNS = ("run", "dataset", "setup", "seed", "state", "epoch", "t_mem", "t_hal
 
 def main(arguments: Sequence[str]) -> None:
     """Print a table, with ``--json`` one object a line; with ``--compact`` copy the series."""
-    parser = argparse.ArgumentParser(
+    parser = CommandParser(
         prog="python -m lightning_grok runs",
         description="List runs with their data, setup, seed, state, newest epoch, the epochs of "
         "memorization (t_mem) and of half of the rise of test accuracy (t_half), and whether the "
@@ -73,12 +73,13 @@ def _rows(root: Path) -> list[dict[str, Any]]:
     from lightning_grok.runs import Run
 
     rows = []
-    for path in _found(root):
-        run = Run(path)
+    runs = [Run(path) for path in _found(root)]
+    say_damage(runs)
+    for run in runs:
         events = run_events(run)
         rows.append(
             {
-                "run": str(path.relative_to(root)),
+                "run": str(run.path.relative_to(root)),
                 "dataset": run.dataset,
                 "setup": run.setup,
                 "seed": run.seed,

@@ -1,6 +1,5 @@
 """``python -m lightning_grok sweep``: a sweep file on this machine or on a Dask cluster."""
 
-import argparse
 import shlex
 import sys
 from collections.abc import Sequence
@@ -8,13 +7,14 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from lightning_grok.commands import CommandParser
 from lightning_grok.errors import InputError
 from lightning_grok.sweep import Outcome, Point, grid, plan, read_sweep, run_points
 
 
 def main(arguments: Sequence[str]) -> None:
     """Run all points of a sweep that are not finished."""
-    parser = argparse.ArgumentParser(
+    parser = CommandParser(
         prog="python -m lightning_grok sweep",
         description="Run the grid of a W&B sweep file without W&B, each point a fit of its own. "
         "Given again, the command skips points that are finished and resumes those begun.",
@@ -71,7 +71,8 @@ def _seeds(text: str | None) -> list[int] | None:
     seeds: list[int] = []
     for part in text.split(","):
         first, dash, last = part.partition("-")
-        if not first.isdigit() or (dash and not last.isdigit()):
+        last = last if dash else first
+        if not (first.isdecimal() and last.isdecimal() and int(first) <= int(last)):
             raise InputError(f"expected seeds such as 0-9 or 0,3,7, received {text}")
-        seeds += range(int(first), int(last or first) + 1)
+        seeds += range(int(first), int(last) + 1)
     return seeds

@@ -1,17 +1,15 @@
 """``python -m lightning_grok verdict``: the paper's claims on runs, held, failed or undecided."""
 
-import argparse
 import json
 import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lightning_grok.errors import InputError
+from lightning_grok.commands import CommandParser, say_damage
 
 if TYPE_CHECKING:
     from lightning_grok.analysis.verdict_rows import Row
-    from lightning_grok.runs import Run
 
 _WIDTH = 100
 _COLUMNS = ("claim", "verdict", "estimate [interval]", "seeds", "figure")
@@ -20,7 +18,7 @@ _WIDTHS = (8, 11, 34, 7, 40)
 
 def main(arguments: Sequence[str]) -> None:
     """Print a table, or with ``--json`` one object keyed by claim."""
-    parser = argparse.ArgumentParser(
+    parser = CommandParser(
         prog="python -m lightning_grok verdict",
         description="Test the paper's claims over the seeds of runs: held, failed or undecided, "
         "with an estimate, its interval over seeds, the number of seeds, the paper's figure and "
@@ -31,11 +29,13 @@ def main(arguments: Sequence[str]) -> None:
     parser.add_argument("--published", type=Path, help="CSV of published values, for C16")
     parser.add_argument("--claims", type=Path, help="claims instead of the package's claims.yaml")
     options = parser.parse_args(arguments)
-    runs = find_all(options.runs)
     from lightning_grok.analysis.claims import verdict
     from lightning_grok.analysis.forecast import forecast_runs
     from lightning_grok.analysis.verdict_rows import verdict_rows
+    from lightning_grok.runs import read_runs
 
+    runs = read_runs(options.runs)
+    say_damage(runs)
     found = verdict(runs, claims=options.claims, published=options.published)
     coming = forecast_runs(runs)
     if options.json:
@@ -43,24 +43,6 @@ def main(arguments: Sequence[str]) -> None:
         return
     for line in table(verdict_rows(found, coming)):
         print(line)
-
-
-def find_all(paths: Sequence[Path]) -> "list[Run]":
-    """The runs in directories and in folders of runs, each once.
-
-    Raises:
-        InputError: a path holds no run.
-    """
-    from lightning_grok.runs import Run, find_runs
-
-    found: dict[Path, Run] = {}
-    for path in paths:
-        runs = find_runs(path)
-        if not runs:
-            raise InputError(f"expected a run or a folder with runs, received {path}")
-        for each in runs:
-            found.setdefault(each.resolve(), Run(each))
-    return list(found.values())
 
 
 def table(rows: "Sequence[Row]") -> list[str]:

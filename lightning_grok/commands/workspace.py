@@ -1,15 +1,15 @@
 """``python -m lightning_grok workspace``: the W&B workspace of a project, as code."""
 
-import argparse
 from collections.abc import Sequence
 
+from lightning_grok.commands import CommandParser
 from lightning_grok.errors import InputError
 from lightning_grok.workspace import build_workspace
 
 
 def main(arguments: Sequence[str]) -> None:
     """Build the workspace and save it to the server."""
-    parser = argparse.ArgumentParser(
+    parser = CommandParser(
         prog="python -m lightning_grok workspace",
         description="Save a W&B workspace with the panels of the figures: accuracy, kernel "
         "distance, manifold geometry, probes, UMAP and weight norms over epochs. It needs an API "

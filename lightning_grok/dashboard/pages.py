@@ -145,6 +145,7 @@ class Pages:
         if not isinstance(asked, list) or len(asked) > _MOST_RUNS:
             raise UnknownError("runs")
         known = set(self.folder.ids)
+        asked = [key for key in asked if isinstance(key, str)]
         return [key for key in asked if key in known] if asked else self.folder.ids[:_MOST_RUNS]
 
     def _run(self, key: str) -> WatchedRun:

@@ -28,7 +28,8 @@ def write_report(
     """Write ``report.html`` and the figures of the runs (PNG and PDF) into a directory.
 
     The figures are drawn into the runs' own directories (`write_run_figures`) and copied to
-    ``figures/<run>/``, unless the report stands in the run's directory itself.
+    ``figures/<run>/``, a run named by its path below the runs' common folder, unless the report
+    stands in the run's directory itself.
 
     Returns:
         The files written, the report first.
@@ -78,9 +79,12 @@ def report_page(
 
 def _figures(paths: Sequence[Path], directory: Path) -> list[Path]:
     written = []
+    base = Path(os.path.commonpath(paths))
     for path in paths:
+        # Runs of one name in different folders stay apart.
+        below = path.relative_to(base) if path != base else Path(path.name)
         for figure in write_run_figures(path):
-            target = directory / "figures" / path.name / figure.name
+            target = directory / "figures" / below / figure.name
             if path == directory:
                 target = figure
             else:

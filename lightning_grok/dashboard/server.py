@@ -6,7 +6,6 @@ are looked up in tables and among the runs that were found.
 """
 
 import hashlib
-import json
 import sys
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -136,7 +135,11 @@ class _Handler(BaseHTTPRequestHandler):
         if self.headers.get("Host", "").rsplit(":", 1)[0] not in _HOSTS:
             self._send(403, "text/plain", b"this page answers to 127.0.0.1 only\n")
             return
-        url = urlsplit(self.path)
+        try:
+            url = urlsplit(self.path)
+        except ValueError:
+            self._send(404, "text/plain", b"no such thing\n")
+            return
         known = self.headers.get("If-None-Match", "").strip('"')
         if url.path in self.server.files:
             kind, content = self.server.files[url.path]
@@ -146,7 +149,7 @@ class _Handler(BaseHTTPRequestHandler):
         try:
             query = dict(parse_qsl(url.query, max_num_fields=20))
             answer = self.server.answer(url.path, query, known)
-        except (UnknownError, ValueError, json.JSONDecodeError):
+        except (UnknownError, ValueError, RecursionError):
             self._send(404, "text/plain", b"no such thing\n")
             return
         except Exception:  # one run that can't be shown must not end the page of the others

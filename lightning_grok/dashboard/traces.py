@@ -103,8 +103,7 @@ def band(
     """An area between two bounds from epoch 1 on, and a bar for epoch 0."""
     known = np.isfinite(low) & np.isfinite(high)
     epochs, low, high = epochs[known], low[known], high[known]
-    shown = thin(epochs, high)[0]
-    kept = np.isin(epochs, shown)
+    kept = np.isin(epochs, [*thin(epochs, low)[0], *thin(epochs, high)[0]])
     epochs, low, high = epochs[kept], low[kept], high[kept]
     x: list[float | None] = []
     y: list[float | None] = []

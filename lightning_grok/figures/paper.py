@@ -157,6 +157,7 @@ def write_paper_figures(
     out: str | os.PathLike[str],
     only: str | None = None,
     say: Callable[[str], None] = print,
+    wrote: Callable[[Path], object] = lambda path: None,
 ) -> list[Path]:
     """Draw the paper's figures and write them as PNG and PDF, Table 1 as CSV and Markdown too.
 
@@ -166,6 +167,7 @@ def write_paper_figures(
         only: see `chosen`.
         say: takes one line for each figure that is not drawn, or not with all its setups, with the
             command that makes what is missing.
+        wrote: takes every file as soon as it is written.
 
     Returns:
         The files written.
@@ -185,9 +187,12 @@ def write_paper_figures(
             say(f"{figure.name}: {error}")
             continue
         stem = Path(out) / figure.stem
-        written += write_figure(drawn, stem)
+        files = [*write_figure(drawn, stem)]
         if figure.number == TABLE:
-            written += _write_table(runs, stem)
+            files += _write_table(runs, stem)
+        for path in files:
+            wrote(path)
+        written += files
     for line in runs.left_out:
         say(line)
     return written

@@ -3,13 +3,11 @@
 import os
 from collections import defaultdict
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Literal
 
-from lightning_grok.errors import InputError
 from lightning_grok.figures.seeds import Seeds, comparable_runs
 from lightning_grok.published import Published, belongs_to
-from lightning_grok.runs import Run, find_runs
+from lightning_grok.runs import Run, read_runs
 
 MNIST_CONFIGS = {
     "AdamW-8-1000-0.5-0-mse-200x200": "output_scale_0.5",
@@ -30,6 +28,7 @@ class PaperRuns:
         published: numbers to lay over ours.
 
     Attributes:
+        runs: all of them.
         left_out: a line for every run that no figure shows, filled as setups are asked for.
 
     Raises:
@@ -43,14 +42,8 @@ class PaperRuns:
         self.left_out: list[str] = []
         self._runs: dict[str, list[Run]] = defaultdict(list)
         self._seeds: dict[str, Seeds | None] = {}
-        found: dict[Path, Path] = {}
-        for path in paths:
-            below = find_runs(path)
-            if not below:
-                raise InputError(f"expected a run, or a folder with runs, received {path}")
-            found |= {each.resolve(): each for each in below}
-        for path in found.values():
-            run = Run(path)
+        self.runs = read_runs(paths)
+        for run in self.runs:
             self._runs[run.setup].append(run)
 
     def every(self, setup: str) -> list[Run]:

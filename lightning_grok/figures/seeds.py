@@ -130,7 +130,7 @@ class Seeds(Run):
 
     def median_event(self, times: Sequence[float]) -> float | None:
         """Median of event times in epochs, on the axis; None where most runs have no such event."""
-        middle = float(np.quantile(times, 0.5, method="higher"))
+        middle = float(np.median(times))
         return self.factor * middle if math.isfinite(middle) else None
 
 

@@ -11,7 +11,7 @@ from watched_runs import evaluate, write_run
 
 from lightning_grok.analysis.claims import verdict
 from lightning_grok.cli import main
-from lightning_grok.dashboard.report import report_page
+from lightning_grok.dashboard.report import report_page, write_report
 from lightning_grok.runs import Run
 
 
@@ -32,6 +32,14 @@ def test_a_report_of_two_runs_has_all_their_pages(tmp_path: Path) -> None:
         (umap,) = [view for view in data["pages"][f"run/{run}"]["views"] if view["id"] == "umap"]
         assert set(umap["frames"]) == set(data["frames"][run])
     assert set(data["pages"]) == expected
+
+
+def test_runs_of_one_name_keep_their_figures_apart(tmp_path: Path) -> None:
+    paths = [write_run(tmp_path / folder, "r", seed=k).path for k, folder in enumerate("ab")]
+    report, *figures = write_report(paths, tmp_path / "report")
+    assert {path.parent.relative_to(report.parent) for path in figures} == {
+        Path("figures/a/r"), Path("figures/b/r"),
+    }  # fmt: skip
 
 
 def test_the_verdict_stands_under_the_views(tmp_path: Path) -> None:

@@ -129,7 +129,8 @@ def test_a_run_with_a_wrong_description_is_shown_without_it(server: DashboardSer
     [
         "page?page=run&run=../secret", "page?page=run&run=/etc", "page?page=run&run=",
         "page?page=run&run=r/arrays", "page?page=other&run=r", "page?page=classes&run=r&layer=x",
-        "page?page=compare&runs={", "page?page=compare&by=x", "frame?run=r&epoch=../../run",
+        "page?page=compare&runs={", "page?page=compare&runs=" + 5000 * "[",
+        "page?page=compare&by=x", "frame?run=r&epoch=../../run",
         "frame?run=r&epoch=7", "frame", "run.json", "static/page.html", "../secret/run.json",
         "..%2fsecret%2frun.json", "r/run.json", "page.py", "%00",
     ],
@@ -140,6 +141,12 @@ def test_what_is_not_there_is_not_served(server: DashboardServer, path: str) -> 
     wait_for_runs(server, 1)
     status, _, body = get(server, path)
     assert (status, body) == (404, b"no such thing\n")
+
+
+def test_names_that_are_no_text_are_passed_over(server: DashboardServer) -> None:
+    write_run(server.folder.root, "r", last=5)
+    wait_for_runs(server, 1)
+    assert get(server, 'page?page=compare&runs=[[1],"r"]')[0] == 200
 
 
 def test_another_host_name_and_another_method_are_refused(server: DashboardServer) -> None:
