@@ -19,7 +19,9 @@ from lightning_grok.module import GrokModule, SetMetrics
 from lightning_grok.optimizer import CPUAdam, CPUAdamW
 from lightning_grok.runs import Run
 
-NETWORK = {"num_classes": 3, "in_features": 6, "hidden": (9, 8)}
+NETWORK = {
+    "num_classes": 3, "in_features": 6, "hidden": (9, 8), "weight_scale": 1.0, "weight_decay": 0.0,
+}  # fmt: skip
 OPTIMIZERS = {"adamw": torch.optim.AdamW, "adam": torch.optim.Adam, "sgd": torch.optim.SGD}
 
 
@@ -35,7 +37,7 @@ def batches() -> BatchLoader:
 
 def module(**options) -> GrokModule:
     torch.manual_seed(1)
-    return GrokModule(**NETWORK, **options)
+    return GrokModule(**NETWORK | options)
 
 
 def fitted(trained: GrokModule, epochs: int, ckpt_path: Path | None = None, **options) -> L.Trainer:

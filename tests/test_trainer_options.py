@@ -115,7 +115,7 @@ def test_a_schedule_that_waits_for_a_plateau_survives_an_interruption(
 
     def stop(self: RunCheckpoint, trainer: Any, module: Any) -> None:
         if trainer.current_epoch + 1 == epoch:
-            self.received = 15
+            self.signals.received = 15
         plain(self, trainer, module)
 
     with monkeypatch.context() as patch:

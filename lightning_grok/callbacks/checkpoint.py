@@ -18,6 +18,7 @@ from lightning_grok.callbacks.recording import (
     completed_epochs,
     ends_by_itself,
     is_resumed,
+    trained_epochs,
 )
 from lightning_grok.errors import InputError
 from lightning_grok.run_directory import (
@@ -61,7 +62,7 @@ class Snapshots(L.Callback):
 
     def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Keep the weights of a run that ended before its last epoch."""
-        epoch = trainer.current_epoch
+        epoch = trained_epochs(trainer)
         if ends_by_itself(trainer) and epoch not in snapshot_epochs(self.directory.path):
             self._save(pl_module, epoch)
 

@@ -17,6 +17,7 @@ from lightning_grok.callbacks.recording import (
     is_resumed,
     record,
     split_values,
+    trained_epochs,
 )
 from lightning_grok.errors import InputError
 from lightning_grok.module import SETS, GrokModule
@@ -124,7 +125,7 @@ class Evaluation(L.Callback):
     def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Evaluate a run that ended before its last epoch, unless only given epochs are wanted."""
         self._ended = True
-        epoch, scheduled = trainer.current_epoch, self.epochs is None and self.every is None
+        epoch, scheduled = trained_epochs(trainer), self.epochs is None and self.every is None
         if epoch > 0 and scheduled and not self.due(epoch) and ends_by_itself(trainer):
             self._due |= {epoch}
             self._evaluate(trainer, pl_module, epoch)

@@ -22,6 +22,7 @@ from lightning_grok.callbacks.recording import (
     is_resumed,
     record,
     split_values,
+    trained_epochs,
 )
 from lightning_grok.errors import InputError
 from lightning_grok.loggers import RunLogger
@@ -159,7 +160,7 @@ class Measurement(L.Callback, ABC):
         self._ended = True
         if not self.enabled or not ends_by_itself(trainer):
             return
-        epoch = trainer.current_epoch
+        epoch = trained_epochs(trainer)
         if epoch > 0 and self.end_at(epoch):
             self._take(trainer, pl_module, epoch)
         self._summarize(trainer, pl_module, epoch, final=True)

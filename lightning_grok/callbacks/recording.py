@@ -48,6 +48,15 @@ def is_resumed(trainer: L.Trainer) -> bool:
     return trainer.global_step > 0 or trainer.current_epoch > 0
 
 
+def trained_epochs(trainer: L.Trainer) -> int:
+    """How many epochs a fit has trained, from within a hook at its end.
+
+    Right also where a fit was resumed that had nothing left to train; ``current_epoch`` then
+    does not count the last one.
+    """
+    return int(trainer.fit_loop.epoch_progress.current.ready)
+
+
 def ends_by_itself(trainer: L.Trainer) -> bool:
     """Whether a fit came to its end, from within ``on_train_end``: by a limit or a callback.
 

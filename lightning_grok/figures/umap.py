@@ -31,7 +31,7 @@ def umap_figure(run: Run, epoch: int) -> "Figure":
     frames = run.arrays("umap")
     if epoch not in frames:
         raise InputError(f"expected an epoch of {sorted(frames)} for {run.path}, received {epoch}")
-    heading = f"UMAP of the representations by class at epoch {epoch:,}"
+    heading = f"UMAP of the representations{_by_class(run, frames)} at epoch {epoch:,}"
     rows = _legend_rows(run, frames, COLUMN)
     view = View(
         heading,
@@ -50,7 +50,8 @@ def umap_view(run: Run) -> View | None:
     rows = _legend_rows(run, frames, PAGE)
     of_seed = f" (seed {run.runs[0].seed})" if isinstance(run, Seeds) else ""
     return View(
-        f"UMAP of the representations by class, on the same axes at all epochs{of_seed}",
+        f"UMAP of the representations{_by_class(run, frames)}, on the same axes at all epochs"
+        f"{of_seed}",
         min(PAGE / len(shown), 1.8) + 0.45 + 0.14 * rows,
         lambda parent: _draw(parent, run, frames, shown, titled=True),
     )
@@ -123,6 +124,12 @@ def _class_handles(run: Run, frames: Frames) -> list["Line2D"]:
         Line2D([], [], color=class_color(k), marker=class_marker(k), label=name, **style)
         for k, name in _classes(run, frames).items()
     ]
+
+
+def _by_class(run: Run, frames: Frames) -> str:
+    """How many classes are shown, where not all are."""
+    shown, known = len(_classes(run, frames)), int(run.meta.get("num_classes", 0))
+    return f" of {shown} of the {known} classes" if shown < known else " by class"
 
 
 def _classes(run: Run, frames: Frames) -> dict[int, str]:

@@ -116,7 +116,7 @@ def test_bad_input_is_one_line(
 def test_a_path_without_runs_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         main(["figures", str(tmp_path / "nowhere"), "--paper"])
-    assert "expected a run, or a folder with runs, received" in capsys.readouterr().err
+    assert "expected a run or a folder with runs, received" in capsys.readouterr().err
 
 
 def test_the_same_runs_give_the_same_files(

@@ -112,7 +112,7 @@ def test_the_papers_data_go_before_a_stand_in(tmp_path: Path) -> None:
 
 
 def test_a_folder_without_runs_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"expected a run, or a folder with runs, received"):
+    with pytest.raises(InputError, match=r"expected a run or a folder with runs, received"):
         PaperRuns([tmp_path])
 
 
