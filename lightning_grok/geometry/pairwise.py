@@ -81,7 +81,11 @@ def kernel_inner_product(first: NTKFactors, second: NTKFactors) -> float:
     contracted = widths1 * widths2
     built = first.outputs**2 * (widths1 + widths2)
     if contracted > built:
-        return float(_tiled_products([first, second])[0, 1])
+        factors = [first] if first is second else [first, second]
+        products = _tiled_products(factors)
+        for each, squared_norm in zip(factors, products.diagonal(), strict=True):
+            each.cache.setdefault("squared_norm", float(squared_norm))
+        return float(products[0, -1])
     return _contracted_product(first, second)
 
 
