@@ -90,12 +90,12 @@ def _published(runs: PaperRuns, setup: str, last: int) -> dict[str, float]:
     """Published values of one seed, the final accuracy at our last epoch; NaN where none is known.
 
     Its epochs are first crossings on the way up from the start. Where half-way lies before
-    memorization that is no rise from the plateau, and left out.
+    memorization, or before the first tenth, that is no rise from the plateau, and left out.
     """
     if runs.published is None:
         return dict.fromkeys(QUANTITIES, math.nan)
     found = {name: runs.published.number(setup, m) for name, m in _PUBLISHED.items()}
-    if found["t_half"] < found["t_mem"]:
+    if found["t_half"] < max(found["t_mem"], found["t_10"]):
         found |= {"t_10": math.nan, "t_half": math.nan}
     epochs, accuracy = runs.published.points(setup, "test/accuracy")
     return found | {"final": 100 * float(np.append(accuracy[epochs == last], math.nan)[0])}
@@ -173,8 +173,8 @@ def figure_table(runs: PaperRuns) -> "Figure":
     title = (
         f"Table 1. Setups and what came of them ({datasets(columns)}). Epochs of memorization, of "
         "a tenth and of half of the rise of test accuracy; test accuracy on the plateau after "
-        "memorization and at the end. Median over seeds, below it least and greatest where they "
-        "differ. A run grokked if half of the rise took at least five times as long as "
+        "memorization and at the end, over the last 5 % of the axis. Median over seeds, below it "
+        "least and greatest where they differ. A run grokked if half of the rise took at least five times as long as "
         "memorization, from a plateau of at most half of the final accuracy."
     )
     if any(not math.isnan(each) for row in rows for each in row.published.values()):
