@@ -47,7 +47,7 @@ class Beginning:
             digest: of that configuration.
         """
         kept = self.run.meta
-        for key in ("wandb_id", "wandb_project", "wandb_entity"):
+        for key in ("wandb_id", "wandb_project", "wandb_entity", "measured_afterwards"):
             kept.pop(key, None)
         directory.update_meta(
             **kept
@@ -110,7 +110,7 @@ def beginning(path: Path, config: Mapping[str, Any]) -> Beginning:
             f"epoch {epoch}"
         )
     length = config["trainer"]["max_epochs"]
-    if 0 <= length <= epoch:
+    if length is not None and 0 <= length <= epoch:
         raise InputError(
             f"expected trainer.max_epochs above the {epoch} epochs of {path}, received {length}"
         )

@@ -135,7 +135,7 @@ class GrokCLI(LightningCLI):
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
         """Parse what was given, without a look at ``sys.argv``."""
-        for name, value in zip(args, [*args[1:], ""], strict=True):
+        for name, value in zip(args, [*args, ""][1:], strict=True):
             option, equals, text = name.partition("=")
             if option == "--config":
                 _check_config(Path(text if equals else value))
@@ -240,11 +240,13 @@ class GrokCLI(LightningCLI):
 
 def _check_config(path: Path) -> None:
     """Refuse a file that is no configuration, by its name."""
-    if not path.is_file():
-        return  # which the parser says
     try:
+        if not path.is_file():
+            return  # which the parser says
         content = yaml.safe_load(path.read_text())
-    except (yaml.YAMLError, UnicodeDecodeError, OSError) as error:
+    except OSError:  # a configuration itself, too long for a name
+        return
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
         reason = " ".join(str(error).split())
         raise InputError(f"expected a configuration in YAML, received {path}: {reason}") from None
     if isinstance(content, dict) and {"method", "parameters"} <= content.keys():

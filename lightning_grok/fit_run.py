@@ -245,7 +245,7 @@ class FitRun:
             directory.discard()
             return
         with suppress(OSError):  # a full disk: a run without a writer counts as interrupted
-            directory.update_meta(state=state)
+            directory.update_meta(state=state, logged=Run(directory.path).epoch)
         directory.close()
 
     def _open_wandb(self, directory: RunDirectory) -> None:

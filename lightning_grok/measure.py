@@ -50,7 +50,9 @@ def measure_run(path: Path, arguments: list[str]) -> dict[str, int]:
         raise InputError(f"expected the data of {path}, {run.dataset}, received {used}")
     directory = RunDirectory(path)
     try:
-        return {m.name: _replay(m, cli, directory, epochs) for m in measurements}
+        written = {m.name: _replay(m, cli, directory, epochs) for m in measurements}
+        directory.update_meta(logged=Run(path).epoch)
+        return written
     finally:
         directory.close()
 
@@ -83,12 +85,11 @@ def _replay(
         if epoch in due:
             rows.append((epoch, *measurement.taken(model, probe, epoch)))
             print(f"{measurement.name}: epoch {epoch} of {due[-1]}", flush=True)
-    before = Run(directory.path)
-    replaces = any(event["event"] == measurement.name for event in before.events)
-    directory.forget(measurement.name)
+    spent = Run(directory.path).costs().get(measurement.name, 0.0)
+    replaces = directory.forget(measurement.name)
     directory.update_meta(
         # What it cost is no part of the run's wall time any more, nor is what it cost just now.
-        seconds=meta["seconds"] - before.costs().get(measurement.name, 0.0),
+        seconds=meta["seconds"] - spent,
         measured_afterwards={measurement.name: replaces} | meta.get("measured_afterwards", {}),
     )
     for epoch, scalars, arrays in rows:

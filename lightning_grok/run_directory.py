@@ -232,16 +232,22 @@ class RunDirectory:
             if written is not None and written > epoch:
                 file.unlink()
 
-    def forget(self, measurement: str) -> None:
+    def forget(self, measurement: str) -> bool:
         """Remove all that is logged of one measurement, and its arrays, to be written anew.
 
         Its errors and what it cost go too, and a last line that a killed process has cut short.
+
+        Returns:
+            Whether there was anything.
         """
+        lines: list[str] = []
+        kept: list[str] = []
         if self.events_path.exists():
             lines = self.events_path.read_text().splitlines(keepends=True)
             kept = [line for line in lines if not _concerns(line, measurement)]
             write_atomically(self.events_path, lambda path: path.write_text("".join(kept)))
         shutil.rmtree(self.path / "arrays" / measurement, ignore_errors=True)
+        return len(kept) < len(lines)
 
     def save_arrays(self, measurement: str, epoch: int | str, arrays: Mapping[str, Any]) -> None:
         """Write named arrays of one measurement at one epoch (or of a whole run, by a name)."""

@@ -118,7 +118,7 @@ class Run:
             return ""
         if not meta:
             return f"expected the description of a run in {self.path / 'run.json'}, received none"
-        last = meta.get("epoch", 0)
+        last = meta.get("logged", 0)
         if meta.get("state") == "finished" and self.epoch < last:
             log = self.path / "events.jsonl"
             return f"expected events up to epoch {last:,} in {log}, received {self.epoch:,}"

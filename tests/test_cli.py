@@ -81,6 +81,7 @@ def test_a_typo_says_what_is_wrong(capsys: pytest.CaptureFixture[str]) -> None:
         (["fit", "--config", f"{ROOT / 'LICENSE'}"], "received"),
         (["dashboard", f"{ROOT}", "--run=nope"], "expected the name of a run in"),
         (["dashboard", "--port=abc"], "invalid int value: 'abc'"),
+        ([], 'expected "subcommand" to be one of'),
         (["verdict"], "the following arguments are required: runs"),
     ],
 )
@@ -92,6 +93,12 @@ def test_a_mistake_is_answered_with_what_was_meant(
     assert stopped.value.code == 2
     (error,) = capsys.readouterr().err.strip().splitlines()
     assert hint in error
+
+
+def test_a_configuration_may_stand_on_the_line_itself(capsys: pytest.CaptureFixture[str]) -> None:
+    hidden = [7] * 200  # longer than the name of a file may be
+    text = printed(capsys, "fit", "--config", f"model: {{hidden: {hidden}}}", "--print_config")
+    assert yaml.safe_load(text)["model"]["hidden"] == hidden
 
 
 def test_the_defaults_are_those_of_the_run_that_groks(capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,6 +1,7 @@
 """The small commands, on runs that a test writes or trains."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +9,7 @@ import pytest
 
 from lightning_grok.cli import main
 from lightning_grok.run_directory import RunDirectory
+from lightning_grok.runs import Run
 
 
 def write_run(root: Path, name: str, delay: float) -> Path:
@@ -43,6 +45,17 @@ def test_runs_are_listed_with_their_events(
     ]  # fmt: skip
     assert "AdamW-10-1000-1-0.001" in lines[2]
     assert "finished" in lines[2]
+
+
+def test_a_whole_run_that_logs_nothing_at_its_end_is_not_called_damaged(
+    fit: Callable[..., Run], capsys: pytest.CaptureFixture[str]
+) -> None:
+    groups = ("kernel_distance", "manifold_capacity", "linear_probe", "umap", "weight_norm")
+    run = fit(*(f"--{group}.enabled=false" for group in groups), "--evaluation.epochs=[0,1]")
+    assert (run.epoch, run.meta["epoch"], run.damage) == (1, 3, "")
+    capsys.readouterr()
+    main(["runs", str(run.path.parent)])
+    assert capsys.readouterr().err == ""
 
 
 def test_figures_of_a_run_in_progress(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from lightning_grok.callbacks.checkpoint import newest_checkpoint
+from lightning_grok.extension import beginning
 from lightning_grok.runs import Run
 
 Fit = Callable[..., Run]
@@ -63,6 +64,29 @@ def test_one_whose_own_measurements_were_replaced_is_refused(
     with pytest.raises(SystemExit):
         fit(*LONG, f"--run.extends={short.path}", name="long")
     assert "weight_norm of" in capsys.readouterr().err
+
+
+def test_one_whose_failed_measurement_was_made_up_for_is_refused(
+    fit: Fit, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from lightning_grok.callbacks import WeightNorm
+    from lightning_grok.cli import main
+
+    with monkeypatch.context() as patch:
+        patch.setattr(WeightNorm, "measure", lambda self, *arguments: 1 / 0)
+        with pytest.warns(UserWarning, match="weight_norm at epoch"):
+            short = fit(*SLIM, name="short")
+    main(["measure", str(short.path), "--weight_norm.enabled=true"])
+    with pytest.raises(SystemExit):
+        fit(*LONG, f"--run.extends={short.path}", name="long")
+    assert "weight_norm of" in capsys.readouterr().err
+
+
+def test_a_run_without_a_last_epoch_may_begin_with_another(fit: Fit) -> None:
+    short = fit(*SLIM, name="short")
+    config = short.config
+    config["trainer"]["max_epochs"] = None
+    assert beginning(short.path, config).epoch == 3
 
 
 def test_one_that_died_before_its_checkpoint_begins_at_the_start(fit: Fit) -> None:

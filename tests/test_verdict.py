@@ -104,7 +104,7 @@ def test_a_damaged_description_is_said(
 def test_a_log_that_ends_too_soon_is_said(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    run = write_run(tmp_path, Truth(), epoch=10_000)
+    run = write_run(tmp_path, Truth(), logged=10_000)
     log = run.path / "events.jsonl"
     log.write_text("".join(log.read_text().splitlines(keepends=True)[:5]))
     main([str(tmp_path)])

@@ -65,10 +65,11 @@ def forecast(runs: Sequence[SeedRun], *, permutations: int = 200, seed: int = 0)
         seed: of permutations and bootstrap.
 
     Returns:
-        Plain values: ``lead`` (decades; None: not at all), ``predictor``, ``c_index`` and
-        ``interval`` at that lead (at lead 0 if there is none), ``epoch_c_index``,
-        ``performance_c_index`` (the better of test accuracy and test loss), ``p_permuted``,
-        ``seeds``, ``generalized`` (seeds that did), ``reason`` and ``leads`` with all of them.
+        Plain values: ``lead`` (decades; None for none: ``reason`` says whether not at all or
+        undecided), ``predictor``, ``c_index`` and ``interval`` at that lead (at lead 0 if there is
+        none), ``epoch_c_index``, ``performance_c_index`` (the better of test accuracy and test
+        loss), ``p_permuted``, ``seeds``, ``generalized`` (seeds that did), ``reason`` and ``leads``
+        with all of them.
     """
     names, seeds = _prepared(runs)
     generalized = sum(each.observed for each in seeds)

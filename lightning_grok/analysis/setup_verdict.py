@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
+from itertools import chain
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -209,24 +210,30 @@ def _against_controls(
     Both sides are looked at up to the last epoch that all of them reached. The second part says
     what is wanting, if anything is, and what makes it.
     """
-    others: list[SeedRun] = []
-    short: tuple[str, str] | None = None
-    for control in controls:
-        own = [r for r in cohort(runs, control, _keys(claim)).runs if not r.events.grokked]
-        if len(own) < least and short is None:
-            name = f"the control {control.name}"
-            short = f"{_seeds(len(own))} of {name}, at least {least} needed", control.command()
-        others += own
-    until = min((run.last for run in (*seeds, *others)), default=0)
+    groups = {
+        control: [r for r in cohort(runs, control, _keys(claim)).runs if not r.events.grokked]
+        for control in controls
+    }
+    until = min((run.last for run in (*seeds, *chain(*groups.values()))), default=0)
     common = {**claim, "until": until}
-    ours, (theirs, missing) = _readings(common, seeds)[0], _readings(common, others)
+    theirs: dict[tuple[str, str], list[Reading]] = {}
+    short: list[tuple[str, str]] = []
+    for control, own in groups.items():
+        readings, missing = _readings(common, own)
+        for key, each in readings.items():
+            theirs.setdefault(key, []).extend(each)
+        name = f"the control {control.name}"
+        if len(own) < least:
+            few = f"{_seeds(len(own))} of {name}, at least {least} needed"
+            short.append((few, control.command()))
+        elif missing is not None and len(own) - missing[1] < least:
+            lack = f"{missing[0]} was not measured in {missing[1]} of {_runs(len(own))} of {name}"
+            short.append((lack, _measure_command(claim)))
+        elif lack := _lacking_values(readings, least):
+            short.append((f"{name}: {lack}", ""))
+    ours = _readings(common, seeds)[0]
     tests = [_group_test(key, each, theirs.get(key, ()), claim) for key, each in ours.items()]
-    if short is None and missing is not None and len(others) - missing[1] < least:
-        lack = f"{missing[0]} was not measured in {missing[1]} of {len(others)} runs of controls"
-        short = lack, _measure_command(claim)
-    if short is None and (lack := _lacking_values(theirs, least)):
-        short = f"controls: {lack}", ""
-    return adjusted(tests), short
+    return adjusted(tests), short[0] if short else None
 
 
 def _group_test(

@@ -123,7 +123,7 @@ class Evaluation(L.Callback):
         self._record(trainer, pl_module, epoch)
 
     def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Evaluate a run that ended before its last epoch, unless only given epochs are wanted."""
+        """Evaluate a run that ended before its last epoch, unless `every` or `epochs` say when."""
         self._ended = True
         epoch, scheduled = trained_epochs(trainer), self.epochs is None and self.every is None
         if epoch > 0 and scheduled and not self.due(epoch) and ends_by_itself(trainer):

@@ -174,8 +174,8 @@ def figure_table(runs: PaperRuns) -> "Figure":
         f"Table 1. Setups and what came of them ({datasets(columns)}). Epochs of memorization, of "
         "a tenth and of half of the rise of test accuracy; test accuracy on the plateau after "
         "memorization and at the end, over the last 5 % of the axis. Median over seeds, below it "
-        "least and greatest where they differ. A run grokked if half of the rise took at least five times as long as "
-        "memorization, from a plateau of at most half of the final accuracy."
+        "least and greatest where they differ. A run grokked if half of the rise took at least "
+        "five times as long as memorization, from a plateau of at most half of the final accuracy."
     )
     if any(not math.isnan(each) for row in rows for each in row.published.values()):
         title += (

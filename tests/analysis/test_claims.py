@@ -154,7 +154,7 @@ def test_controls_without_a_value_decide_nothing(tmp_path: Path) -> None:
     still = Truth(half=1.0, width=1.0, growth=by_layer(0.0))
     found = judged(tmp_path, "C5", [*sharp, *write_controls(tmp_path / "still", still)])
     assert found["verdict"] == "undecided"
-    assert "controls: 0 seeds with a value" in found["reason"]
+    assert "the control weight_1: 0 seeds with a value" in found["reason"]
     bare = [
         run
         for setup in (SMALL_WEIGHT, SMALL_OUTPUT)
@@ -163,9 +163,12 @@ def test_controls_without_a_value_decide_nothing(tmp_path: Path) -> None:
             leave_out=["manifold_capacity"],
         )
     ]  # fmt: skip
-    found = judged(tmp_path, "C5", [*sharp, *bare])
-    assert found["verdict"] == "undecided"
-    assert "was not measured in 10 of 10 runs of controls" in found["reason"]
+    slow = write_runs(tmp_path / "one", Truth(half=1.0, capacity_width=1.0), count=5,
+                      setup=SMALL_WEIGHT)  # fmt: skip
+    for controls in (bare, [*slow, *bare[5:]]):  # neither, or only one of the two
+        found = judged(tmp_path, "C5", [*sharp, *controls])
+        assert found["verdict"] == "undecided"
+        assert "was not measured in 5 of 5 runs of the control" in found["reason"]
 
 
 def test_widths_end_where_the_shortest_run_does(tmp_path: Path) -> None:
