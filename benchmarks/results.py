@@ -53,10 +53,10 @@ def by_setup(runs: Sequence[Run]) -> Setups:
 
 
 def spread(values: Sequence[float], form: str) -> str:
-    """Median and, of several values, the smallest and the largest; infinite is never."""
+    """Median and, where values differ, the smallest and the largest; infinite is never."""
     texts = [f"{v:{form}}" if np.isfinite(v) else "never" for v in (
         np.median(values), min(values), max(values))]  # fmt: skip
-    return texts[0] if len(values) == 1 else f"{texts[0]} ({texts[1]} to {texts[2]})"
+    return texts[0] if texts[1] == texts[2] else f"{texts[0]} ({texts[1]} to {texts[2]})"
 
 
 def at(run: Run, key: str, epoch: float) -> float:
