@@ -1,8 +1,8 @@
-"""Which library multiplies the matrices, and a ReLU network that spends its time on nothing else.
+"""Which backend multiplies the matrices, and a ReLU network that spends its time on nothing else.
 
 On x86 processors PyTorch multiplies float32 matrices with Intel's MKL. On AMD's processors MKL runs
 AVX2 code; oneDNN, which comes with PyTorch too, runs AVX-512 code there. Since Zen 5 AMD's units
-are 512 bits wide, and the network of the study trains in 0.7 of the time. On Zen 4 both libraries
+are 512 bits wide, and the network of the study trains in 0.7 of the time. On Zen 4 both backends
 reach the processor's limit, MKL a twentieth earlier; on Intel's processors MKL runs AVX-512 too.
 """
 
@@ -16,7 +16,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-Library = Literal["default", "onednn"]
+Backend = Literal["default", "onednn"]
 Matmul = Literal["auto", "default", "onednn"]
 
 
@@ -26,8 +26,8 @@ def has_onednn() -> bool:
     return torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_linear_pointwise")
 
 
-def resolve(matmul: Matmul) -> Library:
-    """The library that `matmul` means on this machine; ``auto`` never times anything.
+def resolve(matmul: Matmul) -> Backend:
+    """The backend that `matmul` means on this machine; ``auto`` never times anything.
 
     Raises:
         ValueError: ``onednn`` is asked for but is not in this PyTorch, or the name is unknown.
@@ -46,10 +46,10 @@ _resolved = cache(resolve)
 
 
 def multiply_transposed(left: Tensor, right: Tensor, out: Tensor) -> Tensor:
-    """left rightᵀ, (n, k) times (m, k), by the library that ``auto`` means here; outside any graph.
+    """left rightᵀ, (n, k) times (m, k), by the backend that ``auto`` means here; outside any graph.
 
     Returns:
-        (n, m): `out`, unless the library takes memory of its own.
+        (n, m): `out`, unless the backend takes memory of its own.
     """
     suits = left.dtype == torch.float32 and left.device.type == "cpu"
     if suits and _resolved("auto") == "onednn":
@@ -72,7 +72,7 @@ def _is_zen5(processor: str) -> bool:
 
 
 def relu_network(
-    inputs: Tensor, weights: Sequence[Tensor], biases: Sequence[Tensor], library: Library
+    inputs: Tensor, weights: Sequence[Tensor], biases: Sequence[Tensor], backend: Backend
 ) -> Tensor:
     """Linear maps with ReLU between them, the same numbers as the layers one by one, in less time.
 
@@ -85,14 +85,14 @@ def relu_network(
         inputs: (n, d0).
         weights: of layer l: (d_l, d_(l-1)).
         biases: of layer l: (d_l,).
-        library: what multiplies the matrices; ``onednn`` takes float32 on the CPU only.
+        backend: what multiplies the matrices; ``onednn`` takes float32 on the CPU only.
 
     Returns:
         (n, d_L) outputs of the last linear map.
     """
     if torch.is_grad_enabled():
-        return _ReLUNetwork.apply(library, len(weights), inputs, *weights, *biases)
-    return _activations(_AFFINE[library], inputs, weights, biases)[-1]
+        return _ReLUNetwork.apply(backend, len(weights), inputs, *weights, *biases)
+    return _activations(_AFFINE[backend], inputs, weights, biases)[-1]
 
 
 def _activations(
@@ -111,7 +111,7 @@ def _activations(
 
 
 def relu_activations(
-    inputs: Tensor, weights: Sequence[Tensor], biases: Sequence[Tensor], library: Library
+    inputs: Tensor, weights: Sequence[Tensor], biases: Sequence[Tensor], backend: Backend
 ) -> list[Tensor]:
     """What `relu_network` passes through, for `relu_gradients`; outside any graph.
 
@@ -119,23 +119,23 @@ def relu_activations(
         Inputs, outputs of each ReLU and outputs of the network: (n, d_l) for l = 0 to L.
     """
     with torch.no_grad():
-        return _activations(_AFFINE[library], inputs, weights, biases)
+        return _activations(_AFFINE[backend], inputs, weights, biases)
 
 
 def relu_gradients(
-    gradient: Tensor, hidden: Sequence[Tensor], weights: Sequence[Tensor], library: Library
+    gradient: Tensor, hidden: Sequence[Tensor], weights: Sequence[Tensor], backend: Backend
 ) -> Iterator[tuple[int, Tensor, Tensor]]:
     """Derivatives by weights and biases from that by the outputs, the last layer first.
 
     Args:
         gradient: derivative by the outputs, (n, d_L).
         hidden: what `relu_activations` returned, without the outputs.
-        weights, library: as given there.
+        weights, backend: as given there.
 
     Returns:
         Layer l, derivative by its weight (d_l, d_(l-1)) and by its bias (d_l,).
     """
-    product = _PRODUCT[library]
+    product = _PRODUCT[backend]
     with torch.no_grad():
         for layer, delta in _deltas(product, gradient, hidden, weights):
             yield layer, product(delta.t(), hidden[layer]), delta.sum(0)
@@ -169,11 +169,11 @@ def _onednn_product(left: Tensor, right: Tensor) -> Tensor:
     return _onednn_affine(left, right.t(), None)
 
 
-_AFFINE: dict[Library, Callable[..., Tensor]] = {
+_AFFINE: dict[Backend, Callable[..., Tensor]] = {
     "default": _default_affine,
     "onednn": _onednn_affine,
 }
-_PRODUCT: dict[Library, Callable[[Tensor, Tensor], Tensor]] = {
+_PRODUCT: dict[Backend, Callable[[Tensor, Tensor], Tensor]] = {
     "default": torch.mm,
     "onednn": _onednn_product,
 }
@@ -183,10 +183,10 @@ class _ReLUNetwork(torch.autograd.Function):
     """`relu_network` as one node of the graph."""
 
     @staticmethod
-    def forward(ctx: Any, library: Library, depth: int, inputs: Tensor, *flat: Tensor) -> Tensor:
+    def forward(ctx: Any, backend: Backend, depth: int, inputs: Tensor, *flat: Tensor) -> Tensor:
         weights, biases = flat[:depth], flat[depth:]
-        *hidden, outputs = _activations(_AFFINE[library], inputs, weights, biases)
-        ctx.library = library
+        *hidden, outputs = _activations(_AFFINE[backend], inputs, weights, biases)
+        ctx.backend = backend
         ctx.save_for_backward(*hidden, *weights)
         return outputs
 
@@ -198,7 +198,7 @@ class _ReLUNetwork(torch.autograd.Function):
                 "expected a first derivative, received create_graph=True; a network in evaluation "
                 "mode has derivatives of derivatives"
             )
-        product = _PRODUCT[ctx.library]
+        product = _PRODUCT[ctx.backend]
         depth = len(ctx.saved_tensors) // 2
         hidden, weights = ctx.saved_tensors[:depth], ctx.saved_tensors[depth:]
         of_inputs = None

@@ -17,7 +17,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn.modules.module import _has_any_global_hook
 
-from lightning_grok.matmul import Library, has_onednn, relu_network
+from lightning_grok.matmul import Backend, has_onednn, relu_network
 
 Activation = Literal["relu", "gelu", "tanh", "sigmoid", "silu", "identity"]
 
@@ -42,7 +42,7 @@ class MLP(nn.Module):
             initialization (alpha' of the paper; its text says weights, its code scales both).
         output_scale: factor on the output (alpha of the paper).
         activation: elementwise activation between linear layers.
-        matmul: library that multiplies float32 matrices on the CPU; ``onednn`` serves ReLU networks
+        matmul: backend that multiplies float32 matrices on the CPU; ``onednn`` serves ReLU networks
             only, and where this PyTorch lacks it the default does.
 
     Attributes:
@@ -50,7 +50,7 @@ class MLP(nn.Module):
         arguments: what ``MLP(**arguments)`` needs to build such a network anew.
 
     Raises:
-        ValueError: a width or a scale is not positive, or the activation or library is unknown.
+        ValueError: a width or a scale is not positive, or the activation or backend is unknown.
     """
 
     def __init__(
@@ -61,7 +61,7 @@ class MLP(nn.Module):
         weight_scale: float = 1.0,
         output_scale: float = 1.0,
         activation: Activation = "relu",
-        matmul: Library = "default",
+        matmul: Backend = "default",
     ) -> None:
         super().__init__()
         widths = [in_features, *hidden, num_classes]
@@ -94,22 +94,22 @@ class MLP(nn.Module):
                 parameter.mul_(weight_scale)
 
     @property
-    def matmul(self) -> Library:
-        """Library that multiplies the matrices; it may be changed at any time."""
+    def matmul(self) -> Backend:
+        """Backend that multiplies the matrices; it may be changed at any time."""
         return self.arguments["matmul"]
 
     @matmul.setter
-    def matmul(self, library: Library) -> None:
-        if library not in ("default", "onednn"):
-            raise ValueError(f"expected matmul to be default or onednn; received {library!r}")
-        self.arguments["matmul"] = library
+    def matmul(self, backend: Backend) -> None:
+        if backend not in ("default", "onednn"):
+            raise ValueError(f"expected matmul to be default or onednn; received {backend!r}")
+        self.arguments["matmul"] = backend
 
     def forward(self, inputs: Float[Tensor, "*shape"]) -> Float[Tensor, "n classes"]:
         """Logits of a batch of vectors (n, in_features) or of images (n, 1, height, width)."""
         # A single unbatched vector arrives under torch.func.vmap.
         features = inputs if inputs.ndim < 3 else inputs.flatten(1)
         if self.is_fusable(features):
-            outputs = relu_network(features, *self.weights_and_biases(), self.library)
+            outputs = relu_network(features, *self.weights_and_biases(), self.backend)
         else:
             outputs = self.layers(features)
         return outputs if self.output_scale == 1 else outputs * self.output_scale
@@ -120,7 +120,7 @@ class MLP(nn.Module):
         return [layer.weight for layer in linear], [layer.bias for layer in linear]
 
     @property
-    def library(self) -> Library:
+    def backend(self) -> Backend:
         """`matmul`, or the default where this PyTorch lacks it."""
         return self.matmul if has_onednn() else "default"
 

@@ -99,9 +99,9 @@ class GrokModule(L.LightningModule):
         learning_rate: step size.
         weight_decay: of the optimizer.
         momentum: of SGD; the others ignore it.
-        matmul: library that multiplies float32 matrices on the CPU: PyTorch's default, oneDNN, or
+        matmul: backend that multiplies float32 matrices on the CPU: PyTorch's default, oneDNN, or
             the one that is faster on this make of processor (auto). Their results differ by
-            rounding: a resumed run keeps the library it began with, and ``hparams`` names it.
+            rounding: a resumed run keeps the backend it began with, and ``hparams`` names it.
 
     Raises:
         InputError: the learning rate, weight decay or momentum is out of range.
@@ -174,7 +174,7 @@ class GrokModule(L.LightningModule):
         if not self._is_written_out(features):
             return self.loss_of(self.network(images), labels)
         weights, biases = self.network.weights_and_biases()
-        *hidden, outputs = relu_activations(features, weights, biases, self.network.library)
+        *hidden, outputs = relu_activations(features, weights, biases, self.network.backend)
         loss, gradient = loss_and_gradient(
             outputs.mul_(self.network.output_scale), labels, self.loss
         )
@@ -192,7 +192,7 @@ class GrokModule(L.LightningModule):
         (hidden, gradient), self._pass = self._pass, None
         gradient /= self.trainer.accumulate_grad_batches  # as Lightning has divided the loss
         weights, biases = self.network.weights_and_biases()
-        for layer, *found in relu_gradients(gradient, hidden, weights, self.network.library):
+        for layer, *found in relu_gradients(gradient, hidden, weights, self.network.backend):
             for parameter, value in zip((weights[layer], biases[layer]), found, strict=True):
                 parameter.grad = value if parameter.grad is None else parameter.grad.add_(value)
 
@@ -291,7 +291,7 @@ class GrokModule(L.LightningModule):
             super().optimizer_step(*arguments, **options)
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Go on with the library of matrix products that the checkpoint was trained with."""
+        """Go on with the backend of matrix products that the checkpoint was trained with."""
         self.network.matmul = self.hparams["matmul"] = checkpoint["hyper_parameters"]["matmul"]
 
 

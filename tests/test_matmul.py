@@ -7,7 +7,7 @@ from torch import nn
 from lightning_grok import matmul
 from lightning_grok.matmul import has_onednn, multiply_transposed, relu_network, resolve
 
-LIBRARIES = [
+BACKENDS = [
     "default",
     pytest.param(
         "onednn", marks=pytest.mark.skipif(not has_onednn(), reason="this PyTorch has no oneDNN")
@@ -62,12 +62,12 @@ def test_a_library_that_is_asked_for_is_taken_or_refused(monkeypatch: pytest.Mon
         resolve("mkl")
 
 
-@pytest.mark.parametrize("library", LIBRARIES)
+@pytest.mark.parametrize("backend", BACKENDS)
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_a_product_with_a_transpose(
-    library: str, dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch
+    backend: str, dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(matmul, "_resolved", lambda _: library)
+    monkeypatch.setattr(matmul, "_resolved", lambda _: backend)
     generator = torch.Generator().manual_seed(0)
     left, right = (
         torch.randn(size, 47, generator=generator, dtype=torch.float64) for size in (33, 20)
@@ -80,10 +80,10 @@ def test_a_product_with_a_transpose(
     )
 
 
-@pytest.mark.parametrize("library", LIBRARIES)
+@pytest.mark.parametrize("backend", BACKENDS)
 @pytest.mark.parametrize("widths", [(3, 2), (7, 5, 4), (100, 128, 33, 1), (1, 1, 1)])
 @pytest.mark.parametrize("n", [1, 5, 64])
-def test_a_network_and_its_gradients(library: str, widths: tuple[int, ...], n: int) -> None:
+def test_a_network_and_its_gradients(backend: str, widths: tuple[int, ...], n: int) -> None:
     """Against the layers one by one in double precision."""
     torch.manual_seed(n)
     depth = len(widths) - 1
@@ -97,10 +97,10 @@ def test_a_network_and_its_gradients(library: str, widths: tuple[int, ...], n: i
     hidden = doubled
     for index, layer in enumerate(layers):
         hidden = layer(hidden).relu() if index < depth - 1 else layer(hidden)
-    outputs = relu_network(inputs, weights, biases, library)
+    outputs = relu_network(inputs, weights, biases, backend)
     torch.testing.assert_close(outputs.double(), hidden, rtol=1e-5, atol=1e-5)
     with torch.no_grad():
-        assert torch.equal(relu_network(inputs, weights, biases, library), outputs)
+        assert torch.equal(relu_network(inputs, weights, biases, backend), outputs)
     direction = torch.randn(outputs.shape)
     outputs.backward(direction)
     hidden.backward(direction.double())
@@ -110,20 +110,20 @@ def test_a_network_and_its_gradients(library: str, widths: tuple[int, ...], n: i
         torch.testing.assert_close(own.grad.double(), reference.grad, rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize("library", LIBRARIES)
-def test_views_are_multiplied_like_copies(library: str) -> None:
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_views_are_multiplied_like_copies(backend: str) -> None:
     torch.manual_seed(0)
     inputs, weight, bias = torch.randn(9, 8).T[:, ::2], torch.randn(3, 10)[:, ::2], torch.randn(3)
-    views = relu_network(inputs, [weight], [bias], library)
+    views = relu_network(inputs, [weight], [bias], backend)
     torch.testing.assert_close(views, inputs.clone() @ weight.clone().T + bias)
 
 
-@pytest.mark.parametrize("library", LIBRARIES)
-def test_the_same_call_gives_the_same_bits(library: str) -> None:
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_the_same_call_gives_the_same_bits(backend: str) -> None:
     torch.manual_seed(0)
     inputs, weight = torch.randn(128, 784), torch.randn(128, 784)
     first, second = (
-        relu_network(inputs, [weight, weight.T], [torch.ones(128), torch.ones(784)], library)
+        relu_network(inputs, [weight, weight.T], [torch.ones(128), torch.ones(784)], backend)
         for _ in range(2)
     )
     assert torch.equal(first, second)

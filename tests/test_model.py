@@ -9,7 +9,7 @@ from lightning_grok.matmul import has_onednn
 from lightning_grok.model import MLP
 
 needs_onednn = pytest.mark.skipif(not has_onednn(), reason="this PyTorch has no oneDNN")
-LIBRARIES = ["default", pytest.param("onednn", marks=needs_onednn)]
+BACKENDS = ["default", pytest.param("onednn", marks=needs_onednn)]
 
 
 def small(**options) -> MLP:
@@ -100,10 +100,10 @@ def test_its_arguments_build_it_anew() -> None:
     assert again.arguments == model.arguments
 
 
-@pytest.mark.parametrize("library", LIBRARIES)
+@pytest.mark.parametrize("backend", BACKENDS)
 @pytest.mark.parametrize("training", [True, False])
-def test_it_works_in_double_precision_and_under_torch_func(library: str, training: bool) -> None:
-    model = small(matmul=library, output_scale=2)
+def test_it_works_in_double_precision_and_under_torch_func(backend: str, training: bool) -> None:
+    model = small(matmul=backend, output_scale=2)
     inputs = vectors()
     for cast in (torch.float32, torch.float64):
         model.to(cast).train(training)
@@ -123,12 +123,12 @@ def test_it_works_in_double_precision_and_under_torch_func(library: str, trainin
             torch.testing.assert_close(found[3, 2], one)
 
 
-@pytest.mark.parametrize("library", LIBRARIES)
+@pytest.mark.parametrize("backend", BACKENDS)
 @pytest.mark.parametrize("hidden", [(), (33,), (64, 128, 64)])
 @pytest.mark.parametrize("frozen", [False, True])
-def test_the_fused_path_is_the_plain_path(library: str, hidden: tuple, frozen: bool) -> None:
+def test_the_fused_path_is_the_plain_path(backend: str, hidden: tuple, frozen: bool) -> None:
     torch.manual_seed(2)
-    fused = MLP(50, hidden, 9, weight_scale=3, output_scale=0.5, matmul=library)
+    fused = MLP(50, hidden, 9, weight_scale=3, output_scale=0.5, matmul=backend)
     if frozen and hidden:
         fused.layers[0].weight.requires_grad_(False)
         fused.layers[2].bias.requires_grad_(False)
@@ -259,10 +259,10 @@ def test_the_library_may_be_changed_and_stands_in_the_arguments() -> None:
         model.matmul = "auto"
 
 
-@pytest.mark.parametrize("library", LIBRARIES)
-def test_inputs_of_another_size_are_refused(library: str) -> None:
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_inputs_of_another_size_are_refused(backend: str) -> None:
     with pytest.raises(RuntimeError):
-        small(matmul=library)(torch.zeros(3, 11))
+        small(matmul=backend)(torch.zeros(3, 11))
 
 
 @pytest.mark.parametrize(
