@@ -90,6 +90,11 @@ def end(run: Run) -> float:
     return run.epoch
 
 
+def last_epochs(runs: Sequence[Run]) -> str:
+    """``10,000 or 30,000``."""
+    return " or ".join(f"{epoch:,}" for epoch in sorted({run.epoch for run in runs}))
+
+
 def seeds_table(setups: Setups) -> str:
     """Events and final values of every setup over its seeds."""
     rows = [["setup", "seeds", "last epoch", "grokked", "t_mem", "t_half", "final test accuracy, %",
@@ -102,7 +107,7 @@ def seeds_table(setups: Setups) -> str:
             [
                 setup,
                 str(len(runs)),
-                " or ".join(f"{epoch:,}" for epoch in sorted({run.epoch for run in runs})),
+                last_epochs(runs),
                 f"{sum(e.grokked for e in events)} of {len(runs)}",
                 spread([e.t_mem for e in events], ",.0f"),
                 spread(rises, ",.0f"),
@@ -155,9 +160,7 @@ def cost_table(setups: Setups) -> str:
     for setup, runs in setups.items():
         minutes = [run.meta["seconds"] / 60 for run in runs]
         total += sum(minutes)
-        epochs = sorted({run.epoch for run in runs})
-        last = " or ".join(f"{epoch:,}" for epoch in epochs)
-        rows.append([setup, str(len(runs)), last, spread(minutes, ".0f")])
+        rows.append([setup, str(len(runs)), last_epochs(runs), spread(minutes, ".0f")])
     return f"{markdown(rows)}\n\nTogether {total / 60:.1f} hours."
 
 

@@ -5,8 +5,6 @@ from collections.abc import Mapping, Sequence
 from itertools import chain
 from typing import Any, NamedTuple
 
-import numpy as np
-
 from lightning_grok.analysis.claim_statistics import STATISTICS, Reading, Readings
 from lightning_grok.analysis.decision import (
     Outcome,
@@ -22,9 +20,20 @@ from lightning_grok.analysis.interval import (
     Interval,
     median_difference,
     median_difference_p_value,
-    wilson_interval,
 )
 from lightning_grok.analysis.published import Curves, deviations
+from lightning_grok.analysis.reasons import (
+    count_runs,
+    count_seeds,
+    fixed_images,
+    induction,
+    lacking_values,
+    left_out,
+    measure_command,
+    too_sparse,
+    unmeasured,
+    why_decided,
+)
 from lightning_grok.analysis.setups import Cohort, NotMeasuredError, SeedRun, Setup, cohort
 
 Claim = Mapping[str, Any]
@@ -98,7 +107,7 @@ def setup_verdict(
     if missing and len(seeds) - missing[1] < least:
         lack = f"{missing[0]} was not measured"
         lack += f" in {missing[1]} of {len(seeds)} runs" if missing[1] < len(seeds) else ""
-        command = _measure_command(claim)
+        command = measure_command(claim)
     if "controls" in claim:
         tests, short = _against_controls(claim, seeds, controls, runs, least)
         if not lack and short is not None:
@@ -108,14 +117,14 @@ def setup_verdict(
     if not tests:
         nothing = _NOTHING._replace(seeds=len(seeds))
         return SetupVerdict("undecided", False, "", nothing, lack, command, found, [])
-    lack = lack or _lacking_values(readings, least) or _too_sparse(readings, claim)
+    lack = lack or lacking_values(readings, least) or too_sparse(readings, claim)
     outcome, test = decide(tests, claim)
     what = " ".join(part for part in (test.label, test.quantity) if part)
     rest = found, [each.record() for each in tests]
     if lack:
         return SetupVerdict("undecided", False, what, test.interval, lack, command, *rest)
-    reason = _why(outcome, test, what, claim) + _left_out(tests) + _unmeasured(missing)
-    reason += _induction(claim, found) + _fixed(found)
+    reason = why_decided(outcome, test, what, claim) + left_out(tests) + unmeasured(missing)
+    reason += induction(claim, found) + fixed_images(found)
     return SetupVerdict(outcome, True, what, test.interval, reason, "", *rest)
 
 
@@ -139,7 +148,7 @@ def published_verdict(
         try:
             rows = deviations(found.runs, published, claim)
         except NotMeasuredError as error:
-            lack, command = f"{error} was not measured", _measure_command(claim)
+            lack, command = f"{error} was not measured", measure_command(claim)
         if not rows:
             lack = lack or "nothing is published of this setup at epochs that every run reached"
     if lack:
@@ -169,7 +178,7 @@ def _usable(
         return [], f"no runs of this setup{waiting}", command
     seeds = found.grokked if claim.get("grokked") else found.runs
     if len(found.runs) < least:
-        return seeds, f"{_seeds(len(found.runs))}, at least {least} needed", command
+        return seeds, f"{count_seeds(len(found.runs))}, at least {least} needed", command
     if len(seeds) < least:
         share = f"{len(seeds)} of {len(found.runs)} runs grokked, at least {least} needed"
         return seeds, share, command
@@ -224,12 +233,14 @@ def _against_controls(
             theirs.setdefault(key, []).extend(each)
         name = f"the control {control.name}"
         if len(own) < least:
-            few = f"{_seeds(len(own))} of {name}, at least {least} needed"
+            few = f"{count_seeds(len(own))} of {name}, at least {least} needed"
             short.append((few, control.command()))
         elif missing is not None and len(own) - missing[1] < least:
-            lack = f"{missing[0]} was not measured in {missing[1]} of {_runs(len(own))} of {name}"
-            short.append((lack, _measure_command(claim)))
-        elif lack := _lacking_values(readings, least):
+            lack = (
+                f"{missing[0]} was not measured in {missing[1]} of {count_runs(len(own))} of {name}"
+            )
+            short.append((lack, measure_command(claim)))
+        elif lack := lacking_values(readings, least):
             short.append((f"{name}: {lack}", ""))
     ours = _readings(common, seeds)[0]
     tests = [_group_test(key, each, theirs.get(key, ()), claim) for key, each in ours.items()]
@@ -265,88 +276,8 @@ def _open_ended(readings: Sequence[Reading]) -> list[float]:
     return [math.inf if r.at_least else r.value for r in readings]
 
 
-def _lacking_values(readings: Mapping[tuple[str, str], Sequence[Reading]], least: int) -> str:
-    """Why some quantity has a value in too few seeds; empty if none has."""
-    counts = {
-        key: sum(math.isfinite(r.value) for r in each) for key, each in readings.items()
-    }  # fmt: skip
-    key = min(counts, key=lambda k: counts[k])
-    if counts[key] >= least:
-        return ""
-    count, reason = lacking(readings[key])
-    why = f": {reason} in {_seeds(count)}" if count else ""
-    return f"{_seeds(counts[key])} with a value, at least {least} needed{why}"
-
-
-def _too_sparse(readings: Mapping[tuple[str, str], Sequence[Reading]], claim: Claim) -> str:
-    """Whether the measurements stand too far apart to time what the claim times."""
-    if "spacing" not in claim:
-        return ""
-    widest = 0.0
-    for each in readings.values():
-        known = [r.spacing for r in each if math.isfinite(r.value) and not r.at_least]
-        widest = max(widest, float(np.median(known)) if known else 0.0)
-    if widest <= claim["spacing"]:
-        return ""
-    return f"measured too sparsely: {widest:.2f} decades apart, at most {claim['spacing']} allowed"
-
-
-def _why(outcome: Outcome, test: SeedTest, what: str, claim: Claim) -> str:
-    if outcome == "failed":
-        return f"{what} lies on the other side of its threshold"
-    if test.lower_bounds and outcome == "undecided":
-        return f"{what} was not reached by the end in {_seeds(test.lower_bounds)}"
-    if outcome == "undecided":
-        return f"{what} is not clearly on either side of its threshold"
-    several = len({*claim.get("layers", ())}) > 1 or len(claim["quantities"]) > 1
-    return f"in every quantity; closest: {what}" if several else "beyond its threshold"
-
-
-def _left_out(tests: Sequence[SeedTest]) -> str:
-    """How many seeds have no value, in the quantity that most have none of."""
-    worst = max(tests, key=lambda test: test.without)
-    if not worst.without:
-        return ""
-    what = " ".join(part for part in (worst.label, worst.quantity) if part)
-    return f"; {_seeds(worst.without)} without {what}: {worst.why}"
-
-
-def _unmeasured(missing: tuple[str, int] | None) -> str:
-    """How many runs lack a series that the statistic needs."""
-    return "" if missing is None else f"; {_runs(missing[1])} without {missing[0]}"
-
-
-def _fixed(found: Cohort) -> str:
-    """Whether the seeds share their training images, and what was left out so that they don't."""
-    if found.fixed:
-        return "; all seeds train on the same images"
-    return f"; {_runs(found.other)} of fixed training images left out" if found.other else ""
-
-
-def _induction(claim: Claim, found: Cohort) -> str:
-    if not claim.get("grokked"):
-        return ""
-    count, total = len(found.grokked), len(found.runs)
-    share = wilson_interval(count, total)
-    lost = sum(bool(run.breakdown.size) for run in found.grokked)
-    words = f", {lost} of them after losing the training set again" if lost else ""
-    return f"; {count} of {total} runs grokked [{share.low:.2f}, {share.high:.2f}]{words}"
-
-
-def _measure_command(claim: Claim) -> str:
-    return f"python -m lightning_grok measure RUN {claim.get('measure', '')}".rstrip()
-
-
 def _keys(claim: Claim) -> list[str]:
     """A key by which a run that can test the claim is told from another of the same seed."""
     if "train" not in claim:
         return []
     return [claim["train"].format(layer=f"layers.{claim['layers'][-1]}", quantity="capacity")]
-
-
-def _seeds(count: int) -> str:
-    return f"{count} seed" if count == 1 else f"{count} seeds"
-
-
-def _runs(count: int) -> str:
-    return f"{count} run" if count == 1 else f"{count} runs"
