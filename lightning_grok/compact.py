@@ -13,7 +13,7 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
 
 from lightning_grok.errors import InputError
-from lightning_grok.run_directory import read_json, write_atomically
+from lightning_grok.files import read_json, write_atomically
 from lightning_grok.runs import Run
 
 _LEFT_OUT = re.compile(

@@ -10,7 +10,8 @@ import yaml
 
 from lightning_grok.callbacks.checkpoint import LAST, newest_checkpoint
 from lightning_grok.errors import InputError
-from lightning_grok.run_directory import RunDirectory, write_atomically
+from lightning_grok.files import write_atomically
+from lightning_grok.run_directory import RunDirectory
 from lightning_grok.run_identity import what_is_computed
 from lightning_grok.runs import Run, is_alive
 

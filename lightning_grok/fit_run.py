@@ -29,9 +29,10 @@ from lightning_grok.dashboard.live_page import live_page
 from lightning_grok.data import GrokData
 from lightning_grok.errors import InputError, first_line
 from lightning_grok.extension import beginning
+from lightning_grok.files import is_disk_error
 from lightning_grok.loggers import RunLogger
 from lightning_grok.module import GrokModule
-from lightning_grok.run_directory import RunDirectory, is_disk_error, validate_name
+from lightning_grok.run_directory import RunDirectory, validate_name
 from lightning_grok.run_ending import say_how_it_went
 from lightning_grok.run_identity import setup_name
 from lightning_grok.run_summary import run_summary

@@ -13,17 +13,13 @@ A run is alive while its writer holds the lock file `.lock`, so a killed run is 
 one. `lightning_grok.runs` reads.
 """
 
-import errno
 import io
 import json
 import math
 import os
 import re
 import shutil
-import sys
-import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Self
 
@@ -31,17 +27,9 @@ import numpy as np
 from filelock import FileLock, Timeout
 
 from lightning_grok.errors import InputError
+from lightning_grok.files import PART, naming, read_json, write_atomically
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+=-]{0,150}")
-_PART = ".part"  # in the name of a file that is being written
-
-
-_DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO)
-
-
-def is_disk_error(error: BaseException) -> bool:
-    """Whether a disk is full, read-only or broken: nothing more can be kept."""
-    return isinstance(error, OSError) and error.errno in _DISK_ERRORS
 
 
 def validate_name(name: str) -> str:
@@ -52,48 +40,6 @@ def validate_name(name: str) -> str:
             f"(at most 151), received {name!r}"
         )
     return name
-
-
-def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
-    """Call ``write(temporary)`` beside `path`, flush it to disk and rename it into place.
-
-    A reader sees the old file or the new one, never a part; on any error nothing is left behind.
-
-    Raises:
-        OSError: with `path` as its filename.
-    """
-    # The suffix is kept: numpy and matplotlib choose the format by it.
-    temporary = path.with_name(f".{path.stem}.{os.getpid()}{_PART}{path.suffix}")
-    with _naming(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            write(temporary)
-            with open(temporary, "rb+") as file:
-                os.fsync(file.fileno())
-            _replace(temporary, path)
-        finally:
-            temporary.unlink(missing_ok=True)
-
-
-def _replace(temporary: Path, path: Path) -> None:
-    """Move a file into place; on Windows once nobody reads the one that stands there."""
-    for _ in range(20 if sys.platform == "win32" else 0):
-        try:
-            return os.replace(temporary, path)
-        except PermissionError:
-            time.sleep(0.05)
-    os.replace(temporary, path)
-
-
-@contextmanager
-def _naming(path: Path) -> Iterator[None]:
-    """Let an error of the file system say which file it concerns: a full disk's does not."""
-    try:
-        yield
-    except OSError as error:
-        if error.errno is None:
-            raise
-        raise type(error)(error.errno, error.strerror, str(path)) from error
 
 
 class RunDirectory:
@@ -197,7 +143,7 @@ class RunDirectory:
         record |= {key: _jsonable(value) for key, value in values.items()}
         rest = (json.dumps(record) + "\n").encode()
         # Unbuffered: a buffer would try again to write what could not be written when it closes.
-        with _naming(self.events_path), open(self.events_path, "ab", buffering=0) as file:
+        with naming(self.events_path), open(self.events_path, "ab", buffering=0) as file:
             start = file.tell()
             try:
                 while rest:
@@ -223,7 +169,7 @@ class RunDirectory:
         A run that resumes from its checkpoint of `epoch` then writes them anew. So are files that
         a killed process has left half written.
         """
-        for file in self.path.rglob(f".*{_PART}*"):
+        for file in self.path.rglob(f".*{PART}*"):
             file.unlink()
         if log_size < self.log_size:
             os.truncate(self.events_path, log_size)
@@ -345,15 +291,6 @@ def load_torch(path: Path) -> Any:
     except Exception as error:  # a damaged file fails anywhere inside the reader
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise InputError(f"expected weights in {path}, received: {reason}") from None
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    """The object in a file; empty where there is none."""
-    try:
-        content = json.loads(path.read_text())
-    except (OSError, ValueError):
-        return {}
-    return content if isinstance(content, dict) else {}
 
 
 def _jsonable(value: float | str) -> float | int | str | None:

@@ -15,7 +15,8 @@ import numpy as np
 from filelock import FileLock, Timeout
 
 from lightning_grok.errors import InputError
-from lightning_grok.run_directory import epoch_of, load_snapshot, read_json, snapshot_epochs
+from lightning_grok.files import read_json
+from lightning_grok.run_directory import epoch_of, load_snapshot, snapshot_epochs
 
 if TYPE_CHECKING:
     import pandas as pd

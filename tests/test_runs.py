@@ -10,8 +10,9 @@ import pytest
 import torch
 
 from lightning_grok.errors import InputError
+from lightning_grok.files import write_atomically
 from lightning_grok.model import MLP
-from lightning_grok.run_directory import RunDirectory, validate_name, write_atomically
+from lightning_grok.run_directory import RunDirectory, validate_name
 from lightning_grok.runs import find_runs, is_alive, load_model, read_run
 
 

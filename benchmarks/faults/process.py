@@ -17,7 +17,8 @@ import psutil
 import torch
 
 from lightning_grok.callbacks.checkpoint import newest_checkpoint
-from lightning_grok.run_directory import load_torch, read_json
+from lightning_grok.files import read_json
+from lightning_grok.run_directory import load_torch
 from lightning_grok.runs import Run, find_runs
 
 ROOT = Path(__file__).parents[2]

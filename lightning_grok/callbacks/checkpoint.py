@@ -21,12 +21,8 @@ from lightning_grok.callbacks.recording import (
     trained_epochs,
 )
 from lightning_grok.errors import InputError
-from lightning_grok.run_directory import (
-    RunDirectory,
-    load_torch,
-    snapshot_epochs,
-    write_atomically,
-)
+from lightning_grok.files import write_atomically
+from lightning_grok.run_directory import RunDirectory, load_torch, snapshot_epochs
 from lightning_grok.schedule import PAPER_EPOCHS
 
 LAST = "last.ckpt"

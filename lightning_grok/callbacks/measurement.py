@@ -25,9 +25,10 @@ from lightning_grok.callbacks.recording import (
     trained_epochs,
 )
 from lightning_grok.errors import InputError
+from lightning_grok.files import is_disk_error
 from lightning_grok.loggers import RunLogger
 from lightning_grok.probe_set import ProbeSet
-from lightning_grok.run_directory import RunDirectory, is_disk_error
+from lightning_grok.run_directory import RunDirectory
 from lightning_grok.schedule import (
     OPEN_END,
     PAPER_EPOCHS,

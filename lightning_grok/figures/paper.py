@@ -16,7 +16,7 @@ from lightning_grok.figures.paper_runs import PaperRuns, command_for
 from lightning_grok.figures.paper_seeds import figure_11
 from lightning_grok.figures.paper_splits import COMMAND, figure_13, figure_14
 from lightning_grok.figures.paper_table import figure_table, table_csv, table_markdown, table_rows
-from lightning_grok.run_directory import write_atomically
+from lightning_grok.files import write_atomically
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
