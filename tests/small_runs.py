@@ -4,7 +4,6 @@ SMALL = (
     "--data.dataset=digits",
     "--data.train_size=64",
     "--model.hidden=[16,16]",
-    "--trainer.enable_progress_bar=false",
     "--trainer.enable_model_summary=false",
 )
 """A network and data so small that an epoch takes milliseconds."""

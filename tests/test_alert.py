@@ -22,7 +22,6 @@ def test_memorization_is_announced_where_it_is_asked_for(wanted: bool, tmp_path:
                 sys.executable, "-m", "lightning_grok", "fit",
                 f"--config={ROOT / 'configs' / 'digits.yaml'}", "--data.train_size=64",
                 "--data.batch_size=16", "--model.weight_scale=1", "--trainer.max_epochs=100",
-                "--trainer.enable_progress_bar=false",
                 f"--run.root={tmp_path}", "--run.name=run", "--run.figures=false",
                 f"--wandb.alerts={str(wanted).lower()}",
                 *(f"--{group}.enabled=false" for group in off),

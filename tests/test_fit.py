@@ -247,3 +247,14 @@ def test_patience_counts_evaluations(fit: Fit) -> None:
     run = fit(stopping, "--trainer.max_epochs=60", "--evaluation.epochs=[0,10,20,30,40,60]", *OFF)
     # 10 sets the best value; 20 and 30 bring nothing; epochs without an evaluation don't count.
     assert run.epoch == 30
+
+
+def test_memorization_is_said_above_the_progress_bar(
+    fit: Fit, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = fit("--model.weight_scale=1", "--data.batch_size=16", "--trainer.max_epochs=100", *OFF)
+    memorized = run.meta["memorization"]
+    assert memorized is not None
+    printed = capsys.readouterr()
+    assert f"memorization at epoch {memorized} (known at epoch " in printed.out
+    assert "/100 [" in printed.err  # the bar itself

@@ -20,7 +20,7 @@ pytestmark = pytest.mark.slow
 ROOT = Path(__file__).parents[1]
 TINY = (
     "--data.dataset=digits", "--data.train_size=64", "--model.hidden=[16,16]",
-    "--trainer.enable_progress_bar=false", "--run.figures=false",
+    "--run.figures=false",
     "--kernel_distance.samples=8", "--kernel_distance.probes=4", "--umap.enabled=false",
     "--linear_probe.enabled=false", "--manifold_capacity.enabled=false",
 )  # fmt: skip

@@ -27,10 +27,7 @@ def fit_offline(root: Path, *options: str) -> str:
     keep = {k: v for k, v in os.environ.items() if not k.startswith("WANDB_")}
     environment = {**keep, "HOME": str(root), "WANDB_DATA_DIR": str(root / "staging")}
     configs = [f"--config={ROOT / 'configs' / name}" for name in ("grok.yaml", "smoke.yaml")]
-    always = [
-        "--data.dataset=digits", f"--run.root={root}", "--trainer.enable_progress_bar=false",
-        "--wandb.project=study",
-    ]  # fmt: skip
+    always = ["--data.dataset=digits", f"--run.root={root}", "--wandb.project=study"]
     done = subprocess.run(
         [sys.executable, "-m", "lightning_grok", "fit", *configs, *always, *options],
         env=environment, capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=300,

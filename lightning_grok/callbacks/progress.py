@@ -28,6 +28,11 @@ class EpochProgress(ProgressBar):
         self._bar: tqdm | None = None
         self._enabled = True
 
+    @property
+    def is_enabled(self) -> bool:
+        """Whether it draws: Lightning asks before it prints above the bar."""
+        return self._enabled
+
     def disable(self) -> None:
         """Draw nothing."""
         self._enabled = False

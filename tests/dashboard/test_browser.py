@@ -112,7 +112,7 @@ def test_a_training_run_is_watched(
         "--config", "configs/smoke.yaml", "--data.dataset=digits", "--data.train_size=64",
         "--model.hidden=[16,16]", "--trainer.max_epochs=100000", "--umap.enabled=false",
         "--linear_probe.enabled=false", "--run.figures=false", "--run.name=watched",
-        f"--run.root={served.folder.root}", "--trainer.enable_progress_bar=false",
+        f"--run.root={served.folder.root}",
     ]  # fmt: skip
     log = (tmp_path / "log").open("w")
     environment = os.environ | {"WANDB_MODE": "disabled"}
