@@ -48,7 +48,8 @@ class Truth:
         floor: of the trace kernel, whose distance is a fifth of the full one's.
         radius, dimension: relative change at the onset, by layer.
         probe, probe_step, probe_late: its level, change at the onset, and at epoch 30,000.
-        norm_lag, norm_fall: of the weights against half-rise.
+        norm_lag, norm_fall, norm_return: of the weights against half-rise; how much of the norm
+            comes back at the end.
         train_offset: of train geometry from test geometry, in parts of the test's whole change.
         lost: x about which the training set is lost for a while and all is far off; None for never.
     """
@@ -72,6 +73,7 @@ class Truth:
     probe_late: float = 0.0
     norm_lag: float = -0.5
     norm_fall: float = 0.3
+    norm_return: float = 0.0
     train_offset: float = 0.0
     lost: float | None = None
 
@@ -115,6 +117,7 @@ def series_of(truth: Truth, seed: int) -> tuple[np.ndarray, dict[str, np.ndarray
     probe = truth.probe + truth.probe_step * rise + truth.probe_late * late + noise(1e-4)
     found["linear_probe/sound/accuracy"] = probe
     norm = 100 * (1 - truth.norm_fall * step(x, truth.half + truth.norm_lag + 0.15, 0.3))
+    norm += 100 * truth.norm_return * step(x, truth.half + 0.5, 0.1)
     found |= {"weight_norm/total": norm, "weight_norm/layers.6": norm / 4}
     if truth.lost is not None:
         off = np.abs(x - truth.lost) < 0.05

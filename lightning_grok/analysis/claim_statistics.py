@@ -19,7 +19,7 @@ from lightning_grok.analysis.correlation import (
 )
 from lightning_grok.analysis.lag import Level, arrival, lag, on_common_epochs, settled
 from lightning_grok.analysis.onset import find_onset
-from lightning_grok.analysis.setups import NotMeasuredError, SeedRun
+from lightning_grok.analysis.setups import SeedRun
 
 Claim = Mapping[str, Any]
 
@@ -29,13 +29,16 @@ class Reading(NamedTuple):
 
     Attributes:
         value: the number; NaN where it does not exist.
-        at_least: it is a lower bound: something was not reached by the end of the run.
+        at_least: it is a lower bound: something was not reached by the end of the run, or so late
+            that its final level is not known.
+        at_most: where `at_least` holds, the largest that the number can be.
         spacing: decades between the measurements that it rests on; 0 where that plays no part.
         reason: why there is no value, in words that go on from "in 2 seeds".
     """
 
     value: float
     at_least: bool = False
+    at_most: float = math.inf
     spacing: float = 0.0
     reason: str = ""
 
@@ -81,10 +84,13 @@ def clock_difference(run: SeedRun, claim: Claim) -> Readings:
         own = _capacity_lag(run, layer)
         # A lower bound of a lag is one of its size only if it is above 0.
         value = max(own.value, 0.0) if own.at_least else abs(own.value)
+        most = max(abs(own.value), own.at_most)
         reason = own.reason or kernel.reason
         if kernel.at_least:  # the difference would be an upper bound
             value, reason = math.nan, "the kernel was not half-way by the end"
-        found["difference", layer] = own._replace(value=value - abs(kernel.value), reason=reason)
+        found["difference", layer] = own._replace(
+            value=value - abs(kernel.value), at_most=most - abs(kernel.value), reason=reason
+        )
     return found
 
 
@@ -121,11 +127,7 @@ def early_excursion(run: SeedRun, claim: Claim) -> Readings:
         elif onset.censored:
             reading = Reading(math.nan, reason=f"capacity of {layer} never rose")
         else:
-            errors = _errors(run, key, epochs)[inside]
-            part = values[inside]
-            most, least = int(np.argmax(part)), int(np.argmin(part))
-            stray = part[most] - part[least] - math.hypot(errors[most], errors[least])
-            reading = Reading(float(max(stray, 0.0) / (onset.final - onset.plateau)))
+            reading = Reading(float(np.ptp(values[inside]) / (onset.final - onset.plateau)))
         found["excursion", layer] = reading
     return found
 
@@ -232,12 +234,25 @@ def split_concordance(run: SeedRun, claim: Claim) -> Readings:
 
 
 def norm_lag(run: SeedRun, claim: Claim) -> Readings:
-    """First tenth of the fall of the norm, total and of the last layer, less half-rise."""
+    """First tenth of the fall of the norm, total and of the last layer, less half-rise.
+
+    The fall is that from the start to the minimum: what rises again later has fallen.
+    """
     found: Readings = {}
     for name, part in (("total", "total"), ("last", run.last_layer)):
         key = f"weight_norm/{part}"
-        level = Level(0.1, plateau=float(run.series(key)[1][0]), direction="fall")
-        found[name, ""] = _lag(run, key, level)
+        start = float(run.series(key)[1][0])
+        (epochs, norm), accuracy = on_common_epochs(run.series(key), run.series(_ACCURACY))
+        rise = arrival(accuracy, Level(0.5, start=run.events.t_mem, direction="rise"))
+        end = int(np.argmin(norm)) + 1
+        if rise.censored:
+            found[name, ""] = Reading(math.nan, reason="it never generalized")
+        elif norm[end - 1] > (1 - claim["least"]) * start:
+            found[name, ""] = Reading(math.log10(epochs[-1]) - rise.x, at_least=True)
+        else:
+            fall = arrival((epochs[:end], norm[:end]), Level(0.1, plateau=start, direction="fall"))
+            reason = "too few measurements to time it"
+            found[name, ""] = Reading(fall.x - rise.x, spacing=fall.spacing, reason=reason)
     return found
 
 
@@ -268,28 +283,24 @@ def _capacity_lag(run: SeedRun, layer: str) -> Reading:
     level = Level(0.5, start=run.events.t_mem, direction="rise")
     key = f"manifold_capacity/{layer}/capacity"
     found = _lag(run, key, level)
-    times = [run.x_half] if found.at_least else [run.x_half, run.x_half + found.value]
-    if any(math.isfinite(x) and not settled(x, run.last) for x in times):
+    if math.isfinite(run.x_half) and not settled(run.x_half, run.last):
         return Reading(math.nan, reason="it generalized too late to know the final level")
-    return found
+    if found.at_least or not math.isfinite(found.value):
+        return found
+    if settled(run.x_half + found.value, run.last):
+        return found
+    # What it has still to rise would put the half-rise later: up to the last epoch, unless that is
+    # more than all that it has risen.
+    return found._replace(at_least=True, at_most=math.log10(run.last) - run.x_half)
 
 
 def _lag(run: SeedRun, key: str, level: Level) -> Reading:
     accuracy = Level(0.5, start=run.events.t_mem, direction="rise")
     found = lag(run.series(key), run.series(_ACCURACY), level, accuracy)
     reason = "too few measurements to time it"
-    return Reading(found.decades, found.at_least, found.spacing, reason)
+    return Reading(found.decades, found.at_least, spacing=found.spacing, reason=reason)
 
 
 def _onset(run: SeedRun, key: str) -> Any:
     epochs, values = run.series(key)
     return find_onset(epochs, values, start=run.events.t_mem)
-
-
-def _errors(run: SeedRun, key: str, epochs: np.ndarray) -> np.ndarray:
-    """Standard errors of a key at its epochs; 0 where none were logged."""
-    try:
-        at, errors = run.series(f"{key}_se")
-    except NotMeasuredError:
-        return np.zeros(len(epochs))
-    return np.where(np.isin(epochs, at), np.interp(epochs, at, errors), 0.0)

@@ -39,18 +39,18 @@ def running_median(
 ) -> Float[np.ndarray, " t"]:
     """Median over the evaluations within 25 epochs, and within a tenth of the epoch, of each one.
 
-    Evaluations further apart than that, as on a log-spaced schedule, are left as they are.
+    As many before as after it, so that a trend is not bent, neither at the ends nor on a log-spaced
+    schedule. Evaluations further apart than that are left as they are.
     """
     reach = np.minimum(_HALF_WINDOW, _WIDEST * epochs)
-    # The window is symmetric at the ends as well, so that a trend is not bent there.
-    reach = np.minimum(reach, np.minimum(epochs - epochs[0], epochs[-1] - epochs))
-    left = np.searchsorted(epochs, epochs - reach, side="left")
-    right = np.searchsorted(epochs, epochs + reach, side="right")
-    smooth, widths = values.copy(), right - left
-    for width in np.unique(widths[widths > 1]):  # all windows of one width at once
-        windows = np.lib.stride_tricks.sliding_window_view(values, width)
-        here = widths == width
-        smooth[here] = np.median(windows[left[here]], axis=1)
+    index = np.arange(len(epochs))
+    before = index - np.searchsorted(epochs, epochs - reach, side="left")
+    after = np.searchsorted(epochs, epochs + reach, side="right") - 1 - index
+    smooth, sides = values.copy(), np.minimum(before, after)
+    for side in np.unique(sides[sides > 0]):  # all windows of one width at once
+        windows = np.lib.stride_tricks.sliding_window_view(values, 2 * side + 1)
+        here = sides == side
+        smooth[here] = np.median(windows[index[here] - side], axis=1)
     return smooth
 
 

@@ -6,8 +6,9 @@ is a verdict like the others: so many seeds can't tell. Each one-sided test is m
 the interval leaves out, so that with one layer the verdict is what the interval shows. Several
 layers are tested together by Holm's method, for and against.
 
-A value that is only a lower bound never helps a statement that wants it small, nor speaks against
-one that wants it large. Where there are such values the estimate is Kaplan and Meier's median.
+A value that is only a lower bound counts, for a statement that wants it small, as the largest that
+it can be, which may be infinite; it never speaks against one that wants it large. Where there are
+such values the estimate is Kaplan and Meier's median.
 """
 
 import math
@@ -130,10 +131,11 @@ def finite(value: Any) -> Any:
 def _test(quantity: str, label: str, readings: list[Reading], claim: Mapping[str, Any]) -> SeedTest:
     rule, level = claim["quantities"][quantity], claim["level"]
     values = np.array([reading.value for reading in readings])
+    most = np.array([r.at_most if r.at_least else r.value for r in readings])
     lower_bounds = sum(reading.at_least for reading in readings)
     log = rule.get("scale") == "log"
     if log:
-        values = np.log(values)
+        values, most = np.log(values), np.log(most)
     held, failed = (
         None if rule.get(name) is None else math.log(rule[name]) if log else float(rule[name])
         for name in ("held", "failed")
@@ -150,8 +152,9 @@ def _test(quantity: str, label: str, readings: list[Reading], claim: Mapping[str
     if len(values) < 2:
         return SeedTest(quantity, label, interval, math.nan, math.nan, lower_bounds)
     p_held, p_failed = _p_values(rule["test"], values, held, failed)
-    if lower_bounds and rule["test"] in ("below", "within"):
-        p_held = 1.0
+    if lower_bounds and rule["test"] in ("below", "within") and held is not None:
+        worst = mean_p_value(most, held, "below") if np.isfinite(most).all() else 1.0
+        p_held = max(p_held, worst)
     if lower_bounds and rule["test"] == "above":
         p_failed = 1.0
     if lower_bounds and rule["test"] == "within" and failed is not None:

@@ -55,7 +55,7 @@ def bootstrap_interval(
         seed: of the resampling; same seed, same interval.
 
     Returns:
-        The interval. Equal values give an interval of no width.
+        The interval. Values that are equal up to rounding give an interval of no width.
 
     Raises:
         ValueError: a value is not finite.
@@ -66,7 +66,7 @@ def bootstrap_interval(
     estimate = float(np.mean(sample)) if len(sample) else np.nan
     if len(sample) < 2:
         return Interval(estimate, np.nan, np.nan, level, len(sample))
-    if np.ptp(sample) == 0:
+    if _equal(sample):
         return Interval(estimate, estimate, estimate, level, len(sample))
     found = bootstrap(
         (sample,),
@@ -101,7 +101,7 @@ def bootstrap_p_value(
         resamples, seed: as for `bootstrap_interval`.
 
     Returns:
-        p in [0, 1], resolved to 1 / resamples. Equal values give 0 or 1.
+        p in [0, 1], resolved to 1 / resamples. Values equal up to rounding give 0 or 1.
 
     Raises:
         ValueError: fewer than two values, or one is not finite.
@@ -114,7 +114,7 @@ def bootstrap_p_value(
     if side == "below":
         return bootstrap_p_value(-sample, -threshold, "above", resamples=resamples, seed=seed)
     mean = sample.mean()
-    if np.ptp(sample) == 0:
+    if _equal(sample):
         return 0.0 if mean > threshold else 1.0
     rows = np.random.default_rng(seed).integers(0, len(sample), (resamples, len(sample)))
     means = sample[rows].mean(axis=1)  # (resamples,)
@@ -165,7 +165,7 @@ def mean_p_value(
 
     bootstrap = bootstrap_p_value(values, threshold, side)
     sample = _finite(values)
-    if np.ptp(sample) == 0:
+    if _equal(sample):
         return bootstrap
     alternative = "greater" if side == "above" else "less"
     return max(bootstrap, float(ttest_1samp(sample, threshold, alternative=alternative).pvalue))
@@ -314,6 +314,11 @@ def _one_finite(first: Sequence[float], second: Sequence[float]) -> tuple[np.nda
     if np.isnan(a).any() or np.isnan(b).any() or (np.isinf(a).any() and np.isinf(b).any()):
         raise ValueError(f"expected numbers, infinite in one set at most, received {a} and {b}")
     return a, b
+
+
+def _equal(sample: np.ndarray) -> bool:
+    """Whether values differ by rounding only, which is no spread over seeds."""
+    return float(np.ptp(sample)) <= 1e-12 * float(np.abs(sample).max())
 
 
 def _finite(values: Sequence[float] | np.ndarray) -> np.ndarray:

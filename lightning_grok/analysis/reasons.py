@@ -45,7 +45,7 @@ def why_decided(outcome: Outcome, test: SeedTest, what: str, claim: Claim) -> st
     if outcome == "failed":
         return f"{what} lies on the other side of its threshold"
     if test.lower_bounds and outcome == "undecided":
-        return f"{what} was not reached by the end in {count_seeds(test.lower_bounds)}"
+        return f"{what} is known from one side only in {count_seeds(test.lower_bounds)}"
     if outcome == "undecided":
         return f"{what} is not clearly on either side of its threshold"
     several = len({*claim.get("layers", ())}) > 1 or len(claim["quantities"]) > 1

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from lightning_grok.analysis.correlation import correlation, rates
-from lightning_grok.analysis.interval import Interval, bootstrap_interval
+from lightning_grok.analysis.interval import Interval, mean_interval
 from lightning_grok.figures.epoch_axis import published_handles, published_style
 from lightning_grok.figures.layout import PAGE
 from lightning_grok.figures.palette import FULL_KERNEL, TOTAL, layer_color
@@ -34,7 +34,7 @@ class Association(NamedTuple):
     Attributes:
         levels, changes: Pearson's r of each seed (n,), over checkpoints and over their differences
             per decade of epoch.
-        of_levels, of_changes: means over seeds with their intervals.
+        of_levels, of_changes: means over seeds with their intervals, which end at ±1.
     """
 
     levels: np.ndarray
@@ -55,7 +55,9 @@ def association(seeds: Seeds, predictor: str, outcome: str) -> Association:
 
 
 def _interval(r: np.ndarray) -> Interval:
-    return bootstrap_interval(r[np.isfinite(r)].round(9))  # round-off is no spread over seeds
+    found = mean_interval(r[np.isfinite(r)])
+    low, high = np.clip([found.low, found.high], -1.0, 1.0)
+    return found._replace(low=float(low), high=float(high))
 
 
 def paired(run: Run, predictor: str, outcome: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -75,7 +77,8 @@ def figure_10(runs: PaperRuns) -> "Figure":
         "paper: a point a measured epoch, r over the epochs of one run, kernel distance to another "
         "network. Right, sound: kernel distance to the own start, and one r a seed (ticks) of "
         "levels and of changes from one epoch to the next per decade, with the mean over seeds "
-        "and, from three seeds on, its 95 % interval (BCa bootstrap)."
+        "and, from three seeds on, its 95 % interval (the farther of a BCa bootstrap's and "
+        "Student's t)."
     )
     size = (PAGE, 2.2 * len(blocks) + 0.1)
     return paper_page(title, size, lambda figure: _draw(figure, blocks))

@@ -53,7 +53,7 @@ class ManifoldCapacity(NamedTuple):
         residual: worst certificate of all other programs.
         per_class: arrays (C,) ``capacity``, ``radius``, ``dimension``, their ``..._se``,
             ``interior`` (vectors that no constraint binds), ``dropped``, and ``center_ratio``, the
-            center's norm over the spread, infinite for a pointlike class.
+            center's norm over the spread, infinite for a pointlike class and NaN for dead units.
         classes: (C,) the labels.
     """
 
@@ -124,7 +124,8 @@ def manifold_capacity(
     for index, manifold in enumerate(manifolds):
         normalized = normalized_manifold(manifold, origin, structure.basis, scale)
         spread = normalized.spread
-        ratio[index] = normalized.center_norm / spread if spread > 0 else np.inf
+        no_extent = np.nan if normalized.center_norm == 0 else np.inf  # dead units, or one point
+        ratio[index] = normalized.center_norm / spread if spread > 0 else no_extent
         geometry.append(_geometry(normalized, index, num_vectors, kappa, seed, backend))
     per_class = {
         key: np.array([float(getattr(each, field)) for each in geometry])

@@ -205,6 +205,27 @@ def test_lags_of_seeds_that_generalize_at_the_end_are_none(tmp_path: Path) -> No
     assert "it generalized too late to know the final level" in found["reason"]
 
 
+def test_capacity_that_rises_at_the_end_is_a_late_one(tmp_path: Path) -> None:
+    lags = [by_layer(0.0), by_layer(0.4)]
+    runs = write_runs(tmp_path, Truth(half=3.3), *mixed(half=(3.25, 3.35), lags=lags), count=12)
+    found = judged(tmp_path, "C2", runs)
+    assert found["verdict"] == "undecided"  # left out, the late ones would make it held
+    assert found["seeds"] == 12
+    (tests,) = (each["tests"] for each in found["setups"].values() if each["tested"])
+    assert {test["lower_bounds"] for test in tests} == {6}
+    assert {test["without"] for test in tests} == {0}
+    clock = judged(tmp_path, "C3", runs)
+    assert clock["verdict"] == "held"  # at the end of the run at most, 0.7 decades: less than 3
+
+
+def test_a_norm_that_falls_and_rises_again_has_fallen(tmp_path: Path) -> None:
+    runs = write_runs(tmp_path, Truth(norm_return=0.35), setup=MNIST_HALF)
+    found = judged(tmp_path, "C13", runs)
+    assert found["verdict"] == "held"
+    # A tenth of a fall centred 0.35 decades before the half-rise, 0.3 wide.
+    assert found["estimate"] == pytest.approx(-0.5, abs=0.02)
+
+
 def test_repeated_claims_and_their_parts_are_made_for_the_same_setup(tmp_path: Path) -> None:
     runs = write_runs(tmp_path, Truth(), setup=ADAM)
     found = verdict(runs, claims=only(tmp_path, "C1", "C2", "C3", "C4", "C14"))["C14"]

@@ -97,6 +97,14 @@ def test_with_lower_bounds_the_estimate_is_a_median() -> None:
     assert math.isinf(test.interval.high)
 
 
+def test_a_lower_bound_with_an_upper_one_can_bear_out() -> None:
+    of = claim("below", held=0.0, failed=0.0)
+    for most, expected in ((-1.0, "held"), (9.0, "undecided")):
+        late = [Reading(-3.0, at_least=True, at_most=most)] * 2
+        readings = {("q", ""): [Reading(v) for v in (-3.0, -2.9, -3.1, -3.0)] + late}
+        assert decide(run_tests(readings, of), of)[0] == expected
+
+
 def test_seeds_without_a_value_are_counted_with_what_they_lack() -> None:
     of = claim("below", held=0.0, failed=0.0)
     lost = [Reading(math.nan, reason="it never rose")] * 2 + [Reading(math.nan, reason="other")]

@@ -75,6 +75,9 @@ def test_degenerate_samples() -> None:
     assert math.isnan(one.low)
     same = bootstrap_interval([2.0, 2.0, 2.0])
     assert (same.low, same.high) == (2.0, 2.0)
+    rounded = mean_interval([1.0, 1.0, 1.0, 1.0, 1.0 - 1e-16])
+    assert (rounded.low, rounded.high) == (1.0, 1.0)
+    assert mean_p_value([1.0, 1.0, 1.0 - 1e-16], 0.5, "above") == 0
     assert bootstrap_p_value([2.0, 2.0], 1.0, "above") == 0
     assert bootstrap_p_value([2.0, 2.0], 2.0, "above") == 1
     for bad in ([1.0], [1.0, math.nan]):

@@ -54,6 +54,12 @@ def test_times_of_a_ramp_are_exact(epochs, low, high):
     assert not found.censored
 
 
+@pytest.mark.parametrize("begin", [4, 10, 30, 100])
+def test_an_early_ramp_on_a_log_spaced_grid_is_not_bent(begin):
+    found = find_onset(LOG, ramp(LOG, begin, 4 * begin), start=1)
+    assert found.t_half == pytest.approx(between(begin, 4 * begin, 0.5), rel=1e-3)
+
+
 def test_grid_bounds_a_step():
     epochs = np.array([1, 10, 100, 1000, 2000, 4000, 8000])
     found = find_onset(epochs, np.array([0, 0, 0, 0, 1, 1, 1.0]), start=10)

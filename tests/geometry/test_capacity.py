@@ -239,8 +239,9 @@ def test_one_class_and_dead_layers_have_no_value() -> None:
         result = measure(layer, names)
         assert np.isnan(result[:7]).all()
         assert result.failed == len(np.unique(names))
-        assert result.dropped == 0
+        assert result.dropped == result.pointlike == 0
         assert np.isnan(result.per_class["capacity"]).all()
+        assert not np.isinf(result.per_class["center_ratio"]).any()
 
 
 def test_short_centers_are_flagged_and_move_the_mean_but_not_the_median() -> None:
