@@ -11,7 +11,7 @@ import yaml
 from lightning_grok.callbacks.checkpoint import LAST, newest_checkpoint
 from lightning_grok.errors import InputError
 from lightning_grok.files import write_atomically
-from lightning_grok.run_directory import RunDirectory
+from lightning_grok.run_directory import RunDirectory, epoch_of
 from lightning_grok.run_identity import what_is_computed
 from lightning_grok.runs import Run, is_alive
 
@@ -65,9 +65,12 @@ class Beginning:
             covered = log.read(self.log_size)
         directory.events_path.write_bytes(covered)
         measured = {event["event"] for event in Run(directory.path).events}
-        for folder in self.run.path.glob("arrays/*"):
-            if folder.name in measured:
-                shutil.copytree(folder, directory.path / "arrays" / folder.name)
+        for file in self.run.path.glob("arrays/*/*.npz"):
+            # What concerns the whole shorter run, as its exact pairs, would pass for the longer's.
+            if file.parent.name in measured and epoch_of(file) is not None:
+                place = directory.path / file.relative_to(self.run.path)
+                place.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(file, place)
         shutil.copytree(self.run.path / "snapshots", directory.path / "snapshots")
         write_atomically(
             directory.checkpoints / LAST, lambda path: shutil.copyfile(self.checkpoint, path)

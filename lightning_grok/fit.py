@@ -10,7 +10,7 @@ from typing import Any, NoReturn
 
 import lightning as L
 import yaml
-from lightning.pytorch.callbacks import Checkpoint
+from lightning.pytorch.callbacks import Checkpoint, Timer
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
@@ -149,7 +149,13 @@ class GrokCLI(LightningCLI):
             _check_checkpoint(Path(given))
 
     def _set_seed(self) -> None:
-        """Seed everything; a seed out of range is bad input."""
+        """Seed everything; a seed out of range, or none, is bad input."""
+        given = self._get(self.config, "seed_everything")
+        if given is None or given is False:
+            raise InputError(
+                "expected a number as seed_everything, by which a run is told from others of its "
+                f"setup, received {given}"
+            )
         try:
             super()._set_seed()
         except ValueError as error:
@@ -181,6 +187,11 @@ class GrokCLI(LightningCLI):
             self.trainer_defaults["callbacks"] = [EpochProgress()]
         if config.get("profiler") is None:
             kwargs["profiler"] = NoProfiler()
+        if config.get("max_time") is not None:
+            # Lightning's own would stop within an epoch.
+            timer = Timer(duration=config["max_time"], interval="epoch", verbose=False)
+            self.trainer_defaults.setdefault("callbacks", []).append(timer)
+            kwargs["max_time"] = None
         given = config.get("callbacks") or []
         if any(isinstance(callback, Checkpoint) for callback in given):
             kwargs["enable_checkpointing"] = True  # off by default, since a run keeps its own

@@ -29,7 +29,7 @@ from lightning_grok.dashboard.live_page import live_page
 from lightning_grok.data import GrokData
 from lightning_grok.errors import InputError, first_line
 from lightning_grok.extension import beginning
-from lightning_grok.files import is_disk_error
+from lightning_grok.files import is_disk_error, write_atomically
 from lightning_grok.loggers import RunLogger
 from lightning_grok.module import GrokModule
 from lightning_grok.run_directory import RunDirectory, validate_name
@@ -128,10 +128,7 @@ class FitRun:
                 f"{error.strerror}; with room the same command and --resume continues the run"
             ) from None
         finally:
-            self._close(directory, _STATES.get(status, "interrupted"))
-            place = (
-                self.logger.close(run_summary(Run(directory.path)), status) if self.logger else ""
-            )
+            place = self._close(directory, status)
         if status != 0:
             epoch = self.trainer.current_epoch
             print(f"interrupted at epoch {epoch}; to go on:\n{_resume_command()}")
@@ -210,8 +207,6 @@ class FitRun:
         if directory.meta:
             print(f"{directory.path} has no checkpoint yet: starting it again")
         directory.rewind(0, -1)
-        text = yaml.safe_dump(self.config, sort_keys=False)
-        (directory.path / "config.yaml").write_text(text)
         probe = datamodule.probe_set
         directory.update_meta(
             name=directory.name,
@@ -238,16 +233,23 @@ class FitRun:
             version=lightning_grok.__version__,
             config_digest=self.digest,
         )
+        text = yaml.safe_dump(self.config, sort_keys=False)
+        write_atomically(directory.path / "config.yaml", lambda path: path.write_text(text))
         print(f"writing {directory.path}")
         return None
 
-    def _close(self, directory: RunDirectory, state: str) -> None:
-        if state == "failed" and directory.log_size == 0 and not directory.checkpoints.exists():
-            directory.discard()
-            return
-        with suppress(OSError):  # a full disk: a run without a writer counts as interrupted
-            directory.update_meta(state=state, logged=Run(directory.path).epoch)
-        directory.close()
+    def _close(self, directory: RunDirectory, status: int) -> str:
+        """Note how the run ended, or remove one that never began; where W&B has it."""
+        state = _STATES.get(status, "interrupted")
+        begun = state != "failed" or directory.log_size > 0 or directory.checkpoints.exists()
+        if begun:
+            with suppress(OSError):  # a full disk: a run without a writer counts as interrupted
+                directory.update_meta(state=state, logged=Run(directory.path).epoch)
+            directory.close()
+        place = self.logger.close(run_summary(Run(directory.path)), status) if self.logger else ""
+        if not begun:
+            directory.discard()  # not before W&B has closed its files in there
+        return place
 
     def _open_wandb(self, directory: RunDirectory) -> None:
         meta = directory.meta

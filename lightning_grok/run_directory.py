@@ -97,13 +97,15 @@ class RunDirectory:
     def _claimed(cls, path: Path, *, wait: bool) -> Self | None:
         """Hold `path`, new or left by a process that died before it wrote anything, if it is free.
 
+        A folder that holds anything else is somebody's: it is taken, and nothing in it touched.
+
         Raises:
             InputError: it can't be made or, if `wait`, another process begins in it.
         """
         try:
             path.mkdir()
         except FileExistsError:
-            if not path.is_dir() or (path / "run.json").exists():
+            if not path.is_dir() or any(not _is_left_over(entry) for entry in path.iterdir()):
                 return None
         except OSError as error:
             raise InputError(
@@ -169,8 +171,9 @@ class RunDirectory:
         A run that resumes from its checkpoint of `epoch` then writes them anew. So are files that
         a killed process has left half written.
         """
-        for file in self.path.rglob(f".*{PART}*"):
-            file.unlink()
+        for folder in (".", "arrays/*", "snapshots", "checkpoints", "figures"):
+            for file in self.path.glob(f"{folder}/.*{PART}*"):
+                file.unlink()
         if log_size < self.log_size:
             os.truncate(self.events_path, log_size)
         for file in [*self.path.glob("arrays/*/*.npz"), *self.path.glob("snapshots/epoch_*.pt")]:
@@ -229,6 +232,11 @@ class RunDirectory:
         """Remove a directory whose run never began."""
         shutil.rmtree(self.path, ignore_errors=True)  # held: nobody else begins in it meanwhile
         self.close()
+
+
+def _is_left_over(entry: Path) -> bool:
+    """Whether it is what a process leaves that dies before there is a run.json."""
+    return entry.name == ".lock" or (entry.name.startswith(".run.") and PART in entry.name)
 
 
 def _concerns(line: str, measurement: str) -> bool:

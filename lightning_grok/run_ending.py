@@ -29,6 +29,9 @@ def _draw(path: Path, what: str, write: Callable[[Path], Sequence[Path]]) -> Non
     except (OSError, InputError) as error:
         print(f"{what}: not written ({first_line(error)})")
         return
+    except KeyboardInterrupt:
+        print(f"{what}: not written (interrupted)")
+        return
     if files:
         print(f"{what}: {files[0]} and {len(files) - 1} more")
 

@@ -8,8 +8,26 @@ from typing import Any
 from lightning_grok.errors import InputError
 from lightning_grok.runs import Run, find_runs, is_alive
 
-_NOT_THE_RUN = ("run", "wandb")
-"""Groups of a configuration that do not change what a run computes."""
+_NOT_THE_RUN = {
+    "": ("run", "wandb"),
+    "data": ("root", "download", "eval_batch_size"),
+    "trainer": (
+        "logger", "default_root_dir", "enable_progress_bar", "enable_model_summary",
+        "log_every_n_steps", "profiler", "max_time",
+    ),
+}  # fmt: skip
+"""Keys of a configuration, by group, that do not change what a run computes and measures."""
+
+_TRAINING = {
+    "precision": (None, "32-true", "32", 32),
+    "gradient_clip_val": (None, 0),
+    "gradient_clip_algorithm": (None,),
+    "accumulate_grad_batches": (1,),
+    "limit_train_batches": (None, 1.0),
+    "limit_val_batches": (None, 1.0),
+    "overfit_batches": (0,),
+}
+"""Options of the Trainer that make another experiment, with the values that do not."""
 
 _RECIPES = {"cross_entropy": (128, (0.1307, 0.3081)), "mse": (200, None)}
 """The paper's batch size and normalization of pixels, by loss."""
@@ -17,8 +35,9 @@ _RECIPES = {"cross_entropy": (128, (0.1307, 0.3081)), "mse": (200, None)}
 
 def what_is_computed(config: dict[str, Any]) -> dict[str, Any]:
     """The part of a configuration that changes what a run computes."""
-    kept = {key: value for key, value in config.items() if key not in _NOT_THE_RUN}
-    kept["data"] = {k: v for k, v in kept["data"].items() if k not in ("root", "download")}
+    kept = {key: value for key, value in config.items() if key not in _NOT_THE_RUN[""]}
+    for group in ("data", "trainer"):
+        kept[group] = {k: v for k, v in kept[group].items() if k not in _NOT_THE_RUN[group]}
     return kept
 
 
@@ -67,7 +86,8 @@ def setup_name(config: dict[str, Any]) -> str:
 
     What else in the groups ``model`` and ``data`` differs from the paper's recipe is appended, but
     for the training subset: for cross-entropy that of its EMNIST runs, for mean squared error that
-    of its MNIST runs.
+    of its MNIST runs. So are options of the Trainer that change training, and an ``optimizer`` or
+    ``lr_scheduler`` of PyTorch's with a digest of its arguments.
     """
     model, data = config["model"], config["data"]
     optimizer = {"adamw": "AdamW", "adam": "Adam", "sgd": "SGD"}[model["optimizer"]]
@@ -93,4 +113,14 @@ def setup_name(config: dict[str, Any]) -> str:
         parts.append(data["orientation"])
     if data["permute_fraction"] > 0:
         parts.append(f"permuted{data['permute_fraction']:g}")
+    trainer = config.get("trainer", {})
+    for key, usual in _TRAINING.items():
+        value = trainer.get(key, usual[0])
+        if value not in usual:
+            parts.append(f"{key}{value:g}" if isinstance(value, int | float) else f"{key}-{value}")
+    for key in ("optimizer", "lr_scheduler"):
+        if config.get(key):
+            text = json.dumps(config[key], sort_keys=True, default=str)
+            digest = hashlib.sha256(text.encode()).hexdigest()[:4]
+            parts.append(f"{config[key]['class_path'].rsplit('.', 1)[-1]}.{digest}")
     return "-".join(parts)

@@ -48,6 +48,22 @@ class Point(NamedTuple):
         """Whether an earlier sweep finished it."""
         return (self.run / "run.json").is_file() and Run(self.run).state == "finished"
 
+    @property
+    def changed(self) -> bool:
+        """Whether an earlier sweep finished it with another command or configuration."""
+        recorded = self.log.with_suffix(".sha256")
+        return self.finished and recorded.is_file() and recorded.read_text() != self.digest()
+
+    def digest(self) -> str:
+        """Of the command and of what stands in its configuration files."""
+        text = "\0".join(self.command)
+        for name, value in zip(self.command, [*self.command, ""][1:], strict=True):
+            option, equals, path = name.partition("=")
+            file = self.folder / (path if equals else value)
+            if option == "--config" and file.is_file():
+                text += "\0" + file.read_text()
+        return hashlib.sha256(text.encode()).hexdigest()
+
 
 class Outcome(NamedTuple):
     """How a point ended: its name, the exit status of its process and its seconds."""
@@ -179,6 +195,7 @@ def run_point(point: Point, threads: int) -> Outcome:
     environment = os.environ | dict.fromkeys(counts, str(threads))
     command = [sys.executable if part == "${interpreter}" else part for part in point.command]
     point.log.parent.mkdir(parents=True, exist_ok=True)
+    digest = point.digest()
     with open(point.log, "a") as log:
         process = subprocess.run(
             command,
@@ -190,6 +207,8 @@ def run_point(point: Point, threads: int) -> Outcome:
             check=False,
             preexec_fn=_end_with_parent if sys.platform == "linux" else None,
         )
+    if process.returncode == 0:
+        point.log.with_suffix(".sha256").write_text(digest)
     return Outcome(point.name, process.returncode, time.monotonic() - start)
 
 

@@ -2,50 +2,63 @@
 
 import base64
 import json
-import netrc
 import os
 import threading
 import urllib.error
 import urllib.request
-from typing import Literal
-from urllib.parse import urlsplit
+from pathlib import Path
+from typing import Any, Literal
 
 Mode = Literal["online", "offline", "disabled"]
+_NOT_ONLINE: dict[str, Mode] = {"disabled": "disabled", "offline": "offline", "dryrun": "offline"}
 REACH_SECONDS = 0.8  # for an answer; training waits a second at most in all
 
 
 def decide_mode(mode: str) -> tuple[Mode, str]:
-    """Online, offline or disabled, and why; takes a second at most and never asks anything."""
+    """Online, offline or disabled, and why; takes a second at most and never asks anything.
+
+    Server, key and mode are those of W&B itself: of the environment, ``wandb login`` and
+    ``wandb offline``.
+    """
     asked = os.environ.get("WANDB_MODE", "") if mode == "auto" else mode
-    if asked in ("disabled", "offline"):
-        return asked, "as asked"  # type: ignore[return-value]
-    key = _api_key()
+    if asked in _NOT_ONLINE:
+        return _NOT_ONLINE[asked], "as asked"
+    settings = _settings()
+    if mode == "auto" and settings.mode in _NOT_ONLINE:
+        return _NOT_ONLINE[settings.mode], "as asked"
+    base = settings.base_url.rstrip("/")
+    key = settings.api_key or _stored_key(base)
     if not key:
         return "offline", "no API key is known"
-    problem = _problem_with_server(key)
+    problem = _problem_with_server(base, key)
     return ("offline", problem) if problem else ("online", "the server answers")
 
 
-def _server() -> str:
-    return os.environ.get("WANDB_BASE_URL", "https://api.wandb.ai").rstrip("/")
+def _settings() -> Any:
+    """W&B's settings of this machine, as `wandb.setup` reads them; that would start a process."""
+    import wandb
+
+    settings = wandb.Settings(silent=True)
+    folder = Path(os.environ.get("WANDB_CONFIG_DIR", "~/.config/wandb")).expanduser()
+    settings.settings_system = str(folder / "settings")
+    settings.update_from_system_settings()
+    settings.update_from_env_vars(dict(os.environ))
+    return settings
 
 
-def _api_key() -> str | None:
-    """The key in the environment or, where ``wandb login`` puts it, in the netrc file."""
-    if "WANDB_API_KEY" in os.environ:
-        return os.environ["WANDB_API_KEY"]
+def _stored_key(base: str) -> str | None:
+    """The key that ``wandb login`` has written for a server, by W&B's own rules."""
+    from wandb.errors import AuthenticationError
+    from wandb.sdk.lib.wbauth.wbnetrc import read_netrc_auth
+
     try:
-        known = netrc.netrc(os.environ.get("NETRC")).authenticators(
-            str(urlsplit(_server()).hostname)
-        )
-    except (OSError, netrc.NetrcParseError, TypeError):
+        return read_netrc_auth(host=base)
+    except AuthenticationError:
         return None
-    return known[2] if known else None
 
 
-def _problem_with_server(key: str) -> str:
+def _problem_with_server(base: str, key: str) -> str:
     """Why the server can't be used; empty where it answers a question about the key's owner."""
-    base = _server()
     token = base64.b64encode(f"api:{key}".encode()).decode()
     request = urllib.request.Request(
         f"{base}/graphql",

@@ -73,6 +73,8 @@ OPTIONS = [
     # ranges
     "--trainer.max_epochs=-5",
     "--seed_everything=-1",
+    "--seed_everything=false",
+    "--trainer.val_check_interval=0.5",
     "--model.hidden=[0]",
     "--model.hidden=[-3]",
     "--model.weight_scale=0",

@@ -71,6 +71,8 @@ def test_a_setup_of_the_paper_is_named_by_its_keys(path: Path, resolved: Resolve
         (["--data.normalization=[0,1]"], "-normalized0+1"),
         (["--model.loss=mse"], "-mse-batch128-normalized0.1307+0.3081"),
         (["--data.subset=random"], ""),
+        (["--trainer.gradient_clip_val=0.5"], "-gradient_clip_val0.5"),
+        (["--trainer.limit_val_batches=2", "--trainer.precision=32-true"], "-limit_val_batches2"),
     ],
 )
 def test_what_differs_from_the_recipe_is_named(
@@ -79,6 +81,15 @@ def test_what_differs_from_the_recipe_is_named(
     name = setup_name(resolved([f"--config={ROOT / 'configs' / 'grok.yaml'}", *options]))
     optimizer = "SGD" if "--model.optimizer=sgd" in options else "AdamW"
     assert name == f"{optimizer}-10-1000-1-0.001{behind}"
+
+
+def test_schedules_of_the_learning_rate_are_told_apart(resolved: Resolve) -> None:
+    names = {
+        setup_name(resolved(["--lr_scheduler=ExponentialLR", f"--lr_scheduler.gamma={gamma}"]))
+        for gamma in (0.9, 0.99)
+    }
+    assert len(names) == 2
+    assert all(name.startswith("AdamW-10-1000-1-0.001-ExponentialLR.") for name in names)
 
 
 def test_table_1_is_whole() -> None:

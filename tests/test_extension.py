@@ -9,6 +9,7 @@ import pytest
 
 from lightning_grok.callbacks.checkpoint import newest_checkpoint
 from lightning_grok.extension import beginning
+from lightning_grok.run_directory import RunDirectory
 from lightning_grok.runs import Run
 
 Fit = Callable[..., Run]
@@ -35,6 +36,20 @@ def test_it_ends_bit_for_bit_as_one_of_full_length(
     assert (long.meta["extends"], long.meta["max_epochs"]) == (str(short.path), 7)
     assert long.config["trainer"]["max_epochs"] == 7
     assert before == {p: p.read_bytes() for p in short.path.rglob("*") if p.is_file()}
+
+
+def test_exact_pairs_of_the_shorter_run_are_not_the_longers(fit: Fit) -> None:
+    short = fit(*SLIM, name="short")
+    assert (short.path / "arrays/kernel_distance/pairwise.npz").exists()
+    directory = RunDirectory.create(short.path.parent, "long", numbered=False)
+    config = short.config
+    config["trainer"]["max_epochs"] = 7
+    beginning(short.path, config).copy_to(directory, config, "digest")
+    directory.close()
+    copied = sorted(path.name for path in directory.path.glob("arrays/*/*"))
+    assert copied == sorted(
+        path.name for path in short.path.glob("arrays/*/*") if path.name != "pairwise.npz"
+    )
 
 
 def test_epochs_may_be_added_after_the_end(fit: Fit) -> None:

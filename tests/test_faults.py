@@ -129,6 +129,34 @@ def test_a_directory_that_died_at_once_is_used_again_and_a_living_one_is_not(
     directory.close()
 
 
+def test_a_folder_of_somebody_is_never_taken_for_a_run(
+    fit: Fit, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    mine = tmp_path / "mine"
+    for name in ("config.yaml", "point/run.json", "point/.run.7.part.json"):
+        (mine / name).parent.mkdir(parents=True, exist_ok=True)
+        (mine / name).write_text("{}")
+    with pytest.raises(SystemExit):
+        fit(*OFF, name="mine")
+    assert f"{mine} exists" in capsys.readouterr().err
+    with pytest.raises(SystemExit):  # fails before the first line of its log
+        fit(*OFF, "--evaluation.epochs=[99]", name="mine")
+    directory = RunDirectory.create(tmp_path, "mine", numbered=True)
+    assert directory.name == "mine_2"
+    directory.close()
+    kept = sorted(str(path.relative_to(mine)) for path in mine.rglob("*") if path.is_file())
+    assert kept == ["config.yaml", "point/.run.7.part.json", "point/run.json"]
+
+
+def test_a_fit_that_fails_at_its_start_leaves_nothing_of_wandb_either(
+    fit: Fit, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    with pytest.raises(SystemExit):
+        fit(*OFF, "--evaluation.epochs=[99]")
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_the_log_takes_back_a_line_that_does_not_fit(tmp_path: Path) -> None:
     program = """if True:
         import resource, sys

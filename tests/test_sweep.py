@@ -10,9 +10,10 @@ from pathlib import Path
 import pytest
 import yaml
 
+from lightning_grok.commands.sweep import main
 from lightning_grok.errors import InputError
 from lightning_grok.runs import Run
-from lightning_grok.sweep import grid, plan, point_name, read_sweep
+from lightning_grok.sweep import grid, plan, point_name, read_sweep, run_point
 
 ROOT = Path(__file__).parents[1]
 
@@ -97,6 +98,30 @@ def test_bad_seeds_are_refused(seeds: str) -> None:
 
     with pytest.raises(InputError, match="expected seeds such as"):
         main([str(ROOT / "sweeps" / "table1.yaml"), f"--seeds={seeds}", "--dry-run"])
+
+
+def test_a_finished_point_of_another_configuration_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "a.yaml").write_text("seed_everything: 0")
+    end = 'import pathlib, sys; pathlib.Path(sys.argv[-1]).write_text(\'{"state": "finished"}\')'
+    file = write(
+        tmp_path / "s.yaml",
+        method="grid",
+        parameters={"config": {"values": ["a.yaml"]}},
+        command=["${interpreter}", "-c", end, "${args}", "runs/a.json"],
+    )
+    sweep = read_sweep(file)
+    (point,) = plan(sweep, grid(sweep), Path("runs"))
+    point.run.mkdir(parents=True)
+    assert run_point(point, 1).status == 0
+    (tmp_path / "runs" / "a.json").rename(point.run / "run.json")
+    assert point.finished
+    assert not point.changed
+    (tmp_path / "a.yaml").write_text("seed_everything: 1")
+    with pytest.raises(InputError, match="another one for 1 of 1 points"):
+        main([str(file), "--root=runs"])
 
 
 def sweep_command(file: Path, root: Path, *more: str) -> list[str]:

@@ -153,9 +153,19 @@ def test_max_steps_stops_within_an_epoch_and_keeps_the_end(fit: Fit) -> None:
 
 
 def test_max_time_stops_and_keeps_the_end(fit: Fit) -> None:
-    run = fit(*OFF, "--trainer.max_epochs=100000", "--trainer.max_time=00:00:00:01")
+    run = fit(*OFF, *BATCHES[:1], "--trainer.max_epochs=100000", "--trainer.max_time=00:00:00:01")
     assert run.state == "finished"
     assert 0 < last(run)["epoch"] < 99_999
+    assert last(run)["global_step"] == 4 * run.epoch  # whole epochs
+
+
+def test_a_run_is_resumed_with_another_display(
+    fit: Fit, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shown = fit(*OFF, *BATCHES)
+    hidden = ("--trainer.enable_progress_bar=false", "--data.eval_batch_size=7")
+    fit(*OFF, *BATCHES, *hidden, "--resume")
+    assert f"{shown.path} is finished" in capsys.readouterr().out
 
 
 def test_gradients_of_several_batches_are_one_step(fit: Fit) -> None:

@@ -194,10 +194,50 @@ def test_offline_within_a_second_where_nobody_answers(monkeypatch: pytest.Monkey
         assert time.monotonic() - start < 2
 
 
-@pytest.mark.parametrize("mode", ["offline", "disabled"])
-def test_the_environment_decides_first(mode: str, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("mode", "expected"), [("offline", "offline"), ("disabled", "disabled"), ("dryrun", "offline")]
+)
+def test_the_environment_decides_first(
+    mode: str, expected: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("WANDB_MODE", mode)
-    assert decide_mode("auto")[0] == mode
+    assert decide_mode("auto")[0] == expected
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A home and a working directory without any trace of W&B."""
+    for name in [name for name in os.environ if name.startswith("WANDB_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.delenv("NETRC", raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def wandb_command(*arguments: str) -> None:
+    tool = Path(sys.executable).with_name("wandb")
+    done = subprocess.run([tool, *arguments], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+
+
+def test_what_wandb_login_keeps_is_found(home: Path, server: type[Server]) -> None:
+    server.answer = json.dumps({"data": {"viewer": {"id": "someone"}}}).encode()
+    host = os.environ.pop("WANDB_BASE_URL")
+    del os.environ["WANDB_API_KEY"]
+    assert decide_mode("auto") == ("offline", "no API key is known")
+    wandb_command("login", "--no-verify", f"--host={host}", "k" * 40)
+    assert decide_mode("auto") == ("online", "the server answers")
+    wandb_command("offline")
+    assert decide_mode("auto") == ("offline", "as asked")
+
+
+def test_a_plain_login_is_one_at_the_server_that_wandb_uses(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wandb_command("login", "--no-verify", "k" * 40)
+    monkeypatch.setattr("lightning_grok.wandb_mode._problem_with_server", lambda base, key: key)
+    assert decide_mode("auto") == ("offline", "k" * 40)  # asked with the key that was stored
 
 
 def test_figures_are_freed_once_they_are_drawn() -> None:

@@ -78,6 +78,11 @@ class Evaluation(L.Callback):
         early = [c for c in callbacks[: callbacks.index(self)] if isinstance(c, EarlyStopping)]
         if early:  # it would have taken the Trainer's default for its own schedule
             raise InputError("expected Evaluation before EarlyStopping among trainer.callbacks")
+        if trainer.val_check_interval != 1.0:
+            raise InputError(
+                "expected evaluations after whole epochs, which evaluation.every, per_decade or "
+                f"epochs choose, received trainer.val_check_interval={trainer.val_check_interval}"
+            )
         self._ended = False
         self._due = self._schedule(trainer.max_epochs)
         trainer.num_sanity_val_steps = 0

@@ -12,6 +12,7 @@ from lightning_grok.callbacks.measurement import Epochs, Measurement, check_seed
 from lightning_grok.callbacks.recording import Value
 from lightning_grok.errors import InputError
 from lightning_grok.geometry import (
+    NotALinearStackError,
     NTKFactors,
     distance_between,
     effective_rank,
@@ -38,6 +39,9 @@ _FOREIGN_SEED = 0x5EED_F0E1
 
 class KernelDistance(Measurement):
     """Kernel distance S of the full block kernel and of the trace kernel, over fixed samples.
+
+    The network is a stack of linear layers and elementwise activations, as in every setup of the
+    paper; `empirical_ntk` takes any other one, a kernel at a time.
 
     Logged: ``{full,trace}/own`` to the run's own initialization, ``{full,trace}/previous`` to the
     measurement before and ``{full,trace}/velocity``, that distance over the difference of the two
@@ -98,8 +102,15 @@ class KernelDistance(Measurement):
         self._estimates: dict[tuple[int, int], DistanceEstimate] = {}
 
     def check(self, model: nn.Module, probe: ProbeSet) -> None:
-        """Refuse more samples than there are."""
-        probe.kernel_inputs(self.samples, self.split, self.seed)
+        """Refuse more samples than there are, and networks whose kernel has no factors."""
+        inputs, _ = self._inputs(model, probe)
+        try:
+            ntk_factors(model, inputs[:1])
+        except NotALinearStackError as error:
+            raise InputError(
+                f"{self.name}: expected a network (module.network, or the module itself) that is a "
+                f"stack of linear layers and elementwise activations: {error}"
+            ) from None
 
     def start(self, model: nn.Module) -> None:
         """Keep the initialization: its parameters, a thousandth of what its kernel would take."""

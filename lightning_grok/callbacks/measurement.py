@@ -144,6 +144,11 @@ class Measurement(L.Callback, ABC):
             self._ended = False
             self.plan(trainer.max_epochs)
 
+    def on_fit_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Refuse what can't be measured, before anything is trained."""
+        if self.enabled:
+            self.check(network_of(pl_module), probe_set_of(trainer, self.name))
+
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Measure the initialization, unless the run is a resumed one."""
         if self.enabled and not is_resumed(trainer):

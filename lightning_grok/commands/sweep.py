@@ -31,6 +31,12 @@ def main(arguments: Sequence[str]) -> None:
     sweep = read_sweep(options.file)
     root = options.root or Path("runs") / options.file.stem
     points = plan(sweep, grid(sweep, _seeds(options.seeds)), root)
+    changed = [point for point in points if point.changed]
+    if changed:
+        raise InputError(
+            f"expected the configuration that {changed[0].run} was finished with, received another "
+            f"one for {len(changed)} of {len(points)} points: to run it, give another --root"
+        )
     todo = [point for point in points if not point.finished]
     if options.dry_run:
         for point in todo:

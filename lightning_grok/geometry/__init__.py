@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from lightning_grok.geometry.capacity import ManifoldCapacity, manifold_capacity
     from lightning_grok.geometry.center_correlation import CenterStructure, center_structure
     from lightning_grok.geometry.embedding import Embedding, align, compile_umap, embed
-    from lightning_grok.geometry.factors import NTKFactors, ntk_factors
+    from lightning_grok.geometry.factors import NotALinearStackError, NTKFactors, ntk_factors
     from lightning_grok.geometry.kernel import (
         kernel_distance,
         kernel_target_alignment,
@@ -44,6 +44,7 @@ _SUBMODULE = {
     "KernelSketch": "sketch",
     "ManifoldCapacity": "capacity",
     "NTKFactors": "factors",
+    "NotALinearStackError": "factors",
     "PaperProbe": "linear_probe",
     "ParameterNorms": "weights",
     "SoundProbe": "linear_probe",
@@ -81,6 +82,7 @@ __all__ = [
     "KernelSketch",
     "ManifoldCapacity",
     "NTKFactors",
+    "NotALinearStackError",
     "PaperProbe",
     "ParameterNorms",
     "SoundProbe",

@@ -4,14 +4,18 @@ import math
 from collections.abc import Callable
 from pathlib import Path
 
+import lightning as L
 import numpy as np
 import pytest
 import torch
 import yaml
 from torch import Tensor
 
+from lightning_grok.callbacks import KernelDistance
 from lightning_grok.data import GrokData
+from lightning_grok.errors import InputError
 from lightning_grok.geometry import empirical_ntk, kernel_distance, kernel_target_alignment
+from lightning_grok.module import GrokModule
 from lightning_grok.runs import Run, load_model
 
 Fit = Callable[..., Run]
@@ -103,3 +107,19 @@ def test_a_second_one_goes_by_its_own_name(fit: Fit, tmp_path: Path) -> None:
     assert np.abs(first - expected)[1:].min() > 1e-5
     exact = run.array("kernel_distance_test", "pairwise")["distance"]
     assert exact[0] == pytest.approx(expected, abs=1e-6)
+
+
+def test_a_network_without_factors_is_refused_before_training() -> None:
+    class Branched(GrokModule):
+        def __init__(self) -> None:
+            super().__init__(10, 784, hidden=[8])
+            self.network = torch.nn.Sequential(torch.nn.Bilinear(1, 1, 10))
+
+    trainer = L.Trainer(
+        max_epochs=1, callbacks=[KernelDistance(samples=8)], logger=False, accelerator="cpu",
+        enable_checkpointing=False, enable_progress_bar=False, enable_model_summary=False,
+    )  # fmt: skip
+    data = GrokData(dataset="digits", train_size=64)
+    with pytest.raises(InputError, match=r"stack of linear layers .* received Bilinear"):
+        trainer.fit(Branched(), datamodule=data)
+    assert trainer.global_step == 0
