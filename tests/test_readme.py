@@ -2,13 +2,19 @@
 
 import doctest
 import importlib
+import os
 import pkgutil
 import re
+import shlex
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 import lightning_grok
+from lightning_grok.analysis.onset import run_events
+from lightning_grok.runs import read_runs
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
@@ -29,6 +35,25 @@ def test_the_geometry_is_usable_alone(capsys: pytest.CaptureFixture[str]) -> Non
     capacity, distance = map(float, capsys.readouterr().out.split())
     assert 0 < capacity < 2
     assert 0 < distance < 1
+
+
+@pytest.mark.slow
+def test_the_watched_run_groks(tmp_path: Path) -> None:
+    (command,) = [block for block in blocks("") if "--run.watch=true" in block]
+    _, *arguments = shlex.split(command)
+    keep = {key: value for key, value in os.environ.items() if not key.startswith("WANDB_")}
+    done = subprocess.run(
+        [sys.executable, *arguments, f"--run.root={tmp_path}"],
+        cwd=ROOT, env=keep | {"HOME": str(tmp_path), "BROWSER": "true"},
+        capture_output=True, text=True, timeout=1500,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    (run,) = read_runs([tmp_path])
+    assert re.search(r"^memorization at epoch \d+", done.stdout, re.MULTILINE)
+    assert "grokked: yes" in done.stdout
+    assert 2000 < run_events(run).test.t_half < 5000
+    assert (run.path / "report.html").stat().st_size > 1e6
+    assert not [event for event in run.events if event["event"] == "error"]
 
 
 def test_files_that_are_named_exist() -> None:
