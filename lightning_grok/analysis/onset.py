@@ -127,19 +127,22 @@ def find_onset(
 
     Returns:
         The crossings. All times are infinite where fewer than three values stand at or after
-        `start`, or where the change from p to f is within three noise standard deviations.
+        `start`, which leaves no plateau but a final level, or where the change from p to f is
+        within three noise standard deviations.
 
     Raises:
         ValueError: the epochs are negative or out of order, or the lengths differ.
     """
     at, raw = on_log_axis(epochs, values)
     last = float(at[-1]) if len(at) else 0.0
-    if np.count_nonzero(at >= start) < HOLD:
+    if len(at) < HOLD:
         return _nothing_found(math.nan, math.nan, math.nan, last)
     smooth = running_median(at, raw)
-    low = plateau_level(at, smooth, start) if plateau is None else plateau
     high = float(np.median(smooth[np.log10(at) >= 0.95 * math.log10(last)]))
     noise = evaluation_noise(at, raw)
+    if np.count_nonzero(at >= start) < HOLD:
+        return _nothing_found(math.nan, high, noise, last)
+    low = plateau_level(at, smooth, start) if plateau is None else plateau
     if not abs(high - low) > _CHANGED * noise:
         return _nothing_found(low, high, noise, last)
     sign = math.copysign(1.0, high - low)

@@ -168,6 +168,15 @@ def test_memorization_needs_three_in_a_row():
     assert memorization_epoch(epochs, np.array([0.5, 1, 0.9, 0.99, 1, 1])) == 40
 
 
+def test_a_run_that_never_memorizes_has_a_final_level():
+    train, test = accuracies(DENSE)
+    found = grokking_events(DENSE, 0.98 * train, test)
+    assert math.isinf(found.t_mem)
+    assert math.isnan(found.test.plateau)
+    assert found.test.censored
+    assert found.test.final == pytest.approx(0.5)
+
+
 def test_grokking_is_late_and_large():
     events = grokking_events(LOG, *accuracies(LOG))
     assert events.grokked
