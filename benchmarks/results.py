@@ -193,7 +193,7 @@ def tables(published: Path | None) -> dict[str, str]:
 
 
 def write_figures(published: Path | None) -> None:
-    """PNG files of all figures that the copies suffice for."""
+    """PNG files of all figures that the copies suffice for, and the names of these copies."""
     runs = PaperRuns([RUNS], None if published is None else Published(published))
     (RESULTS / "figures").mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory() as folder:
@@ -202,6 +202,8 @@ def write_figures(published: Path | None) -> None:
         ):
             if path.suffix == ".png":
                 shutil.copyfile(path, RESULTS / "figures" / path.name)
+    names = sorted(path.name for path in find_runs(RUNS))
+    (RESULTS / "figures" / "runs.txt").write_text("".join(f"{name}\n" for name in names))
 
 
 def _between(text: str, found: re.Match[str]) -> str:

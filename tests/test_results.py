@@ -64,6 +64,11 @@ def test_figures_are_drawn_from_the_committed_runs(tmp_path: Path) -> None:
     assert {"figure_02.png", "figure_02.pdf", "table_1.png"} <= {p.name for p in tmp_path.iterdir()}
 
 
+def test_figures_were_drawn_anew_since_the_last_run_came() -> None:
+    drawn = (RESULTS / "figures" / "runs.txt").read_text().split()
+    assert drawn == sorted(run.path.name for run in RUNS)
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_what_a_page_shows_exists(page: Path) -> None:
     linked = re.findall(r"\]\((?!http)([^)#]+)", page.read_text())

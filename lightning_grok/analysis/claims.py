@@ -211,10 +211,13 @@ def _reason(outcome: str, decisive: str, found: Mapping[str, SetupVerdict]) -> s
             lacking.setdefault(each.reason, []).append(name)
         elif each.outcome == outcome:
             saying.setdefault(each.reason, []).append(name)
-    others = [n for n, each in found.items() if each.tested and each.outcome != outcome]
+    others = [
+        f"{each.outcome} in {name}"
+        for name, each in found.items()
+        if each.tested and each.outcome != outcome
+    ]
     parts = [f"{', '.join(names)}: {reason}" for reason, names in saying.items()]
-    if others:
-        parts.append(f"not so in {', '.join(others)}")
+    parts += others
     untested = [f"{', '.join(names)}: {reason}" for reason, names in lacking.items()]
     if saying and untested:
         untested[0] = f"not tested: {untested[0]}"

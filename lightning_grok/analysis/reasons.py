@@ -47,9 +47,26 @@ def why_decided(outcome: Outcome, test: SeedTest, what: str, claim: Claim) -> st
     if test.lower_bounds and outcome == "undecided":
         return f"{what} is known from one side only in {count_seeds(test.lower_bounds)}"
     if outcome == "undecided":
-        return f"{what} is not clearly on either side of its threshold"
+        return f"{what} is not shown to be {_thresholds(claim['quantities'][test.quantity])}"
     several = len({*claim.get("layers", ())}) > 1 or len(claim["quantities"]) > 1
     return f"in every quantity; closest: {what}" if several else "beyond its threshold"
+
+
+def _thresholds(rule: Mapping[str, Any]) -> str:
+    """What a quantity would have to be for its statement to be held or, if it can be, failed."""
+    held, failed = rule.get("held"), rule.get("failed")
+    words = {
+        "above": ("above", "below"),
+        "below": ("below", "above"),
+        "within": ("within ±", "outside ±"),
+        "share": ("at least", "below"),
+    }[rule["test"]]
+    parts = [
+        f"{word}{'' if word.endswith('±') else ' '}{value:g}"
+        for word, value in zip(words, (held, failed), strict=True)
+        if value is not None
+    ]
+    return ", nor ".join(parts) + ("" if failed is not None else ", and could not refute")
 
 
 def left_out(tests: Sequence[SeedTest]) -> str:

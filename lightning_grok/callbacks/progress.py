@@ -77,6 +77,13 @@ class EpochProgress(ProgressBar):
 
     def teardown(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
         """Close the bar."""
+        self._close()
+
+    def on_exception(self, *args: Any) -> None:
+        """Close the bar before anything is said of it."""
+        self._close()
+
+    def _close(self) -> None:
         if self._bar is not None:
             self._bar.close()
             self._bar = None

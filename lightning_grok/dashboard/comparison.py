@@ -39,8 +39,9 @@ def groups_of(runs: Iterable[tuple[WatchedRun, Events]], by: str) -> list[Group]
         found.setdefault((run.dataset, run.setup or run.name), []).append((run, events))
     groups = []
     for (dataset, setup), members in found.items():
-        count = len(members)
-        seeds = "1 seed" if count == 1 else f"{count} seeds"
+        count, distinct = len(members), len({str(run.seed) for run, _ in members})
+        seeds = "1 seed" if distinct == 1 else f"{distinct} seeds"
+        seeds = seeds if count == distinct else f"{count} runs of {seeds}"
         groups.append(Group(f"{dataset}, {setup} ({seeds})".removeprefix(", "), members))
     return groups
 

@@ -182,6 +182,10 @@ def _draw_band(axes: "Axes", run: Run, key: str, error: str | None, color: str) 
     if not len(both):
         return
     late = both > 0
+    if axes.get_yscale() == "log":  # an edge at 0 has no place: the band goes to the least that has
+        positive = np.concatenate([low[low > 0], high[high > 0]])
+        floor = positive.min(initial=np.inf)
+        low, high = np.maximum(low, floor), np.maximum(high, floor)
     axes.fill_between(
         both[late], low[late], high[late], color=color, alpha=0.25, linewidth=0, gid=gid
     )

@@ -65,6 +65,8 @@ def draw_performance(axes: "Axes", run: Run, quantity: str) -> "dict[str, Line2D
     """One panel: ``accuracy`` or ``loss``; the lines by their labels."""
     draw_epoch_axis(axes, run)
     draw_events(axes, find_events(run))
+    if quantity == "loss":
+        axes.set_yscale("log", nonpositive="mask")
     handles = {}
     for part, color in _PARTS.items():
         line = draw_series(axes, run, f"{part}/{quantity}", color=color, label=part)
@@ -75,5 +77,4 @@ def draw_performance(axes: "Axes", run: Run, quantity: str) -> "dict[str, Line2D
     else:
         loss = str(run.config.get("model", {}).get("loss", ""))
         axes.set_ylabel(_LOSSES.get(loss, "loss"))
-        axes.set_yscale("log", nonpositive="mask")
     return handles

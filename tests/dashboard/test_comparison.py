@@ -48,6 +48,9 @@ def test_setups_are_grouped_over_seeds_and_runs_are_not(tmp_path: Path) -> None:
     assert [len(group.runs) for group in by_setup] == [3, 1]
     assert "(3 seeds)" in by_setup[0].label
     assert [group.label for group in by_run] == ["a0", "a1", "a2", "b"]
+    again = write_run(tmp_path, "a0_2", last=50, seed=0)
+    (group,) = groups_of([*pairs[:3], (WatchedRun(again.path), EVENTS)], "setup")
+    assert "(4 runs of 3 seeds)" in group.label
     views = {view.id: view for view in comparison_views(by_setup)}
     for view in views.values():
         go.Figure(view.figure)

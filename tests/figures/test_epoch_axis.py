@@ -58,6 +58,22 @@ def test_no_line_crosses_the_break(whole_run: Run) -> None:
     np.testing.assert_array_equal(point.get_xydata(), [[INITIALIZATION, values[0]]])
 
 
+def test_a_band_down_to_zero_ends_at_the_least_value_of_a_log_axis(
+    whole_run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    axes = drawn_axis(whole_run)
+    axes.set_yscale("log", nonpositive="mask")
+    epochs, values = whole_run.series("train/loss")
+    errors = np.where(epochs > 100, 2 * values, 0.1 * values)  # a lower edge below 0
+    known = {"train/loss": (epochs, values), "train/loss_se": (epochs, errors)}
+    monkeypatch.setattr(whole_run, "series", known.__getitem__)
+    draw_series(axes, whole_run, "train/loss", color="#000000", label="train")
+    (band,) = [each for each in axes.collections if each.get_gid() == "train/loss_se"]
+    edge = band.get_paths()[0].vertices[:, 1]
+    upper = (values + errors)[epochs > 0]
+    assert (edge.min(), edge.max()) == pytest.approx((upper.min(), upper.max()))
+
+
 def test_one_evaluation_is_seen(written: Callable[..., Run]) -> None:
     run = written("evaluation", last=1)
     axes = drawn_axis(run)
