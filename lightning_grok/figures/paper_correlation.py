@@ -74,11 +74,11 @@ def figure_10(runs: PaperRuns) -> "Figure":
     blocks = columns_of(runs, EMNIST_OUTPUT)
     title = (
         f"Figure 10. What goes with test accuracy and loss ({datasets(blocks)}). Left, as the "
-        "paper: a point a measured epoch, r over the epochs of one run, kernel distance to another "
-        "network. Right, sound: kernel distance to the own start, and one r a seed (ticks) of "
-        "levels and of changes from one epoch to the next per decade, with the mean over seeds "
-        "and, from three seeds on, its 95 % interval (the farther of a BCa bootstrap's and "
-        "Student's t)."
+        "paper: a point a measured epoch, r over the epochs of the first seed, kernel distance to "
+        "another network. Right, sound: kernel distance to the own start, and one r a seed "
+        "(ticks) of levels and of changes from one epoch to the next per decade, with the mean "
+        "over seeds and, from three seeds on, its 95 % interval (the farther of a BCa bootstrap's "
+        "and Student's t)."
     )
     size = (PAGE, 2.2 * len(blocks) + 0.1)
     return paper_page(title, size, lambda figure: _draw(figure, blocks))

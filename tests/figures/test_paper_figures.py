@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import scipy.stats
 from foretold_paper import (
     FLOOR,
     accuracy,
@@ -222,7 +223,9 @@ def test_correlations_are_one_a_seed(drawn: Drawn, runs: PaperRuns) -> None:
             assert mean.get_xdata() == pytest.approx([each.mean()])
             three, one = of_gid(drawn("10"), f"{gid}/{kind}/ci")
             low, high = three.get_xdata()
-            assert each.min() - 1e-8 <= low <= each.mean() <= high + 1e-8 <= each.max() + 2e-8
+            reach = scipy.stats.t.isf(0.025, len(each) - 1) * scipy.stats.sem(each)
+            assert -1 <= low <= max(each.mean() - reach, -1) + 1e-9
+            assert min(each.mean() + reach, 1) - 1e-9 <= high <= 1
             assert np.isnan(one.get_xdata()).all()
 
 
