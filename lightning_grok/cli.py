@@ -57,6 +57,16 @@ def main(args: Sequence[str] | None = None) -> None:
         sys.exit(2)
 
 
+def config_values(arguments: Sequence[str]) -> list[str]:
+    """What follows each ``--config`` of a command line: paths, or configurations themselves."""
+    values = []
+    for name, following in zip(arguments, [*arguments, ""][1:], strict=True):
+        option, equals, text = name.partition("=")
+        if option == "--config":
+            values.append(text if equals else following)
+    return values
+
+
 def _run_command(name: str, arguments: Sequence[str]) -> None:
     """One of `COMMANDS`; silent where whoever reads its output has enough, as ``head``."""
     command = import_module(f"lightning_grok.commands.{name}")

@@ -28,7 +28,7 @@ from lightning_grok.callbacks.checkpoint import is_checkpoint
 from lightning_grok.callbacks.measurement import network_of
 from lightning_grok.callbacks.progress import EpochProgress
 from lightning_grok.callbacks.recording import callbacks_of
-from lightning_grok.cli import EPILOG
+from lightning_grok.cli import EPILOG, config_values
 from lightning_grok.data import GrokData
 from lightning_grok.errors import InputError, first_line
 from lightning_grok.fit_run import FitRun, RunOptions
@@ -135,10 +135,8 @@ class GrokCLI(LightningCLI):
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
         """Parse what was given, without a look at ``sys.argv``."""
-        for name, value in zip(args, [*args, ""][1:], strict=True):
-            option, equals, text = name.partition("=")
-            if option == "--config":
-                _check_config(Path(text if equals else value))
+        for value in config_values(args):
+            _check_config(Path(value))
         try:
             self.config = parser.parse_args(args)
         except UnicodeDecodeError as error:

@@ -19,6 +19,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from lightning_grok.cli import config_values
 from lightning_grok.errors import InputError
 from lightning_grok.runs import Run, is_alive
 
@@ -57,10 +58,9 @@ class Point(NamedTuple):
     def digest(self) -> str:
         """Of the command and of what stands in its configuration files."""
         text = "\0".join(self.command)
-        for name, value in zip(self.command, [*self.command, ""][1:], strict=True):
-            option, equals, path = name.partition("=")
-            file = self.folder / (path if equals else value)
-            if option == "--config" and file.is_file():
+        for value in config_values(self.command):
+            file = self.folder / value
+            if file.is_file():
                 text += "\0" + file.read_text()
         return hashlib.sha256(text.encode()).hexdigest()
 
