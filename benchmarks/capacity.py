@@ -38,9 +38,9 @@ OUR_REPETITIONS = 3  # within a second or two; the published method averages ove
 
 def activations(layer: str, epochs: int) -> tuple[np.ndarray, np.ndarray, str]:
     """(n, d) activations and labels of 200 test images a class, and the data's name."""
-    from lightning_grok.activations import record
-    from lightning_grok.data import GrokData
-    from lightning_grok.model import MLP
+    from lightning_grok.geometry.activations import record
+    from lightning_grok.tasks.images import GrokData
+    from lightning_grok.tasks.mlp import MLP
 
     data = GrokData()
     data.prepare_data()
@@ -89,7 +89,11 @@ def published_program(points: np.ndarray, vector: np.ndarray) -> np.ndarray:
 
 def published_structure(centers: np.ndarray, seed: int) -> np.ndarray:
     """(d, K) basis that the published search removes: most stable starts, least correlated rank."""
-    from lightning_grok.geometry.center_correlation import _lengths, _mean_correlation, _reduced
+    from lightning_grok.geometry.capacity.center_correlation import (
+        _lengths,
+        _mean_correlation,
+        _reduced,
+    )
 
     rows, directions, max_rank = _reduced(centers - centers.mean(axis=0))
     np.random.seed(seed)  # noqa: NPY002 - pymanopt draws its starts from the global state
@@ -110,7 +114,7 @@ def programs(
     points: np.ndarray, labels: np.ndarray, basis: np.ndarray
 ) -> list[tuple[np.ndarray, np.ndarray]]:
     """Center-augmented points and vectors of every class, as `manifold_capacity` makes them."""
-    from lightning_grok.geometry.manifolds import (
+    from lightning_grok.geometry.capacity.manifolds import (
         center_augmented,
         normalized_manifold,
         split_by_label,
@@ -216,7 +220,7 @@ def seconds(function: Callable[[], Any], repeat: int = 1) -> tuple[float, Any]:
 def measure(layer: str, epochs: int, whole: bool) -> dict[str, Any]:
     """Seconds of both methods on one layer, and how far their programs agree."""
     from lightning_grok.geometry import center_structure, manifold_capacity
-    from lightning_grok.geometry.anchor import solve_anchors
+    from lightning_grok.geometry.capacity.anchor import solve_anchors
 
     points, labels, dataset = activations(layer, epochs)
     manifold_capacity(points, labels, num_vectors=2, restarts=1)  # compile
@@ -256,7 +260,7 @@ def published(
     whole: bool,
 ) -> dict[str, Any]:
     """Seconds of the published method on the same centers and programs, scaled to all of them."""
-    from lightning_grok.geometry.center_correlation import _reduced
+    from lightning_grok.geometry.capacity.center_correlation import _reduced
 
     rows, _, _ = _reduced(centers - centers.mean(axis=0))
     restarts, vectors = (RESTARTS, NUM_VECTORS) if whole else (1, VECTORS)

@@ -36,8 +36,8 @@ State = dict[str, Tensor]
 
 def trained() -> tuple[list[State], Any, Tensor, Tensor, str]:
     """Checkpoints evenly spaced in log(epoch), network, kernel images, labels, data's name."""
-    from lightning_grok.data import GrokData
-    from lightning_grok.model import MLP
+    from lightning_grok.tasks.images import GrokData
+    from lightning_grok.tasks.mlp import MLP
 
     data = GrokData()
     data.prepare_data()
@@ -126,8 +126,8 @@ def quantities(states: list[State], model: Any, inputs: Tensor, labels: Tensor) 
         ntk_factors,
         sketched_kernel_distance,
     )
-    from lightning_grok.geometry.ntk import trace_kernel
-    from lightning_grok.model import MLP
+    from lightning_grok.geometry.ntk.empirical import trace_kernel
+    from lightning_grok.tasks.mlp import MLP
 
     few, c = 16, model.num_classes
 
@@ -249,8 +249,8 @@ def capacity_growth() -> list[list[str]]:
 def kernel_growth() -> list[list[str]]:
     """Seconds of one exact product of two kernels, one size doubled at a time."""
     from lightning_grok.geometry import ntk_factors
-    from lightning_grok.geometry.pairwise import kernel_inner_product
-    from lightning_grok.model import MLP
+    from lightning_grok.geometry.ntk.pairwise import kernel_inner_product
+    from lightning_grok.tasks.mlp import MLP
 
     base = {"images": 128, "outputs": 24, "width": 256}
     sizes = [base, *({**base, name: 2 * value} for name, value in base.items())]

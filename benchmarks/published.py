@@ -13,7 +13,7 @@ import numpy as np
 
 from benchmarks.page import markdown
 from lightning_grok.analysis.onset import run_events
-from lightning_grok.runs import Run, read_run
+from lightning_grok.runs.run import Run, read_run
 
 EPOCHS = (0, 1, 10, 100, 1000, 2000, 3000, 4000, 5000, 10_000, 50_000)
 _PUBLISHED = {

@@ -21,19 +21,19 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.page import markdown
-from lightning_grok.analysis.claims import verdict
-from lightning_grok.analysis.forecast import forecast_runs
 from lightning_grok.analysis.onset import run_events
-from lightning_grok.analysis.setups import NotMeasuredError, SeedRun
-from lightning_grok.analysis.verdict_rows import verdict_rows
 from lightning_grok.commands.verdict import table
-from lightning_grok.compact import write_compact
 from lightning_grok.errors import InputError
-from lightning_grok.figures.paper import write_paper_figures
-from lightning_grok.figures.paper_runs import PaperRuns
-from lightning_grok.figures.paper_table import table_markdown, table_rows
-from lightning_grok.published import Published
-from lightning_grok.runs import Run, find_runs
+from lightning_grok.paper.claims.cohort import NotMeasuredError, SeedRun
+from lightning_grok.paper.claims.forecast import forecast_runs
+from lightning_grok.paper.claims.table import verdict_rows
+from lightning_grok.paper.claims.verdict import verdict
+from lightning_grok.paper.figures.drawing import write_paper_figures
+from lightning_grok.paper.figures.runs import PaperRuns
+from lightning_grok.paper.figures.table import table_markdown, table_rows
+from lightning_grok.paper.published import Published
+from lightning_grok.runs.compact import write_compact
+from lightning_grok.runs.run import Run, find_runs
 
 RESULTS = Path(__file__).parents[1] / "docs" / "results"
 RUNS = RESULTS / "runs"

@@ -27,13 +27,13 @@ from torch.utils.data import DataLoader, Dataset, TensorDataset
 from torchmetrics.classification import MulticlassAccuracy
 
 from benchmarks.page import machine, markdown, write_section
-from lightning_grok.data import GrokData
-from lightning_grok.datasets import Samples
-from lightning_grok.matmul import resolve
-from lightning_grok.model import MLP
-from lightning_grok.module import GrokModule
-from lightning_grok.profiler import NoProfiler
-from lightning_grok.runs import Run
+from lightning_grok.commands.profiler import NoProfiler
+from lightning_grok.geometry.matmul import resolve
+from lightning_grok.runs.run import Run
+from lightning_grok.tasks.datasets import Samples
+from lightning_grok.tasks.images import GrokData
+from lightning_grok.tasks.mlp import MLP
+from lightning_grok.tasks.module import GrokModule
 
 CONFIG = Path(__file__).parents[1] / "configs" / "grok.yaml"
 BATCH, LEARNING_RATE, DECAY, SCALE = 128, 1e-3, 1e-3, 10.0

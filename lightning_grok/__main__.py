@@ -1,3 +1,3 @@
-from lightning_grok.cli import main
+from lightning_grok.commands.main import main
 
 main()

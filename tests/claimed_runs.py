@@ -11,9 +11,9 @@ import numpy as np
 import yaml
 from scipy.special import expit
 
-from lightning_grok.analysis.claims import verdict
-from lightning_grok.run_directory import RunDirectory
-from lightning_grok.runs import Run
+from lightning_grok.paper.claims.verdict import verdict
+from lightning_grok.runs.directory import RunDirectory
+from lightning_grok.runs.run import Run
 
 LAYERS = range(7)
 N1000, SMALL_OUTPUT = "AdamW-10-1000-1-0.001", "AdamW-10-2000-0.001-0"
@@ -185,7 +185,7 @@ def write_runs(
 
 def only(tmp_path: Path, *names: str) -> Path:
     """The package's claims file cut down to some claims."""
-    content = yaml.safe_load((files("lightning_grok.analysis") / "claims.yaml").read_text())
+    content = yaml.safe_load((files("lightning_grok.paper.claims") / "claims.yaml").read_text())
     content["claims"] = {name: content["claims"][name] for name in names}
     path = tmp_path / "claims.yaml"
     path.write_text(yaml.safe_dump(content))

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from small_runs import QUICK, SMALL
 
-from lightning_grok.runs import Run, find_runs, read_run
+from lightning_grok.runs.run import Run, find_runs, read_run
 
 ROOT = Path(__file__).parents[1]
 CONFIGS = ROOT / "configs"
@@ -52,7 +52,7 @@ def fit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Run]:
     monkeypatch.delenv("PL_GLOBAL_SEED", raising=False)
 
     def run(*arguments: str, name: str = "run") -> Run:
-        from lightning_grok.cli import main
+        from lightning_grok.commands.main import main
 
         before = dict(os.environ)
         configs = [f"--config={CONFIGS / file}" for file in ("grok.yaml", "smoke.yaml")]

@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 import yaml
 
-from lightning_grok.fit import GrokCLI
-from lightning_grok.run_identity import setup_name
-from lightning_grok.runs import Run
-from lightning_grok.sweep import grid, plan, read_sweep
+from lightning_grok.commands.fit import GrokCLI
+from lightning_grok.commands.sweep_points import grid, plan, read_sweep
+from lightning_grok.runs.identity import setup_name
+from lightning_grok.runs.run import Run
 
 ROOT = Path(__file__).parents[1]
 SETUPS = sorted(p for p in (ROOT / "configs").rglob("*.yaml") if p.name != "smoke.yaml")

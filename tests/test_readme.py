@@ -14,7 +14,7 @@ import pytest
 
 import lightning_grok
 from lightning_grok.analysis.onset import run_events
-from lightning_grok.runs import read_runs
+from lightning_grok.runs.run import read_runs
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
@@ -65,7 +65,7 @@ def test_files_that_are_named_exist() -> None:
 
 
 def test_the_table_of_commands_is_whole() -> None:
-    from lightning_grok.cli import COMMANDS
+    from lightning_grok.commands.main import COMMANDS
 
     table = README.partition("## Commands")[2].partition("\n\nAll of")[0]
     rows = re.findall(r"^\| (`[a-z].*?) \|", table, re.MULTILINE)

@@ -5,7 +5,7 @@ from multiprocessing.synchronize import Barrier
 from pathlib import Path
 
 from lightning_grok.errors import InputError
-from lightning_grok.run_directory import RunDirectory
+from lightning_grok.runs.directory import RunDirectory
 
 
 def claim(root: Path, rounds: int, barrier: Barrier, held: MutableSequence[str]) -> None:

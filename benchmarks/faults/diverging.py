@@ -8,8 +8,8 @@ import torch
 
 from benchmarks.faults.broken import ERRORS
 from benchmarks.faults.process import OFF, Outcome, finish, problem_of_line, the_run, unequal
-from lightning_grok.callbacks.checkpoint import newest_checkpoint
-from lightning_grok.run_directory import load_snapshot
+from lightning_grok.runs.checkpoints import newest_checkpoint
+from lightning_grok.runs.directory import load_snapshot
 
 OPTIONS = (*OFF, "--wandb.mode=disabled", "--trainer.max_epochs=100")
 

@@ -16,10 +16,10 @@ import numpy as np
 import psutil
 import torch
 
-from lightning_grok.callbacks.checkpoint import newest_checkpoint
-from lightning_grok.files import read_json
-from lightning_grok.run_directory import load_torch
-from lightning_grok.runs import Run, find_runs
+from lightning_grok.runs.checkpoints import newest_checkpoint
+from lightning_grok.runs.directory import load_torch
+from lightning_grok.runs.files import read_json
+from lightning_grok.runs.run import Run, find_runs
 
 ROOT = Path(__file__).parents[2]
 CONFIGS = ROOT / "configs"

@@ -25,7 +25,7 @@ from lightning_grok.analysis.onset import find_onset
 _SETTLED = 0.3  # decades
 
 Series = tuple[np.ndarray, np.ndarray]
-"""Epochs (T,) and values (T,), as `lightning_grok.runs.Run.series` gives them."""
+"""Epochs (T,) and values (T,), as `lightning_grok.runs.run.Run.series` gives them."""
 
 
 class Level(NamedTuple):

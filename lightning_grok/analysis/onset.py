@@ -103,7 +103,7 @@ class GrokkingEvents(NamedTuple):
 
 
 class RunLike(Protocol):
-    """Anything that hands out logged series by key, such as a `lightning_grok.runs.Run`."""
+    """Anything that hands out logged series by key, such as a `lightning_grok.runs.run.Run`."""
 
     def series(self, key: str) -> tuple[np.ndarray, np.ndarray]:
         """Epochs (T,) and values (T,)."""

@@ -3,7 +3,6 @@
 import os
 import signal
 import time
-from pathlib import Path
 from types import FrameType
 from typing import Any
 
@@ -21,12 +20,10 @@ from lightning_grok.callbacks.recording import (
     trained_epochs,
 )
 from lightning_grok.errors import InputError
-from lightning_grok.files import write_atomically
-from lightning_grok.run_directory import RunDirectory, load_torch, snapshot_epochs
+from lightning_grok.runs.checkpoints import LAST, PREVIOUS
+from lightning_grok.runs.directory import RunDirectory, snapshot_epochs
+from lightning_grok.runs.files import write_atomically
 from lightning_grok.schedule import PAPER_EPOCHS
-
-LAST = "last.ckpt"
-PREVIOUS = "previous.ckpt"
 
 
 class Snapshots(L.Callback):
@@ -237,35 +234,3 @@ class RunCheckpoint(Checkpoint):
     def teardown(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
         """Note the time taken."""
         self.directory.update_meta(seconds=self._seconds())
-
-
-def newest_checkpoint(folder: Path) -> tuple[Path, dict[str, Any]] | None:
-    """The newest checkpoint that can be read whole, and its content; None where there is none.
-
-    Nothing in the file is executed.
-
-    Raises:
-        InputError: there are checkpoints, but none can be read.
-    """
-    found = [path for path in (folder / LAST, folder / PREVIOUS) if path.exists()]
-    for path in found:
-        content = _readable(path)
-        if content is not None:
-            return path, content
-    if found:
-        raise InputError(f"expected a readable checkpoint, received damaged ones in {folder}")
-    return None
-
-
-def _readable(path: Path) -> dict[str, Any] | None:
-    try:
-        content = load_torch(path)
-    except (InputError, OSError):
-        return None
-    return content if is_checkpoint(content) and "loops" in content else None
-
-
-def is_checkpoint(content: object) -> bool:
-    """Whether it is what Lightning writes, with or without the state of training."""
-    keys = {"state_dict", "epoch", "pytorch-lightning_version"}
-    return isinstance(content, dict) and keys <= content.keys()

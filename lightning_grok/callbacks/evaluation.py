@@ -9,7 +9,6 @@ import lightning as L
 import torch
 from lightning.pytorch.callbacks import EarlyStopping
 
-from lightning_grok.activations import evaluating
 from lightning_grok.callbacks.recording import (
     callbacks_of,
     completed_epochs,
@@ -20,8 +19,9 @@ from lightning_grok.callbacks.recording import (
     trained_epochs,
 )
 from lightning_grok.errors import InputError
-from lightning_grok.module import SETS, GrokModule
+from lightning_grok.geometry.activations import evaluating
 from lightning_grok.schedule import OPEN_END, PAPER_EPOCHS, evaluation_epochs, validate_epochs
+from lightning_grok.tasks.module import SETS, GrokModule
 
 _NEVER = 2**31  # no epoch is a multiple of it
 

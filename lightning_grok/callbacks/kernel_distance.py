@@ -24,11 +24,11 @@ from lightning_grok.geometry import (
     pairwise_kernel_distance,
     sketched_kernel_distance,
 )
-from lightning_grok.geometry.ntk import trace_kernel
-from lightning_grok.geometry.sketch import DistanceEstimate, KernelSketch
-from lightning_grok.model import MLP
-from lightning_grok.probe_set import ProbeSet
-from lightning_grok.run_directory import RunDirectory, snapshot_epochs
+from lightning_grok.geometry.ntk.empirical import trace_kernel
+from lightning_grok.geometry.ntk.sketch import DistanceEstimate, KernelSketch
+from lightning_grok.runs.directory import RunDirectory, snapshot_epochs
+from lightning_grok.tasks.mlp import MLP
+from lightning_grok.tasks.probe_set import ProbeSet
 
 Parameters = dict[str, Tensor]
 _DTYPES = {"float32": torch.float32, "float64": torch.float64}

@@ -7,11 +7,11 @@ from typing import Any, Literal
 
 from torch import Tensor, nn
 
-from lightning_grok.activations import record
 from lightning_grok.callbacks.measurement import Epochs, Measurement, check_seed, placed
 from lightning_grok.callbacks.recording import Value, as_array
 from lightning_grok.errors import InputError
-from lightning_grok.probe_set import ProbeSet
+from lightning_grok.geometry.activations import record
+from lightning_grok.tasks.probe_set import ProbeSet
 
 
 class LayerMeasurement(Measurement):

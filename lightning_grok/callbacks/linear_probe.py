@@ -9,13 +9,13 @@ import torch
 from threadpoolctl import threadpool_limits
 from torch import Tensor, nn
 
-from lightning_grok.activations import record
 from lightning_grok.callbacks.layer_measurement import layer_before_last
 from lightning_grok.callbacks.measurement import Epochs, Measurement, check_seed, placed
 from lightning_grok.callbacks.recording import Value, as_array
 from lightning_grok.errors import InputError
 from lightning_grok.geometry import direct_accuracy, paper_probe, sound_probe
-from lightning_grok.probe_set import ProbeSet
+from lightning_grok.geometry.activations import record
+from lightning_grok.tasks.probe_set import ProbeSet
 
 
 class LinearProbe(Measurement):

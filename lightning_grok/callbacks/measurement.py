@@ -13,7 +13,6 @@ from lightning.pytorch.utilities.seed import isolate_rng
 from threadpoolctl import threadpool_limits
 from torch import Tensor, nn
 
-from lightning_grok.activations import evaluating
 from lightning_grok.callbacks.recording import (
     Value,
     ViewLogger,
@@ -25,10 +24,10 @@ from lightning_grok.callbacks.recording import (
     trained_epochs,
 )
 from lightning_grok.errors import InputError
-from lightning_grok.files import is_disk_error
-from lightning_grok.loggers import RunLogger
-from lightning_grok.probe_set import ProbeSet
-from lightning_grok.run_directory import RunDirectory
+from lightning_grok.geometry.activations import evaluating
+from lightning_grok.loggers.run_logger import RunLogger
+from lightning_grok.runs.directory import RunDirectory
+from lightning_grok.runs.files import is_disk_error
 from lightning_grok.schedule import (
     OPEN_END,
     PAPER_EPOCHS,
@@ -36,6 +35,7 @@ from lightning_grok.schedule import (
     log_spaced,
     validate_epochs,
 )
+from lightning_grok.tasks.probe_set import ProbeSet
 
 Epochs = Sequence[int] | int | None
 """Completed epochs; or how many log-spaced ones a decade beside the paper's; or the paper's."""

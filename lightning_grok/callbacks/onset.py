@@ -7,7 +7,7 @@ import lightning as L
 from lightning_grok.analysis.onset import OnsetDetector
 from lightning_grok.callbacks.recording import completed_epochs, record
 from lightning_grok.errors import InputError
-from lightning_grok.loggers import RunLogger
+from lightning_grok.loggers.run_logger import RunLogger
 
 
 class Onset(L.Callback):

@@ -10,13 +10,13 @@ import torch
 from lightning.pytorch.utilities.rank_zero import rank_zero_info
 from torch import Tensor, nn
 
-from lightning_grok.activations import record
 from lightning_grok.callbacks.layer_measurement import layer_before_last
 from lightning_grok.callbacks.measurement import Epochs, Measurement, placed
 from lightning_grok.callbacks.recording import Value
 from lightning_grok.errors import InputError
 from lightning_grok.geometry import compile_umap, embed
-from lightning_grok.probe_set import ProbeSet
+from lightning_grok.geometry.activations import record
+from lightning_grok.tasks.probe_set import ProbeSet
 
 
 class UmapSnapshot(Measurement):

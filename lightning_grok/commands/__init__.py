@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NoReturn
 from lightning_grok.errors import InputError
 
 if TYPE_CHECKING:
-    from lightning_grok.runs import Run
+    from lightning_grok.runs.run import Run
 
 
 class CommandParser(argparse.ArgumentParser):

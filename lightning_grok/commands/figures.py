@@ -31,7 +31,7 @@ def main(arguments: Sequence[str]) -> None:
         if getattr(options, name) is not None:
             raise InputError(f"expected --paper with --{name}, received none")
     from lightning_grok.figures import write_run_figures
-    from lightning_grok.runs import Run
+    from lightning_grok.runs.run import Run
 
     say_damage(map(Run, options.runs))
     for run in options.runs:
@@ -40,9 +40,9 @@ def main(arguments: Sequence[str]) -> None:
 
 
 def _write_paper(options: argparse.Namespace) -> None:
-    from lightning_grok.figures.paper import write_paper_figures
-    from lightning_grok.figures.paper_runs import PaperRuns
-    from lightning_grok.published import Published
+    from lightning_grok.paper.figures.drawing import write_paper_figures
+    from lightning_grok.paper.figures.runs import PaperRuns
+    from lightning_grok.paper.published import Published
 
     published = None if options.published is None else Published(options.published)
     runs = PaperRuns(options.runs, published)

@@ -23,7 +23,7 @@ def main(arguments: Sequence[str]) -> None:
     parser.add_argument("--published", type=Path, help="CSV of published values, for claim C16")
     options = parser.parse_args(arguments)
     from lightning_grok.dashboard.report import write_report
-    from lightning_grok.runs import Run
+    from lightning_grok.runs.run import Run
 
     say_damage(map(Run, options.runs))
     alone = options.runs[0] if len(options.runs) == 1 else Path("report")

@@ -46,8 +46,8 @@ def main(arguments: Sequence[str]) -> None:
 
 
 def _compact(root: Path, out: Path) -> None:
-    from lightning_grok.compact import size_of, write_compact
-    from lightning_grok.runs import Run
+    from lightning_grok.runs.compact import size_of, write_compact
+    from lightning_grok.runs.run import Run
 
     sources = [path for path in _found(root) if out.resolve() not in path.resolve().parents]
     names = [path.name for path in sources]
@@ -60,7 +60,7 @@ def _compact(root: Path, out: Path) -> None:
 
 
 def _found(root: Path) -> list[Path]:
-    from lightning_grok.runs import find_runs
+    from lightning_grok.runs.run import find_runs
 
     paths = find_runs(root)
     if not paths:
@@ -70,7 +70,7 @@ def _found(root: Path) -> list[Path]:
 
 def _rows(root: Path) -> list[dict[str, Any]]:
     from lightning_grok.analysis.onset import run_events
-    from lightning_grok.runs import Run
+    from lightning_grok.runs.run import Run
 
     rows = []
     runs = [Run(path) for path in _found(root)]

@@ -8,8 +8,8 @@ from pathlib import Path
 from tqdm import tqdm
 
 from lightning_grok.commands import CommandParser
+from lightning_grok.commands.sweep_points import Outcome, Point, grid, plan, read_sweep, run_points
 from lightning_grok.errors import InputError
-from lightning_grok.sweep import Outcome, Point, grid, plan, read_sweep, run_points
 
 
 def main(arguments: Sequence[str]) -> None:

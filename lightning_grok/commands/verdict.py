@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from lightning_grok.commands import CommandParser, say_damage
 
 if TYPE_CHECKING:
-    from lightning_grok.analysis.verdict_rows import Row
+    from lightning_grok.paper.claims.table import Row
 
 _WIDTH = 100
 _COLUMNS = ("claim", "verdict", "estimate [interval]", "seeds", "figure")
@@ -29,10 +29,10 @@ def main(arguments: Sequence[str]) -> None:
     parser.add_argument("--published", type=Path, help="CSV of published values, for C16")
     parser.add_argument("--claims", type=Path, help="claims instead of the package's claims.yaml")
     options = parser.parse_args(arguments)
-    from lightning_grok.analysis.claims import verdict
-    from lightning_grok.analysis.forecast import forecast_runs
-    from lightning_grok.analysis.verdict_rows import verdict_rows
-    from lightning_grok.runs import read_runs
+    from lightning_grok.paper.claims.forecast import forecast_runs
+    from lightning_grok.paper.claims.table import verdict_rows
+    from lightning_grok.paper.claims.verdict import verdict
+    from lightning_grok.runs.run import read_runs
 
     runs = read_runs(options.runs)
     say_damage(runs)

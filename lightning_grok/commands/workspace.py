@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from lightning_grok.commands import CommandParser
 from lightning_grok.errors import InputError
-from lightning_grok.workspace import build_workspace
+from lightning_grok.loggers.wandb_workspace import build_workspace
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -31,7 +31,7 @@ def main(arguments: Sequence[str]) -> None:
 
 
 def _why_not_online() -> str:
-    from lightning_grok.wandb_mode import decide_mode
+    from lightning_grok.loggers.wandb_mode import decide_mode
 
     mode, reason = decide_mode("auto")
     return "" if mode == "online" else f"W&B is {mode}, {reason}"

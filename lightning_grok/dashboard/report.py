@@ -13,11 +13,11 @@ from lightning_grok.dashboard.epoch_axis import chosen
 from lightning_grok.dashboard.pages import Pages, UnknownError
 from lightning_grok.dashboard.run_folder import RunFolder
 from lightning_grok.dashboard.server import SCRIPTS, STATIC
-from lightning_grok.dashboard.verdict_table import verdict_table
 from lightning_grok.errors import InputError
 from lightning_grok.figures import write_run_figures
-from lightning_grok.files import write_atomically
-from lightning_grok.runs import read_run
+from lightning_grok.paper.claims.page import verdict_table
+from lightning_grok.runs.files import write_atomically
+from lightning_grok.runs.run import read_run
 
 _MINUTE = 60.0  # seconds that reading may take: a report waits until all is read
 

@@ -9,7 +9,7 @@ from typing import Any
 from lightning_grok.analysis.onset import run_events
 from lightning_grok.dashboard.watched_run import WatchedRun
 from lightning_grok.figures.epoch_axis import Events
-from lightning_grok.runs import find_runs
+from lightning_grok.runs.run import find_runs
 
 _DISCOVERY_SECONDS = 1.0
 _BUDGET_SECONDS = 0.3  # of one refresh: 200 runs are read in the course of several

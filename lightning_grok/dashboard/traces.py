@@ -10,7 +10,7 @@ from lightning_grok.dashboard.colors import faint, harmless
 from lightning_grok.dashboard.epoch_axis import axis, break_mark, event_lines, thin
 from lightning_grok.figures.epoch_axis import INITIALIZATION, Events
 from lightning_grok.figures.palette import HEAT
-from lightning_grok.runs import Run
+from lightning_grok.runs.run import Run
 
 _MARKED = 60  # more points than this are drawn as a line alone
 _DIGITS = 5

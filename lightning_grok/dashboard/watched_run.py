@@ -13,8 +13,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from lightning_grok.run_directory import epoch_of
-from lightning_grok.runs import STATES, Run, is_alive
+from lightning_grok.runs.directory import epoch_of
+from lightning_grok.runs.run import STATES, Run, is_alive
 
 _MARK = 64  # bytes of a log that must stand unchanged for what was read before them to hold
 _META = {"layer_names": list, "class_names": list, "network": dict, "transfer": dict}

@@ -16,9 +16,9 @@ from lightning_grok.figures.geometry import geometry_figure
 from lightning_grok.figures.kernel_distance import kernel_distance_figure
 from lightning_grok.figures.linear_probe import linear_probe_figure
 from lightning_grok.figures.overview import run_figure, write_run_figures
-from lightning_grok.figures.paper import write_paper_figures
 from lightning_grok.figures.performance import performance_figure
 from lightning_grok.figures.umap import umap_figure
+from lightning_grok.paper.figures.drawing import write_paper_figures
 
 __all__ = [
     "geometry_figure",

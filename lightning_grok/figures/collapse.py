@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from lightning_grok.analysis.setups import SeedRun
 from lightning_grok.figures.palette import EVENT
 from lightning_grok.figures.seeds import Seeds
-from lightning_grok.runs import Run
+from lightning_grok.paper.claims.cohort import SeedRun
+from lightning_grok.runs.run import Run
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -20,7 +20,7 @@ from lightning_grok.figures.epoch_axis import (
 from lightning_grok.figures.layout import View, view_figure
 from lightning_grok.figures.palette import FULL_KERNEL, HEAT, TOTAL, TRACE_KERNEL
 from lightning_grok.figures.seeds import Seeds
-from lightning_grok.runs import Run
+from lightning_grok.runs.run import Run
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from lightning_grok.errors import InputError
 from lightning_grok.figures.seeds import Seeds
-from lightning_grok.runs import Run
+from lightning_grok.runs.run import Run
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure, SubFigure

@@ -17,8 +17,8 @@ from lightning_grok.figures.layout import page_figure, style
 from lightning_grok.figures.linear_probe import linear_probe_figure
 from lightning_grok.figures.performance import performance_figure, performance_view
 from lightning_grok.figures.umap import umap_figure, umap_view
-from lightning_grok.files import write_atomically
-from lightning_grok.runs import Run, read_run
+from lightning_grok.runs.files import write_atomically
+from lightning_grok.runs.run import Run, read_run
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

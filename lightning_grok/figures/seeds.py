@@ -10,8 +10,8 @@ from typing import Any, Literal
 import numpy as np
 
 from lightning_grok.analysis.onset import GrokkingEvents, run_events
-from lightning_grok.published import Points
-from lightning_grok.runs import Run
+from lightning_grok.paper.published import Points
+from lightning_grok.runs.run import Run
 
 QUANTILES = (0.1, 0.9)
 """Both edges of a band over seeds."""

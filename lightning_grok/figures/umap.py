@@ -8,7 +8,7 @@ from lightning_grok.errors import InputError
 from lightning_grok.figures.layout import COLUMN, PAGE, View, view_figure
 from lightning_grok.figures.palette import class_color, class_marker
 from lightning_grok.figures.seeds import Seeds
-from lightning_grok.runs import Run
+from lightning_grok.runs.run import Run
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

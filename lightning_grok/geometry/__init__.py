@@ -8,16 +8,16 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from lightning_grok.geometry.anchor import AnchorGeometry, anchor_geometry
-    from lightning_grok.geometry.capacity import ManifoldCapacity, manifold_capacity
-    from lightning_grok.geometry.center_correlation import CenterStructure, center_structure
-    from lightning_grok.geometry.embedding import Embedding, align, compile_umap, embed
-    from lightning_grok.geometry.factors import NotALinearStackError, NTKFactors, ntk_factors
-    from lightning_grok.geometry.kernel import (
-        kernel_distance,
-        kernel_target_alignment,
-        kernel_velocity,
+    from lightning_grok.geometry.capacity.anchor import AnchorGeometry, anchor_geometry
+    from lightning_grok.geometry.capacity.center_correlation import (
+        CenterStructure,
+        center_structure,
     )
+    from lightning_grok.geometry.capacity.manifold_capacity import (
+        ManifoldCapacity,
+        manifold_capacity,
+    )
+    from lightning_grok.geometry.embedding import Embedding, align, compile_umap, embed
     from lightning_grok.geometry.linear_probe import (
         DirectAccuracy,
         PaperProbe,
@@ -26,51 +26,61 @@ if TYPE_CHECKING:
         paper_probe,
         sound_probe,
     )
-    from lightning_grok.geometry.ntk import empirical_ntk, layer_ntk
-    from lightning_grok.geometry.pairwise import (
+    from lightning_grok.geometry.ntk.empirical import empirical_ntk, layer_ntk
+    from lightning_grok.geometry.ntk.factors import NotALinearStackError, NTKFactors, ntk_factors
+    from lightning_grok.geometry.ntk.kernel import (
+        kernel_distance,
+        kernel_target_alignment,
+        kernel_velocity,
+    )
+    from lightning_grok.geometry.ntk.pairwise import (
         distance_between,
         kernel_distance_floor,
         pairwise_kernel_distance,
     )
-    from lightning_grok.geometry.sketch import KernelSketch, kernel_sketch, sketched_kernel_distance
+    from lightning_grok.geometry.ntk.sketch import (
+        KernelSketch,
+        kernel_sketch,
+        sketched_kernel_distance,
+    )
     from lightning_grok.geometry.spectrum import effective_rank, participation_ratio
     from lightning_grok.geometry.weights import ParameterNorms, parameter_cosine, parameter_norms
 
 _SUBMODULE = {
-    "AnchorGeometry": "anchor",
-    "CenterStructure": "center_correlation",
+    "AnchorGeometry": "capacity.anchor",
+    "CenterStructure": "capacity.center_correlation",
     "DirectAccuracy": "linear_probe",
     "Embedding": "embedding",
-    "KernelSketch": "sketch",
-    "ManifoldCapacity": "capacity",
-    "NTKFactors": "factors",
-    "NotALinearStackError": "factors",
+    "KernelSketch": "ntk.sketch",
+    "ManifoldCapacity": "capacity.manifold_capacity",
+    "NTKFactors": "ntk.factors",
+    "NotALinearStackError": "ntk.factors",
     "PaperProbe": "linear_probe",
     "ParameterNorms": "weights",
     "SoundProbe": "linear_probe",
     "align": "embedding",
-    "anchor_geometry": "anchor",
-    "center_structure": "center_correlation",
+    "anchor_geometry": "capacity.anchor",
+    "center_structure": "capacity.center_correlation",
     "compile_umap": "embedding",
     "direct_accuracy": "linear_probe",
-    "distance_between": "pairwise",
+    "distance_between": "ntk.pairwise",
     "effective_rank": "spectrum",
     "embed": "embedding",
-    "empirical_ntk": "ntk",
-    "kernel_distance": "kernel",
-    "kernel_distance_floor": "pairwise",
-    "kernel_sketch": "sketch",
-    "kernel_target_alignment": "kernel",
-    "kernel_velocity": "kernel",
-    "layer_ntk": "ntk",
-    "manifold_capacity": "capacity",
-    "ntk_factors": "factors",
-    "pairwise_kernel_distance": "pairwise",
+    "empirical_ntk": "ntk.empirical",
+    "kernel_distance": "ntk.kernel",
+    "kernel_distance_floor": "ntk.pairwise",
+    "kernel_sketch": "ntk.sketch",
+    "kernel_target_alignment": "ntk.kernel",
+    "kernel_velocity": "ntk.kernel",
+    "layer_ntk": "ntk.empirical",
+    "manifold_capacity": "capacity.manifold_capacity",
+    "ntk_factors": "ntk.factors",
+    "pairwise_kernel_distance": "ntk.pairwise",
     "paper_probe": "linear_probe",
     "parameter_cosine": "weights",
     "parameter_norms": "weights",
     "participation_ratio": "spectrum",
-    "sketched_kernel_distance": "sketch",
+    "sketched_kernel_distance": "ntk.sketch",
     "sound_probe": "linear_probe",
 }
 

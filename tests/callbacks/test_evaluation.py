@@ -10,10 +10,10 @@ from lightning.pytorch.demos.boring_classes import BoringModel
 from torchmetrics.functional.classification import multiclass_accuracy
 
 from lightning_grok.callbacks import Evaluation
-from lightning_grok.data import GrokData
 from lightning_grok.errors import InputError
-from lightning_grok.module import GrokModule
-from lightning_grok.runs import Run, load_model
+from lightning_grok.runs.run import Run, load_model
+from lightning_grok.tasks.images import GrokData
+from lightning_grok.tasks.module import GrokModule
 
 Fit = Callable[..., Run]
 OFF = [

@@ -12,11 +12,11 @@ import yaml
 from torch import Tensor
 
 from lightning_grok.callbacks import KernelDistance
-from lightning_grok.data import GrokData
 from lightning_grok.errors import InputError
 from lightning_grok.geometry import empirical_ntk, kernel_distance, kernel_target_alignment
-from lightning_grok.module import GrokModule
-from lightning_grok.runs import Run, load_model
+from lightning_grok.runs.run import Run, load_model
+from lightning_grok.tasks.images import GrokData
+from lightning_grok.tasks.module import GrokModule
 
 Fit = Callable[..., Run]
 OTHERS = [

@@ -5,10 +5,10 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from lightning_grok.activations import record
-from lightning_grok.data import GrokData
 from lightning_grok.geometry import manifold_capacity
-from lightning_grok.runs import Run, load_model
+from lightning_grok.geometry.activations import record
+from lightning_grok.runs.run import Run, load_model
+from lightning_grok.tasks.images import GrokData
 
 OTHERS = [f"--{group}.enabled=false" for group in ("kernel_distance", "linear_probe", "umap")]
 

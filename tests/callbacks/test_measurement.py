@@ -13,10 +13,10 @@ from torch import nn
 from lightning_grok.callbacks import LayerMeasurement, LinearProbe
 from lightning_grok.callbacks.measurement import Measurement
 from lightning_grok.callbacks.recording import as_array
-from lightning_grok.data import GrokData
-from lightning_grok.model import MLP
-from lightning_grok.probe_set import ProbeSet
-from lightning_grok.runs import Run
+from lightning_grok.runs.run import Run
+from lightning_grok.tasks.images import GrokData
+from lightning_grok.tasks.mlp import MLP
+from lightning_grok.tasks.probe_set import ProbeSet
 
 Fit = Callable[..., Run]
 

@@ -9,16 +9,16 @@ import pytest
 import torch
 from lightning.pytorch.cli import LightningArgumentParser
 
-from lightning_grok.activations import record
 from lightning_grok.callbacks import UmapSnapshot
-from lightning_grok.data import GrokData
 from lightning_grok.errors import InputError
 from lightning_grok.geometry import align, embed
-from lightning_grok.loggers import RunLogger
-from lightning_grok.module import GrokModule
-from lightning_grok.probe_set import ProbeSet
-from lightning_grok.run_directory import RunDirectory
-from lightning_grok.runs import Run
+from lightning_grok.geometry.activations import record
+from lightning_grok.loggers.run_logger import RunLogger
+from lightning_grok.runs.directory import RunDirectory
+from lightning_grok.runs.run import Run
+from lightning_grok.tasks.images import GrokData
+from lightning_grok.tasks.module import GrokModule
+from lightning_grok.tasks.probe_set import ProbeSet
 
 SMALL: dict[str, Any] = {
     "count": 60,

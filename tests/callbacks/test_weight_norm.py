@@ -3,7 +3,7 @@ from collections.abc import Callable
 import pytest
 import torch
 
-from lightning_grok.runs import Run, load_model
+from lightning_grok.runs.run import Run, load_model
 
 Fit = Callable[..., Run]
 

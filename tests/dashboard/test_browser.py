@@ -16,7 +16,7 @@ from watched_runs import MEASURED, evaluate, measure, write_run
 
 from lightning_grok.dashboard.report import report_page
 from lightning_grok.dashboard.server import DashboardServer
-from lightning_grok.run_directory import RunDirectory
+from lightning_grok.runs.directory import RunDirectory
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="no Playwright is installed")
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser"))), None)

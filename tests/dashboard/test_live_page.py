@@ -16,7 +16,7 @@ from typing import Any
 
 from small_runs import QUICK, SMALL
 
-from lightning_grok.runs import Run
+from lightning_grok.runs.run import Run
 
 ROOT = Path(__file__).parents[2]
 PATIENCE = 60.0  # seconds, on a machine that is busy

@@ -10,7 +10,7 @@ from watched_runs import write_run
 
 from lightning_grok.dashboard import epoch_axis as page
 from lightning_grok.figures import epoch_axis as figures
-from lightning_grok.runs import Run
+from lightning_grok.runs.run import Run
 
 
 @pytest.mark.parametrize("last", [0, 3, 100, 10_000])

@@ -9,10 +9,10 @@ import pytest
 from claimed_runs import Truth, write_runs
 from watched_runs import evaluate, write_run
 
-from lightning_grok.analysis.claims import verdict
-from lightning_grok.cli import main
+from lightning_grok.commands.main import main
 from lightning_grok.dashboard.report import report_page, write_report
-from lightning_grok.runs import Run
+from lightning_grok.paper.claims.verdict import verdict
+from lightning_grok.runs.run import Run
 
 
 def data_of(page: str) -> dict:

@@ -8,7 +8,7 @@ from watched_runs import RISE, evaluate, write_run
 
 from lightning_grok.dashboard.run_folder import RunFolder
 from lightning_grok.figures.epoch_axis import find_events
-from lightning_grok.runs import Run
+from lightning_grok.runs.run import Run
 
 
 def test_rows_say_what_the_runs_command_says(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from urllib.parse import urlencode
 import pytest
 from watched_runs import evaluate, write_run
 
-from lightning_grok.cli import main
+from lightning_grok.commands.main import main
 from lightning_grok.dashboard.server import DashboardServer
 from lightning_grok.errors import InputError
 

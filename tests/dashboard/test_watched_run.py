@@ -9,8 +9,8 @@ import pytest
 from watched_runs import MEASURED, evaluate, measure, umap_points, write_run
 
 from lightning_grok.dashboard.watched_run import WatchedRun
-from lightning_grok.run_directory import RunDirectory
-from lightning_grok.runs import Run
+from lightning_grok.runs.directory import RunDirectory
+from lightning_grok.runs.run import Run
 
 
 def assert_same_series(watched: WatchedRun, run: Run) -> None:

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 from foretold_run import GROUPS, write_run
 
-from lightning_grok.runs import Run
+from lightning_grok.runs.run import Run
 
 
 @pytest.fixture(scope="session")

@@ -9,8 +9,8 @@ from matplotlib.figure import Figure
 from lightning_grok.figures.collapse import broken_places
 from lightning_grok.figures.geometry import geometry_figure
 from lightning_grok.figures.seeds import Seeds
-from lightning_grok.run_directory import RunDirectory
-from lightning_grok.runs import Run
+from lightning_grok.runs.directory import RunDirectory
+from lightning_grok.runs.run import Run
 
 EPOCHS = np.unique(np.geomspace(1, 10_000, 60).round().astype(int))
 BROKEN = EPOCHS[(EPOCHS > 1500) & (EPOCHS < 2000)]

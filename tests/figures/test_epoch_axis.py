@@ -14,8 +14,8 @@ from lightning_grok.figures.epoch_axis import (
     limits,
     places,
 )
-from lightning_grok.run_directory import RunDirectory
-from lightning_grok.runs import Run
+from lightning_grok.runs.directory import RunDirectory
+from lightning_grok.runs.run import Run
 
 
 def drawn_axis(run: Run):

@@ -7,8 +7,8 @@ import pytest
 
 from lightning_grok.errors import InputError
 from lightning_grok.figures import linear_probe_figure
-from lightning_grok.run_directory import RunDirectory
-from lightning_grok.runs import Run
+from lightning_grok.runs.directory import RunDirectory
+from lightning_grok.runs.run import Run
 
 EPOCHS = [0, 1, 10, 100]
 

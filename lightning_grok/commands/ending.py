@@ -1,0 +1,70 @@
+"""What a fit says and draws when its run has come to the end."""
+
+import math
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from lightning_grok.analysis.onset import GrokkingEvents, run_events
+from lightning_grok.errors import InputError, first_line
+from lightning_grok.runs.run import Run
+
+
+def say_how_it_went(path: Path, *, figures: bool, report: bool) -> None:
+    """Print events and costs; draw the run, with its figures or as a report that has them too."""
+    run = Run(path)
+    for line in _event_lines(run_events(run)):
+        print(line)
+    print(f"took {_cost_line(run.costs())}")
+    print(f"run: {path}")
+    if report:
+        _draw(path, "report", _report)
+    elif figures:
+        _draw(path, "figures", _figures)
+
+
+def _draw(path: Path, what: str, write: Callable[[Path], Sequence[Path]]) -> None:
+    """Write the run's figures; whatever stands in the way, the run itself is whole."""
+    try:
+        files = write(path)
+    except (OSError, InputError) as error:
+        print(f"{what}: not written ({first_line(error)})")
+        return
+    except KeyboardInterrupt:
+        print(f"{what}: not written (interrupted)")
+        return
+    if files:
+        print(f"{what}: {files[0]} and {len(files) - 1} more")
+
+
+def _figures(path: Path) -> Sequence[Path]:
+    from lightning_grok.figures import write_run_figures
+
+    return write_run_figures(path)
+
+
+def _report(path: Path) -> Sequence[Path]:
+    from lightning_grok.dashboard.report import write_report
+
+    return write_report([path], path)
+
+
+def _event_lines(events: GrokkingEvents) -> list[str]:
+    """What the whole run says of memorization and generalization."""
+    rise, memorized = events.test, math.isfinite(events.t_mem)
+    found = not rise.censored
+    return [
+        f"memorization: {f'epoch {events.t_mem:.0f}' if memorized else 'not seen'}",
+        f"generalization: epoch {rise.t_half:.0f}, half of the rise of test accuracy from "
+        f"{100 * rise.plateau:.1f} % to {100 * rise.final:.1f} %"
+        if found
+        else "generalization: not seen",
+        f"grokked: {'yes' if events.grokked else f'no ({events.reason})'}",
+    ]
+
+
+def _cost_line(costs: dict[str, float]) -> str:
+    """``6 min 12 s: training 300 s, kernel_distance 40 s, ...``, the dearest first."""
+    total = sum(costs.values())
+    dearest = sorted(costs.items(), key=lambda item: -item[1])
+    parts = ", ".join(f"{name} {seconds:.1f} s" for name, seconds in dearest)
+    return f"{total // 60:.0f} min {total % 60:.0f} s: {parts}"

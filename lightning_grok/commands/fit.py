@@ -1,0 +1,287 @@
+"""The training commands: LightningCLI with the measurements as groups and a run directory."""
+
+import logging
+import re
+import warnings
+from collections.abc import Sequence
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any, NoReturn
+
+import lightning as L
+import yaml
+from lightning.pytorch.callbacks import Checkpoint, Timer
+from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
+from lightning.pytorch.utilities.exceptions import MisconfigurationException
+
+from lightning_grok.callbacks import (
+    Evaluation,
+    KernelDistance,
+    LinearProbe,
+    ManifoldCapacity,
+    Measurement,
+    Onset,
+    UmapSnapshot,
+    WeightNorm,
+)
+from lightning_grok.callbacks.measurement import network_of
+from lightning_grok.callbacks.progress import EpochProgress
+from lightning_grok.callbacks.recording import callbacks_of
+from lightning_grok.commands.fit_run import FitRun, RunOptions
+from lightning_grok.commands.main import EPILOG, config_values
+from lightning_grok.commands.profiler import NoProfiler
+from lightning_grok.errors import InputError, first_line
+from lightning_grok.loggers.wandb_logger import WandbOptions
+from lightning_grok.runs.checkpoints import is_checkpoint
+from lightning_grok.runs.directory import load_torch
+from lightning_grok.runs.identity import config_digest, newest_run
+from lightning_grok.tasks.images import GrokData
+from lightning_grok.tasks.module import GrokModule
+
+GROUPS: dict[str, type[L.Callback]] = {
+    "evaluation": Evaluation,
+    "onset": Onset,
+    "kernel_distance": KernelDistance,
+    "manifold_capacity": ManifoldCapacity,
+    "linear_probe": LinearProbe,
+    "umap": UmapSnapshot,
+    "weight_norm": WeightNorm,
+}
+"""Groups of the command line, each a callback of every fit, in the order in which they act."""
+
+_OF_THE_COMMAND = ("config", "resume", "ckpt_path", "weights_only")
+"""Options of one command, which are no part of a run's configuration."""
+
+# True of this way of training, and nothing that the reader of the terminal could act on.
+_NOISE = (
+    r"The number of training batches .* is smaller than the logging interval",
+    r"`isinstance\(treespec, LeafSpec\)` is deprecated",
+    r"Be aware that when using `ckpt_path`, callbacks used to create the checkpoint",
+)
+
+
+class GrokParser(LightningArgumentParser):
+    """Lightning's parser with an error of one line instead of two screens of usage.
+
+    An option is given by its whole name: a shortened one may be a typo.
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, allow_abbrev=False, **kwargs)
+
+    def error(self, message: str, ex: Exception | None = None) -> NoReturn:
+        """Leave with status 2."""
+        own = _own_error(ex)
+        if own is not None:
+            raise own
+        line = " ".join(message.split()) + self._hint(message)
+        if len(line) > 500:  # the parser lists every type that it tried
+            line = f"{line[:350]} ... {line[-140:]}"
+        raise InputError(f"{line} (see --help)") from ex
+
+    def _hint(self, message: str) -> str:
+        """The option that an unknown one is nearest to."""
+        unknown = re.search(r"(?:[Uu]nrecognized|unknown) arguments?:? (--[^ =]+)", message)
+        if unknown is None:
+            return ""
+        known = [option for action in self._actions for option in action.option_strings]
+        near = get_close_matches(unknown[1], known, n=1)
+        return f" (did you mean {near[0]}?)" if near else ""
+
+
+class GrokCLI(LightningCLI):
+    """fit, validate and test a `GrokModule` on `GrokData`; fit writes a run directory.
+
+    Args:
+        args: the command line behind the program's name.
+        run: False builds data, module and trainer from a line without a subcommand, and stops.
+    """
+
+    def __init__(self, args: Sequence[str], run: bool = True) -> None:
+        for message in _NOISE:
+            warnings.filterwarnings("ignore", message)
+        logging.getLogger("lightning.pytorch.utilities.rank_zero").addFilter(_is_no_tip)
+        super().__init__(
+            GrokModule,
+            GrokData,
+            save_config_callback=None,
+            seed_everything_default=0,
+            trainer_defaults={"logger": False, "enable_checkpointing": False, "max_epochs": 10_000},
+            parser_class=GrokParser,
+            parser_kwargs={"epilog": EPILOG},
+            args=list(args),
+            run=run,
+            load_from_checkpoint_support=False,  # the module keeps its own arguments
+        )
+
+    @staticmethod
+    def subcommands() -> dict[str, set[str]]:
+        """Lightning's own, without predict."""
+        return {key: value for key, value in LightningCLI.subcommands().items() if key != "predict"}
+
+    def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
+        """Groups for the measurements and the run; what the data know is linked to the model."""
+        for name, callback in GROUPS.items():
+            parser.add_lightning_class_args(callback, name)
+        parser.add_class_arguments(RunOptions, "run")
+        parser.add_class_arguments(WandbOptions, "wandb")
+        parser.add_argument(
+            "--resume",
+            action="store_true",
+            help="go on with the newest unfinished run of this configuration (fit)",
+        )
+        for key in ("num_classes", "in_features"):
+            parser.link_arguments(f"data.{key}", f"model.{key}", apply_on="instantiate")
+
+    def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
+        """Parse what was given, without a look at ``sys.argv``."""
+        for value in config_values(args):
+            _check_config(Path(value))
+        try:
+            self.config = parser.parse_args(args)
+        except UnicodeDecodeError as error:
+            raise InputError(f"expected a configuration of UTF-8 text, received: {error}") from None
+        command = self.config.get("subcommand")
+        given = self.config[command].get("ckpt_path") if command else None
+        if given not in (None, "best", "last", "hpc"):
+            _check_checkpoint(Path(given))
+
+    def _set_seed(self) -> None:
+        """Seed everything; a seed out of range, or none, is bad input."""
+        given = self._get(self.config, "seed_everything")
+        if given is None or given is False:
+            raise InputError(
+                "expected a number as seed_everything, by which a run is told from others of its "
+                f"setup, received {given}"
+            )
+        try:
+            super()._set_seed()
+        except ValueError as error:
+            raise InputError(f"seed_everything: {first_line(error)}") from None
+
+    def instantiate_classes(self) -> None:
+        """Build data, model and trainer; what they refuse is bad input."""
+        try:
+            super().instantiate_classes()
+        except InputError:
+            raise
+        except MisconfigurationException as error:
+            raise InputError(
+                f"expected options that a Trainer can serve, received: {first_line(error)}"
+            ) from None
+        except (ValueError, TypeError) as error:
+            raise (_own_error(error) or InputError(first_line(error))) from None
+        processes = self.trainer.num_devices * self.trainer.num_nodes
+        if processes > 1:
+            raise InputError(
+                "expected one training process (trainer.devices=1, trainer.num_nodes=1): a run is "
+                f"one small network, run several side by side; received {processes}"
+            )
+
+    def instantiate_trainer(self, **kwargs: Any) -> L.Trainer:
+        """The trainer, with our progress bar unless bars are switched off."""
+        config = self._get(self.config_init, "trainer", default={})
+        if config.get("enable_progress_bar") is not False:
+            self.trainer_defaults["callbacks"] = [EpochProgress()]
+        if config.get("profiler") is None:
+            kwargs["profiler"] = NoProfiler()
+        if config.get("max_time") is not None:
+            # Lightning's own would stop within an epoch.
+            timer = Timer(duration=config["max_time"], interval="epoch", verbose=False)
+            self.trainer_defaults.setdefault("callbacks", []).append(timer)
+            kwargs["max_time"] = None
+        given = config.get("callbacks") or []
+        if any(isinstance(callback, Checkpoint) for callback in given):
+            kwargs["enable_checkpointing"] = True  # off by default, since a run keeps its own
+        trainer = super().instantiate_trainer(**kwargs)
+        callbacks = callbacks_of(trainer)
+        # Evaluation tells Lightning when to validate, before anyone else asks.
+        callbacks.sort(key=lambda callback: type(callback) not in GROUPS.values())
+        return trainer
+
+    def _run_subcommand(self, subcommand: str) -> None:
+        """Run it; weights that don't fit the network are bad input."""
+        try:
+            super()._run_subcommand(subcommand)
+        except RuntimeError as error:
+            if "loading state_dict" not in str(error):
+                raise
+            last = str(error).strip().splitlines()[-1].strip()
+            raise InputError(f"expected weights of this network at ckpt_path: {last}") from None
+
+    def fit(self, model: GrokModule, datamodule: GrokData, **kwargs: Any) -> None:
+        """Train in a run directory, new or resumed."""
+        datamodule.prepare_data()
+        datamodule.setup("fit")
+        for callback in callbacks_of(self.trainer):
+            if isinstance(callback, Measurement) and callback.enabled:
+                # Refused before there is a directory.
+                callback.plan(self.trainer.max_epochs)
+                callback.check(network_of(model), datamodule.probe_set)
+        options = self.config_init[self.subcommand]
+        resolved = self._resolved()
+        resolved["data"]["dataset"] = datamodule.dataset_used  # given again, it is the same run
+        digest = config_digest(resolved)
+        if options.resume:
+            found = newest_run(Path(options.run.root), options.run.name, digest)
+            if found is not None and found.state == "finished":
+                print(f"{found.path} is finished: nothing to resume")
+                return
+        else:
+            found = None
+        FitRun(self.trainer, options.run, options.wandb, resolved, digest).run(
+            model, datamodule, found, kwargs
+        )
+
+    def validate(self, model: GrokModule, datamodule: GrokData, **kwargs: Any) -> None:
+        """Evaluate both sets and print it: Lightning's table has no place for two at once."""
+        self.trainer.validate(model, datamodule=datamodule, **kwargs)
+        for key, value in self.trainer.callback_metrics.items():
+            print(f"{key}: {float(value):.6g}")
+
+    def _resolved(self) -> dict[str, Any]:
+        """The whole configuration, as it could be given again."""
+        parser = self._parser(self.subcommand)
+        config = self.config[self.subcommand].clone()
+        resolved = yaml.safe_load(parser.dump(config, skip_none=False))
+        return {key: value for key, value in resolved.items() if key not in _OF_THE_COMMAND}
+
+
+def _check_config(path: Path) -> None:
+    """Refuse a file that is no configuration, by its name."""
+    try:
+        if not path.is_file():
+            return  # which the parser says
+        content = yaml.safe_load(path.read_text())
+    except OSError:  # a configuration itself, too long for a name
+        return
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        reason = " ".join(str(error).split())
+        raise InputError(f"expected a configuration in YAML, received {path}: {reason}") from None
+    if isinstance(content, dict) and {"method", "parameters"} <= content.keys():
+        raise InputError(
+            f"expected a configuration, received the sweep {path}: to run it, "
+            f"python -m lightning_grok sweep {path}"
+        )
+    if content is not None and not isinstance(content, dict):
+        kind = type(content).__name__
+        raise InputError(f"expected a configuration of keys and values, received {path}: a {kind}")
+
+
+def _check_checkpoint(path: Path) -> None:
+    """Refuse a file that isn't there, or is no checkpoint, before Lightning looks into it."""
+    if not path.exists():
+        raise InputError(f"expected a checkpoint at ckpt_path, received {path}: no such file")
+    if path.is_file() and not is_checkpoint(load_torch(path)):
+        raise InputError(f"expected Lightning's checkpoint at ckpt_path, received {path}")
+
+
+def _own_error(error: BaseException | None) -> InputError | None:
+    """The error of ours that the parser has wrapped in its own; None where there is none."""
+    while error is not None and not isinstance(error, InputError):
+        error = error.__cause__ or error.__context__
+    return error
+
+
+def _is_no_tip(record: logging.LogRecord) -> bool:
+    return not record.getMessage().startswith(("💡", "TPU available", "GPU available: False"))

@@ -1,0 +1,277 @@
+"""One fit in one run directory: opened or resumed, trained, closed with its state."""
+
+import os
+import platform
+import shlex
+import signal
+import sys
+from contextlib import nullcontext, suppress
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+import torch
+import yaml
+from lightning.pytorch.utilities.exceptions import MisconfigurationException
+
+import lightning_grok
+from lightning_grok.callbacks.checkpoint import (
+    FiniteLoss,
+    RunCheckpoint,
+    Signals,
+    Snapshots,
+)
+from lightning_grok.callbacks.recording import callbacks_of
+from lightning_grok.commands.ending import say_how_it_went
+from lightning_grok.dashboard.live_page import live_page
+from lightning_grok.errors import InputError, first_line
+from lightning_grok.loggers.run_logger import RunLogger
+from lightning_grok.loggers.wandb_logger import GrokWandbLogger, WandbOptions, open_wandb
+from lightning_grok.runs.checkpoints import newest_checkpoint
+from lightning_grok.runs.directory import RunDirectory, validate_name
+from lightning_grok.runs.extension import beginning
+from lightning_grok.runs.files import is_disk_error, write_atomically
+from lightning_grok.runs.identity import setup_name
+from lightning_grok.runs.run import Run
+from lightning_grok.runs.summary import run_summary
+from lightning_grok.tasks.images import GrokData
+from lightning_grok.tasks.module import GrokModule
+
+_STATES = {0: "finished", 1: "failed", 2: "failed"}
+"""By the status with which the process exits; any other is a signal's."""
+
+
+@dataclass
+class RunOptions:
+    """Where a run is written.
+
+    Args:
+        name: of the run's directory; it must be new. None makes one of the data, the setup and the
+            seed, with a number behind it where that is taken.
+        root: the folder of runs.
+        checkpoint_seconds: shortest time between two checkpoints.
+        figures: whether to draw the run at its end; ``python -m lightning_grok figures`` does it at
+            any time.
+        extends: directory of a shorter run of the same configuration, which the new run begins with
+            instead of training these epochs again; besides trainer.max_epochs only measured epochs
+            after its end may differ. It stays as it is.
+        watch: whether to open the live page while the run goes on, and to leave it in the run's
+            directory as report.html, with the figures and the verdict on the paper's claims.
+    """
+
+    name: str | None = None
+    root: str = "runs"
+    checkpoint_seconds: float = 20.0
+    figures: bool = True
+    extends: str | None = None
+    watch: bool = False
+
+    def __post_init__(self) -> None:
+        """Refuse what is out of range."""
+        if self.name is not None:
+            validate_name(self.name)
+        if not self.checkpoint_seconds >= 0:
+            raise InputError(
+                f"expected run.checkpoint_seconds of at least 0, received {self.checkpoint_seconds}"
+            )
+
+
+class FitRun:
+    """One fit in one run directory: opened, trained, closed with its state.
+
+    Args:
+        trainer: built, not used yet.
+        options: the group ``run``.
+        wandb: the group ``wandb``.
+        config: the resolved configuration.
+        digest: of the configuration.
+    """
+
+    def __init__(
+        self,
+        trainer: L.Trainer,
+        options: RunOptions,
+        wandb: WandbOptions,
+        config: dict[str, Any],
+        digest: str,
+    ) -> None:
+        self.trainer = trainer
+        self.options = options
+        self.wandb = wandb
+        self.config = config
+        self.digest = digest
+        self.logger: GrokWandbLogger | None = None
+
+    def run(
+        self, model: GrokModule, datamodule: GrokData, found: Run | None, kwargs: dict[str, Any]
+    ) -> None:
+        """Train, and leave the directory in a state that says how it ended."""
+        directory = self._open(datamodule, found)
+        status = 1
+        try:
+            with live_page(directory.path) if self.options.watch else nullcontext():
+                status = self._train(directory, model, datamodule, kwargs)
+        except InputError:
+            status = 2
+            raise
+        except MisconfigurationException as error:
+            status = 2
+            raise InputError(first_line(error)) from None
+        except OSError as error:
+            if not is_disk_error(error):
+                raise
+            status = 2
+            raise InputError(
+                f"expected room to write {error.filename or directory.path}, received: "
+                f"{error.strerror}; with room the same command and --resume continues the run"
+            ) from None
+        finally:
+            place = self._close(directory, status)
+        if status != 0:
+            epoch = self.trainer.current_epoch
+            print(f"interrupted at epoch {epoch}; to go on:\n{_resume_command()}")
+            sys.exit(status)
+        say_how_it_went(directory.path, figures=self.options.figures, report=self.options.watch)
+        if place:
+            print(f"W&B: {place}")
+
+    def _train(
+        self,
+        directory: RunDirectory,
+        model: GrokModule,
+        datamodule: GrokData,
+        kwargs: dict[str, Any],
+    ) -> int:
+        """Train to the end, or to a signal: the exit status."""
+        received = None
+        try:
+            start = self._prepare(directory, model, datamodule)
+            signals = Signals()
+            checkpoint = RunCheckpoint(directory, self.options.checkpoint_seconds, signals)
+            self._open_wandb(directory)
+            own = [RunLogger(directory), *([self.logger] if self.logger else [])]
+            self.trainer.loggers = [*own, *self.trainer.loggers]
+            callbacks = callbacks_of(self.trainer)
+            callbacks[:] = [signals, FiniteLoss(), Snapshots(directory), *callbacks, checkpoint]
+            if start is not None:
+                kwargs["ckpt_path"] = start
+            self.trainer.fit(model, datamodule=datamodule, **kwargs | {"weights_only": True})
+            received = signals.received
+        except (KeyboardInterrupt, SystemExit) as stopped:
+            # Lightning makes an exit of it.
+            if not any(isinstance(e, KeyboardInterrupt) for e in (stopped, stopped.__context__)):
+                raise
+            received = signal.SIGINT
+        return 0 if received is None else 128 + received
+
+    def _open(self, datamodule: GrokData, found: Run | None) -> RunDirectory:
+        if found is not None:
+            used = found.meta.get("dataset")
+            if used not in (None, datamodule.dataset_name):
+                raise InputError(
+                    f"expected the data of {found.path}, {used}, received {datamodule.dataset_name}"
+                )
+            return RunDirectory(found.path)
+        extends = self.options.extends
+        shorter = None if extends is None else beginning(Path(extends), self.config)
+        numbered = self.options.name is None
+        data, seed = self.config["data"]["dataset"], self.config["seed_everything"]
+        name = self.options.name or f"{data}_{setup_name(self.config)}_seed{seed}"
+        directory = RunDirectory.create(Path(self.options.root), name, numbered=numbered)
+        if shorter is not None:
+            print(f"{directory.path} begins with the {shorter.epoch} epochs of {shorter.run.path}")
+            try:
+                shorter.copy_to(directory, self.config, self.digest)
+            except OSError as error:
+                directory.discard()
+                raise InputError(
+                    f"expected room to write {error.filename or directory.path}, received: "
+                    f"{error.strerror}"
+                ) from None
+        return directory
+
+    def _prepare(
+        self, directory: RunDirectory, model: GrokModule, datamodule: GrokData
+    ) -> Path | None:
+        """Write what describes the run, or rewind it to its checkpoint, which is returned."""
+        found = newest_checkpoint(directory.checkpoints)
+        if found is not None:
+            path, content = found
+            epoch = content["epoch"] + 1
+            directory.rewind(content["callbacks"]["RunCheckpoint"]["log_size"], epoch)
+            directory.update_meta(state="running", epoch=epoch)
+            print(f"resuming {directory.path} at epoch {epoch}")
+            return path
+        if directory.meta:
+            print(f"{directory.path} has no checkpoint yet: starting it again")
+        directory.rewind(0, -1)
+        probe = datamodule.probe_set
+        directory.update_meta(
+            name=directory.name,
+            dataset=datamodule.dataset_name,
+            setup=setup_name(self.config),
+            seed=self.config["seed_everything"],
+            state="running",
+            epoch=0,
+            seconds=0.0,
+            max_epochs=self.trainer.max_epochs,
+            steps_per_epoch=_steps_per_epoch(self.trainer, len(datamodule.train_dataloader())),
+            network=model.network.arguments,
+            layer_names=model.network.layer_names,
+            num_classes=datamodule.num_classes,
+            class_names=list(datamodule.class_names),
+            transfer={
+                "name": probe.transfer.name,
+                "same_distribution": probe.transfer.same_distribution,
+            },
+            memorization=None,
+            generalization=None,
+            created=datetime.now(UTC).isoformat(timespec="milliseconds"),
+            machine=f"{platform.machine()}, {torch.get_num_threads()} threads",
+            version=lightning_grok.__version__,
+            config_digest=self.digest,
+        )
+        text = yaml.safe_dump(self.config, sort_keys=False)
+        write_atomically(directory.path / "config.yaml", lambda path: path.write_text(text))
+        print(f"writing {directory.path}")
+        return None
+
+    def _close(self, directory: RunDirectory, status: int) -> str:
+        """Note how the run ended, or remove one that never began; where W&B has it."""
+        state = _STATES.get(status, "interrupted")
+        begun = state != "failed" or directory.log_size > 0 or directory.checkpoints.exists()
+        if begun:
+            with suppress(OSError):  # a full disk: a run without a writer counts as interrupted
+                directory.update_meta(state=state, logged=Run(directory.path).epoch)
+            directory.close()
+        place = self.logger.close(run_summary(Run(directory.path)), status) if self.logger else ""
+        if not begun:
+            directory.discard()  # not before W&B has closed its files in there
+        return place
+
+    def _open_wandb(self, directory: RunDirectory) -> None:
+        meta = directory.meta
+        # A resumed run stays in its project, which an agent had named in its environment.
+        project = os.environ.get("WANDB_PROJECT") or meta.get("wandb_project", self.wandb.project)
+        entity = os.environ.get("WANDB_ENTITY") or meta.get("wandb_entity", self.wandb.entity)
+        options = replace(self.wandb, project=project, entity=entity)
+        self.logger = open_wandb(options, directory.path, self.config, meta.get("wandb_id"))
+        if self.logger is not None:
+            if "extends" in meta and "wandb_id" not in meta:
+                self.logger.log_past(Run(directory.path).events)
+            version = self.logger.version
+            directory.update_meta(wandb_id=version, wandb_project=project, wandb_entity=entity)
+
+
+def _steps_per_epoch(trainer: L.Trainer, batches: int) -> int:
+    """Optimizer steps an epoch: of as many batches as the trainer takes, gathered as it does."""
+    limit = trainer.limit_train_batches  # a number of batches, or a share of them
+    taken = min(batches, limit) if isinstance(limit, int) else int(batches * limit)
+    return -(-taken // trainer.accumulate_grad_batches)
+
+
+def _resume_command() -> str:
+    arguments = [a for a in sys.argv[1:] if a != "--resume"]
+    return shlex.join(["python", "-m", "lightning_grok", *arguments, "--resume"])

@@ -1,0 +1,141 @@
+"""Measurements afterwards, from the snapshots of a run."""
+
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from lightning_grok.callbacks.measurement import Measurement, network_of
+from lightning_grok.callbacks.recording import callbacks_of
+from lightning_grok.commands.fit import GROUPS, GrokCLI
+from lightning_grok.errors import InputError
+from lightning_grok.loggers.run_logger import RunLogger
+from lightning_grok.runs.checkpoints import newest_checkpoint
+from lightning_grok.runs.directory import RunDirectory
+from lightning_grok.runs.run import Run, read_run
+
+
+def measure_run(path: Path, arguments: list[str]) -> dict[str, int]:
+    """Take measurements of a run's snapshots, in the order of epochs, and write them into the run.
+
+    What is measured live from the same snapshots is the same number for number. What the run held
+    of these measurements before is replaced.
+
+    Args:
+        path: the run's directory.
+        arguments: LightningCLI's ``--config FILE`` and ``--group.key=value``, on top of the run's
+            own configuration. The groups and callbacks that they name are measured.
+
+    Returns:
+        For every measurement the number of epochs that were measured.
+
+    Raises:
+        InputError: no snapshot, none of an epoch to measure, or nothing to measure; somebody writes
+            into the run, or it can still be resumed.
+    """
+    run = read_run(path)
+    if run.state != "finished" and newest_checkpoint(path / "checkpoints") is not None:
+        raise InputError(
+            f"expected a finished run, received {path}, which is {run.state} at epoch {run.epoch}: "
+            "resume it first, or give it up by removing its checkpoints"
+        )
+    epochs = run.snapshot_epochs()
+    if not epochs:
+        raise InputError(f"expected snapshots in {path / 'snapshots'}, received none")
+    own = ["--config", str(path / "config.yaml")]
+    cli = GrokCLI([*own, *arguments], run=False)
+    measurements = _named(cli, arguments)
+    if cli.datamodule.dataset_name != run.dataset:
+        used = cli.datamodule.dataset_name
+        raise InputError(f"expected the data of {path}, {run.dataset}, received {used}")
+    directory = RunDirectory(path)
+    try:
+        written = {m.name: _replay(m, cli, directory, epochs) for m in measurements}
+        directory.update_meta(logged=Run(path).epoch)
+        return written
+    finally:
+        directory.close()
+
+
+def _replay(
+    measurement: Measurement, cli: GrokCLI, directory: RunDirectory, epochs: list[int]
+) -> int:
+    meta = directory.meta
+    model, probe = network_of(cli.model), cli.datamodule.probe_set
+    logger = RunLogger(directory)
+    measurement.plan(int(meta["max_epochs"]))
+    if meta.get("state") == "finished":
+        measurement.end_at(epochs[-1])
+    due = [epoch for epoch in epochs if measurement.due(epoch)]
+    if not due:
+        raise InputError(
+            f"expected {measurement.name}.epochs with a snapshot ({epochs}), received none of them"
+        )
+    rows = []
+    for epoch in epochs:
+        state = directory.load_snapshot(epoch)
+        model.to(next(iter(state.values())).dtype)
+        try:
+            model.load_state_dict(state)
+        except RuntimeError as error:
+            reason = str(error).splitlines()[0]
+            raise InputError(f"expected weights of the run's network, received: {reason}") from None
+        if epoch == 0:
+            measurement.start(model)
+        if epoch in due:
+            rows.append((epoch, *measurement.taken(model, probe, epoch)))
+            print(f"{measurement.name}: epoch {epoch} of {due[-1]}", flush=True)
+    spent = Run(directory.path).costs().get(measurement.name, 0.0)
+    replaces = directory.forget(measurement.name)
+    directory.update_meta(
+        # What it cost is no part of the run's wall time any more, nor is what it cost just now.
+        seconds=meta["seconds"] - spent,
+        measured_afterwards={measurement.name: replaces} | meta.get("measured_afterwards", {}),
+    )
+    for epoch, scalars, arrays in rows:
+        step = epoch * int(meta["steps_per_epoch"])
+        del scalars[f"{measurement.name}/seconds"]
+        logger.log_event(measurement.name, epoch, step, scalars, arrays)
+    measurement.summarize(directory, model, probe, final=meta.get("state") == "finished")
+    return len(rows)
+
+
+def _named(cli: GrokCLI, arguments: list[str]) -> list[Measurement]:
+    """The enabled measurements whose groups, or whose callbacks, the arguments name."""
+    keys = set(_keys(arguments))
+    chosen = [
+        callback
+        for callback in callbacks_of(cli.trainer)
+        if isinstance(callback, Measurement)
+        and callback.enabled
+        and (callback.name if callback.name in GROUPS else "trainer") in keys
+    ]
+    if not chosen:
+        known = ", ".join(name for name, kind in GROUPS.items() if issubclass(kind, Measurement))
+        raise InputError(
+            f"expected a measurement in the arguments (a group of {known}, or trainer.callbacks), "
+            f"received {' '.join(arguments) or 'none'}"
+        )
+    return chosen
+
+
+def _keys(arguments: list[str]) -> list[str]:
+    """Top-level keys of all configuration files and options."""
+    keys: list[str] = []
+    for index, argument in enumerate(arguments):
+        key, _, value = argument.removeprefix("--").partition("=")
+        if not argument.startswith("--"):
+            continue
+        if key == "config":
+            keys += _top_keys(Path(value or arguments[index + 1]))
+        else:
+            keys.append(key.partition(".")[0])
+    return keys
+
+
+def _top_keys(path: Path) -> list[str]:
+    try:
+        content: Any = yaml.safe_load(path.read_text())
+    except (OSError, yaml.YAMLError) as error:
+        raise InputError(f"expected a YAML file, received {path}: {error}") from None
+    return [str(key).rstrip("+") for key in content] if isinstance(content, dict) else []

@@ -1,0 +1,1 @@
+"""Manifold capacity, radius and dimension, and the programs that they take."""

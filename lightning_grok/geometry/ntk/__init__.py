@@ -1,0 +1,1 @@
+"""Neural tangent kernels: exact, sketched, and how far they move."""

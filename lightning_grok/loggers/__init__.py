@@ -1,0 +1,1 @@
+"""Where logged values go: a run's own log, and W&B."""

@@ -1,0 +1,116 @@
+"""Why a claim is held, failed or undecided on the runs of a setup: in words."""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from lightning_grok.analysis.interval import wilson_interval
+from lightning_grok.paper.claims.cohort import Cohort
+from lightning_grok.paper.claims.decision import Outcome, SeedTest, lacking
+from lightning_grok.paper.claims.statistics import Reading
+
+Claim = Mapping[str, Any]
+
+
+def lacking_values(readings: Mapping[tuple[str, str], Sequence[Reading]], least: int) -> str:
+    """Why some quantity has a value in too few seeds; empty if none has."""
+    counts = {
+        key: sum(math.isfinite(r.value) for r in each) for key, each in readings.items()
+    }  # fmt: skip
+    key = min(counts, key=lambda k: counts[k])
+    if counts[key] >= least:
+        return ""
+    count, reason = lacking(readings[key])
+    why = f": {reason} in {count_seeds(count)}" if count else ""
+    return f"{count_seeds(counts[key])} with a value, at least {least} needed{why}"
+
+
+def too_sparse(readings: Mapping[tuple[str, str], Sequence[Reading]], claim: Claim) -> str:
+    """Whether the measurements stand too far apart to time what the claim times."""
+    if "spacing" not in claim:
+        return ""
+    widest = 0.0
+    for each in readings.values():
+        known = [r.spacing for r in each if math.isfinite(r.value) and not r.at_least]
+        widest = max(widest, float(np.median(known)) if known else 0.0)
+    if widest <= claim["spacing"]:
+        return ""
+    return f"measured too sparsely: {widest:.2f} decades apart, at most {claim['spacing']} allowed"
+
+
+def why_decided(outcome: Outcome, test: SeedTest, what: str, claim: Claim) -> str:
+    """On which side of its threshold the decisive quantity `what` lies."""
+    if outcome == "failed":
+        return f"{what} lies on the other side of its threshold"
+    if test.lower_bounds and outcome == "undecided":
+        return f"{what} is known from one side only in {count_seeds(test.lower_bounds)}"
+    if outcome == "undecided":
+        return f"{what} is not shown to be {_thresholds(claim['quantities'][test.quantity])}"
+    several = len({*claim.get("layers", ())}) > 1 or len(claim["quantities"]) > 1
+    return f"in every quantity; closest: {what}" if several else "beyond its threshold"
+
+
+def _thresholds(rule: Mapping[str, Any]) -> str:
+    """What a quantity would have to be for its statement to be held or, if it can be, failed."""
+    held, failed = rule.get("held"), rule.get("failed")
+    words = {
+        "above": ("above", "below"),
+        "below": ("below", "above"),
+        "within": ("within ±", "outside ±"),
+        "share": ("at least", "below"),
+    }[rule["test"]]
+    parts = [
+        f"{word}{'' if word.endswith('±') else ' '}{value:g}"
+        for word, value in zip(words, (held, failed), strict=True)
+        if value is not None
+    ]
+    return ", nor ".join(parts) + ("" if failed is not None else ", and could not refute")
+
+
+def left_out(tests: Sequence[SeedTest]) -> str:
+    """How many seeds have no value, in the quantity that most have none of."""
+    worst = max(tests, key=lambda test: test.without)
+    if not worst.without:
+        return ""
+    what = " ".join(part for part in (worst.label, worst.quantity) if part)
+    return f"; {count_seeds(worst.without)} without {what}: {worst.why}"
+
+
+def unmeasured(missing: tuple[str, int] | None) -> str:
+    """How many runs lack a series that the statistic needs."""
+    return "" if missing is None else f"; {count_runs(missing[1])} without {missing[0]}"
+
+
+def fixed_images(found: Cohort) -> str:
+    """Whether the seeds share their training images, and what was left out so that they don't."""
+    if found.fixed:
+        return "; all seeds train on the same images"
+    return f"; {count_runs(found.other)} of fixed training images left out" if found.other else ""
+
+
+def induction(claim: Claim, found: Cohort) -> str:
+    """How many runs grokked, where only these count."""
+    if not claim.get("grokked"):
+        return ""
+    count, total = len(found.grokked), len(found.runs)
+    share = wilson_interval(count, total)
+    lost = sum(bool(run.breakdown.size) for run in found.grokked)
+    words = f", {lost} of them after losing the training set again" if lost else ""
+    return f"; {count} of {total} runs grokked [{share.low:.2f}, {share.high:.2f}]{words}"
+
+
+def measure_command(claim: Claim) -> str:
+    """What takes the claim's measurements of a run afterwards."""
+    return f"python -m lightning_grok measure RUN {claim.get('measure', '')}".rstrip()
+
+
+def count_seeds(count: int) -> str:
+    """``1 seed``, ``2 seeds``."""
+    return f"{count} seed" if count == 1 else f"{count} seeds"
+
+
+def count_runs(count: int) -> str:
+    """``1 run``, ``2 runs``."""
+    return f"{count} run" if count == 1 else f"{count} runs"

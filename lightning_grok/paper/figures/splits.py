@@ -1,0 +1,173 @@
+"""Geometry of training beside that of test images: Figures 13 and 14."""
+
+import re
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from lightning_grok.analysis.correlation import concordance, correlation
+from lightning_grok.errors import InputError
+from lightning_grok.figures.geometry import (
+    QUANTITIES,
+    draw_geometry,
+    layer_style,
+    measured_layers,
+)
+from lightning_grok.figures.layout import PAGE
+from lightning_grok.figures.seeds import Seeds, comparable_runs
+from lightning_grok.paper.figures.layout import (
+    Column,
+    Handles,
+    column_title,
+    datasets,
+    paper_page,
+    seeds_note,
+    shared_handles,
+)
+from lightning_grok.paper.figures.runs import PaperRuns, command_for
+from lightning_grok.paper.figures.training import GROKKING
+from lightning_grok.runs.run import Run
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+_GROUP = re.compile(r"(manifold_capacity\w*)/train/")
+COMMAND = f"{command_for(GROKKING)} --config configs/measurements/both_splits.yaml"
+"""Makes a run with the geometry of both splits."""
+
+
+class Splits(NamedTuple):
+    """Runs with both splits.
+
+    Attributes:
+        seeds: the runs.
+        group: what stands first in their keys.
+        per_class: images a class at most, as configured or, behind an underscore, in the name of
+            the group; None where neither says.
+    """
+
+    seeds: Seeds
+    group: str
+    per_class: int | None
+
+
+def find_splits(runs: PaperRuns) -> Splits:
+    """The runs of Figure 2's setup whose geometry was measured on both splits.
+
+    Raises:
+        InputError: there are none.
+    """
+    held: dict[str, list[Run]] = {}
+    for run in runs.every(GROKKING):
+        for group in {match[1] for key in run.keys if (match := _GROUP.match(key))}:
+            if measured_layers(run, group):
+                held.setdefault(group, []).append(run)
+    if not held:
+        raise InputError(
+            f"expected geometry of training and of test images, received none; to run: {COMMAND}"
+        )
+    group = max(held, key=lambda name: (len(held[name]), name))
+    kept, _ = comparable_runs(held[group])
+    options = kept[0].config.get("manifold_capacity", {})
+    number = group.removeprefix("manifold_capacity").removeprefix("_")
+    per_class = int(number) if number.isdigit() else None if number else options.get("per_class")
+    seeds = runs.shown(GROKKING, kept)
+    seeds.published = {}  # the paper's numbers of these few images are not published
+    return Splits(seeds, group, per_class)
+
+
+def _images(splits: Splits) -> str:
+    return "" if splits.per_class is None else f", at most {splits.per_class} images a class"
+
+
+def figure_13(runs: PaperRuns) -> "Figure":
+    """Figure 13: capacity, radius and dimension of training (left) and test images (right)."""
+    splits = find_splits(runs)
+    seeds, group, _ = splits
+    columns = [Column("training images", seeds), Column("test images", seeds)]
+    title = (
+        f"Figure 13. Geometry of the class manifolds of training and of test images "
+        f"({datasets(columns)}{_images(splits)})."
+    )
+
+    def draw(figure: "Figure") -> Handles:
+        grid = figure.subplots(3, 2, sharex=True, sharey="row")
+        handles: Handles = {}
+        for row, quantity in zip(grid, QUANTITIES, strict=True):
+            for axes, prefix in zip(row, (f"{group}/train", group), strict=True):
+                handles |= draw_geometry(axes, seeds, quantity, prefix)
+                axes.label_outer()
+        for axes, letter, column in zip(grid[0], "ab", columns, strict=True):
+            axes.set_title(column_title(letter, column), loc="left")
+        figure.align_ylabels(grid[:, 0])
+        return handles | shared_handles(columns)
+
+    return paper_page(title, (PAGE, 3.8), draw, [seeds_note(columns)])
+
+
+def figure_14(runs: PaperRuns) -> "Figure":
+    """Figure 14: training against test images, with r and Lin's concordance of each layer."""
+    splits = find_splits(runs)
+    columns = [Column("", splits.seeds)]
+    title = (
+        f"Figure 14. Geometry of training against that of test images, a point a measured epoch "
+        f"({datasets(columns)}{_images(splits)}). On the diagonal both are equal. r: Pearson's, as "
+        "in the paper; ρ: Lin's concordance, 1 only on the diagonal; both the mean over layers and "
+        "seeds."
+    )
+
+    def draw(figure: "Figure") -> Handles:
+        row = figure.subplots(1, 3)
+        handles: Handles = {}
+        for axes, letter, quantity in zip(row, "abc", QUANTITIES, strict=True):
+            handles |= _draw_scatter(axes, splits, quantity)
+            label = " ".join(QUANTITIES[quantity].split())
+            r, agreement = agreements(splits, quantity)
+            said = f"$\\mathbf{{{letter}}}$  {label}\nr = {r:.2f}, ρ = {agreement:.2f}"
+            axes.set_title(said.replace("-", "−"), loc="left")
+            axes.set(xlabel="test images", ylabel="training images" if letter == "a" else "")
+            axes.set_box_aspect(1)
+        return handles
+
+    notes = [] if len(splits.seeds.runs) > 1 else [f"Seed {splits.seeds.seed}."]
+    return paper_page(title, (PAGE, 2.6), draw, notes)
+
+
+def agreements(splits: Splits, quantity: str) -> tuple[float, float]:
+    """Pearson's r and Lin's concordance of a quantity, each the mean over layers and seeds."""
+    pairs = [
+        (correlation(test, train), concordance(test, train))
+        for run in range(len(splits.seeds.runs))
+        for layer in measured_layers(splits.seeds, splits.group)
+        for test, train in [both_splits(splits, run, layer, quantity)]
+    ]
+    r, rho = np.array([pair for pair in pairs if np.isfinite(pair).all()]).reshape(-1, 2).T
+    return (float(r.mean()), float(rho.mean())) if len(r) else (np.nan, np.nan)
+
+
+def both_splits(
+    splits: Splits, run: int, layer: str, quantity: str
+) -> tuple[np.ndarray, np.ndarray]:
+    """A run's values (T,) on test and on training images at the epochs of both."""
+    source = splits.seeds.runs[run]
+    at, test = source.series(f"{splits.group}/{layer}/{quantity}")
+    other, train = source.series(f"{splits.group}/train/{layer}/{quantity}")
+    _, i, j = np.intersect1d(at, other, return_indices=True)
+    return test[i], train[j]
+
+
+def _draw_scatter(axes: "Axes", splits: Splits, quantity: str) -> Handles:
+    seeds = splits.seeds
+    layers = measured_layers(seeds, splits.group)
+    handles: Handles = {}
+    for layer in layers:
+        style = layer_style(seeds.runs[0], layer, layers) | {"linestyle": ""}
+        parts = [both_splits(splits, run, layer, quantity) for run in range(len(seeds.runs))]
+        test, train = (np.concatenate(each) for each in zip(*parts, strict=True))
+        (handles[layer],) = axes.plot(test, train, gid=f"{layer}/{quantity}", **style)
+    low, high = np.nanmin(axes.dataLim.get_points()), np.nanmax(axes.dataLim.get_points())
+    axes.axline((low, low), slope=1, color="black", linewidth=0.6, zorder=1)
+    margin = 0.04 * (high - low)
+    axes.set(xlim=(low - margin, high + margin), ylim=(low - margin, high + margin))
+    return handles

@@ -1,0 +1,1 @@
+"""A run's directory: written while it trains, read by everything else."""

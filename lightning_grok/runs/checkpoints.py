@@ -1,0 +1,42 @@
+"""The checkpoints of a run, read without executing anything in them."""
+
+from pathlib import Path
+from typing import Any
+
+from lightning_grok.errors import InputError
+from lightning_grok.runs.directory import load_torch
+
+LAST = "last.ckpt"
+PREVIOUS = "previous.ckpt"
+
+
+def newest_checkpoint(folder: Path) -> tuple[Path, dict[str, Any]] | None:
+    """The newest checkpoint that can be read whole, and its content; None where there is none.
+
+    Nothing in the file is executed.
+
+    Raises:
+        InputError: there are checkpoints, but none can be read.
+    """
+    found = [path for path in (folder / LAST, folder / PREVIOUS) if path.exists()]
+    for path in found:
+        content = _readable(path)
+        if content is not None:
+            return path, content
+    if found:
+        raise InputError(f"expected a readable checkpoint, received damaged ones in {folder}")
+    return None
+
+
+def _readable(path: Path) -> dict[str, Any] | None:
+    try:
+        content = load_torch(path)
+    except (InputError, OSError):
+        return None
+    return content if is_checkpoint(content) and "loops" in content else None
+
+
+def is_checkpoint(content: object) -> bool:
+    """Whether it is what Lightning writes, with or without the state of training."""
+    keys = {"state_dict", "epoch", "pytorch-lightning_version"}
+    return isinstance(content, dict) and keys <= content.keys()

@@ -1,0 +1,308 @@
+"""The writing side of a run's directory: nothing half written, nothing lost, one writer.
+
+    runs/<name>/
+        run.json            name, dataset, setup, seed, state, machine: one object
+        config.yaml         the resolved configuration
+        events.jsonl        one JSON object a logged event; NaN and infinities are null
+        arrays/<measurement>/<epoch>.npz    what is not a scalar
+        snapshots/epoch_<epoch>.pt          weights at the measured epochs
+        checkpoints/        Lightning's format, for resuming
+        figures/            made at the end of the run
+
+A run is alive while its writer holds the lock file `.lock`, so a killed run is told from a running
+one. `lightning_grok.runs.run` reads.
+"""
+
+import io
+import json
+import math
+import os
+import re
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+from filelock import FileLock, Timeout
+
+from lightning_grok.errors import InputError
+from lightning_grok.runs.files import PART, naming, read_json, write_atomically
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+=-]{0,150}")
+
+
+def validate_name(name: str) -> str:
+    """`name` if it is safe as the name of one directory, else an InputError."""
+    if not _NAME.fullmatch(name):
+        raise InputError(
+            "expected a run name of letters, digits and ._+=- that begins with a letter or digit "
+            f"(at most 151), received {name!r}"
+        )
+    return name
+
+
+class RunDirectory:
+    """The directory of one run, held for writing by one process.
+
+    Args:
+        path: the directory; it must exist (see `create`).
+
+    Raises:
+        InputError: another process writes into it.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.events_path = path / "events.jsonl"
+        self.checkpoints = path / "checkpoints"
+        self.figures = path / "figures"
+        self._lock = FileLock(path / ".lock")
+        try:
+            # A reader that asks whether the run is alive holds the lock for microseconds.
+            self._lock.acquire(timeout=1.0)
+        except Timeout:
+            raise InputError(
+                f"expected a run directory that nobody writes to, but another process runs {path}"
+            ) from None
+
+    @classmethod
+    def create(cls, root: Path, name: str, *, numbered: bool) -> Self:
+        """Make and hold ``root/name``, or the first free ``root/name_2``, ... if `numbered`.
+
+        Two processes that start at the same moment get two directories: the making of a directory
+        either succeeds or fails as a whole.
+
+        Raises:
+            InputError: the name is taken (and not `numbered`), unsafe, or `root` is not writable.
+        """
+        validate_name(name)
+        try:
+            root.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise InputError(
+                f"expected a folder for runs at {root}, received: {error.strerror}"
+            ) from None
+        for number in range(1, 100_000):
+            path = root / (name if number == 1 else f"{name}_{number}")
+            directory = cls._claimed(path, wait=not numbered)
+            if directory is not None:
+                return directory
+            if not numbered:
+                reason = "exists; add --resume to continue it" if path.is_dir() else "is a file"
+                raise InputError(f"expected a new run name, but {path} {reason}")
+        raise InputError(f"expected a free name, but {name}_2 to {name}_99999 exist in {root}")
+
+    @classmethod
+    def _claimed(cls, path: Path, *, wait: bool) -> Self | None:
+        """Hold `path`, new or left by a process that died before it wrote anything, if it is free.
+
+        A folder that holds anything else is somebody's: it is taken, and nothing in it touched.
+
+        Raises:
+            InputError: it can't be made or, if `wait`, another process begins in it.
+        """
+        try:
+            path.mkdir()
+        except FileExistsError:
+            if not path.is_dir() or any(not _is_left_over(entry) for entry in path.iterdir()):
+                return None
+        except OSError as error:
+            raise InputError(
+                f"expected a writable folder for runs, received {path.parent}: {error.strerror}"
+            ) from None
+        try:
+            directory = cls(path)
+        except InputError:
+            if wait:
+                raise
+            return None
+        except FileNotFoundError:  # whoever made it has given it up
+            return None
+        if directory.meta:  # whoever was faster has already come to an end
+            directory.close()
+            return None
+        return directory
+
+    @property
+    def name(self) -> str:
+        """The last part of the path."""
+        return self.path.name
+
+    @property
+    def meta(self) -> dict[str, Any]:
+        """The content of run.json; empty before the first `update_meta`."""
+        return read_json(self.path / "run.json")
+
+    def update_meta(self, **values: Any) -> None:
+        """Set keys of run.json, atomically."""
+        text = json.dumps({**self.meta, **values}, indent=2) + "\n"
+        write_atomically(self.path / "run.json", lambda path: path.write_text(text))
+
+    def log(self, event: str, epoch: int, step: int, values: Mapping[str, float | str]) -> None:
+        """Append one line to the event log. On an error (disk full) the line is taken back."""
+        record = {"event": event, "epoch": epoch, "step": step}
+        record |= {key: _jsonable(value) for key, value in values.items()}
+        rest = (json.dumps(record) + "\n").encode()
+        # Unbuffered: a buffer would try again to write what could not be written when it closes.
+        with naming(self.events_path), open(self.events_path, "ab", buffering=0) as file:
+            start = file.tell()
+            try:
+                while rest:
+                    rest = rest[file.write(rest) :]
+            except OSError:
+                os.truncate(self.events_path, start)
+                raise
+
+    def sync(self) -> None:
+        """Flush the event log to disk, before a checkpoint names its length."""
+        if self.events_path.exists():
+            with open(self.events_path, "rb+") as file:
+                os.fsync(file.fileno())
+
+    @property
+    def log_size(self) -> int:
+        """Length of the event log in bytes: where a resumed run continues it."""
+        return self.events_path.stat().st_size if self.events_path.exists() else 0
+
+    def rewind(self, log_size: int, epoch: int) -> None:
+        """Forget all that was written after `epoch`: log lines, arrays and snapshots.
+
+        A run that resumes from its checkpoint of `epoch` then writes them anew. So are files that
+        a killed process has left half written.
+        """
+        for folder in (".", "arrays/*", "snapshots", "checkpoints", "figures"):
+            for file in self.path.glob(f"{folder}/.*{PART}*"):
+                file.unlink()
+        if log_size < self.log_size:
+            os.truncate(self.events_path, log_size)
+        for file in [*self.path.glob("arrays/*/*.npz"), *self.path.glob("snapshots/epoch_*.pt")]:
+            written = epoch_of(file)
+            if written is not None and written > epoch:
+                file.unlink()
+
+    def forget(self, measurement: str) -> bool:
+        """Remove all that is logged of one measurement, and its arrays, to be written anew.
+
+        Its errors and what it cost go too, and a last line that a killed process has cut short.
+
+        Returns:
+            Whether there was anything.
+        """
+        lines: list[str] = []
+        kept: list[str] = []
+        if self.events_path.exists():
+            lines = self.events_path.read_text().splitlines(keepends=True)
+            kept = [line for line in lines if not _concerns(line, measurement)]
+            write_atomically(self.events_path, lambda path: path.write_text("".join(kept)))
+        shutil.rmtree(self.path / "arrays" / measurement, ignore_errors=True)
+        return len(kept) < len(lines)
+
+    def save_arrays(self, measurement: str, epoch: int | str, arrays: Mapping[str, Any]) -> None:
+        """Write named arrays of one measurement at one epoch (or of a whole run, by a name)."""
+        stem = f"{epoch:07d}" if isinstance(epoch, int) else epoch
+        path = self.path / "arrays" / measurement / f"{stem}.npz"
+        content = io.BytesIO()
+        np.savez_compressed(content, **arrays)
+        write_atomically(path, lambda temporary: temporary.write_bytes(content.getbuffer()))
+
+    def remove_arrays(self, measurement: str, name: str) -> None:
+        """Remove the arrays that a measurement wrote for the whole run under a name."""
+        (self.path / "arrays" / measurement / f"{name}.npz").unlink(missing_ok=True)
+
+    def save_snapshot(self, epoch: int, state: Mapping[str, Any]) -> None:
+        """Write the weights of one epoch."""
+        import torch
+
+        # In memory: given a path, torch writes its name into the file and hides a full disk.
+        content = io.BytesIO()
+        torch.save(dict(state), content)
+        path = snapshot_path(self.path, epoch)
+        write_atomically(path, lambda temporary: temporary.write_bytes(content.getbuffer()))
+
+    def load_snapshot(self, epoch: int) -> dict[str, Any]:
+        """The weights of one epoch; see `load_snapshot`."""
+        return load_snapshot(self.path, epoch)
+
+    def close(self) -> None:
+        """Release the lock."""
+        self._lock.release()
+
+    def discard(self) -> None:
+        """Remove a directory whose run never began."""
+        shutil.rmtree(self.path, ignore_errors=True)  # held: nobody else begins in it meanwhile
+        self.close()
+
+
+def _is_left_over(entry: Path) -> bool:
+    """Whether it is what a process leaves that dies before there is a run.json."""
+    return entry.name == ".lock" or (entry.name.startswith(".run.") and PART in entry.name)
+
+
+def _concerns(line: str, measurement: str) -> bool:
+    """Whether a line of the log is one of a measurement, or no whole line."""
+    if not line.endswith("\n"):
+        return True
+    try:
+        record = json.loads(line)
+    except ValueError:  # lost in a crash of the machine
+        return False
+    if record["event"] == "error":
+        return bool(record.get("measurement") == measurement)
+    if record["event"] == "timing":
+        return any(key.startswith(f"{measurement}/") for key in record)
+    return bool(record["event"] == measurement)
+
+
+def snapshot_path(run: Path, epoch: int) -> Path:
+    """Where the weights of an epoch stand."""
+    return run / "snapshots" / f"epoch_{epoch:07d}.pt"
+
+
+def epoch_of(file: Path) -> int | None:
+    """The epoch in a file's name, or None for a file that belongs to the whole run."""
+    match = re.fullmatch(r"(?:epoch_)?(\d+)", file.stem)
+    return int(match[1]) if match else None
+
+
+def snapshot_epochs(run: Path) -> list[int]:
+    """Epochs whose weights are kept."""
+    files = run.glob("snapshots/epoch_*.pt")
+    return sorted(epoch for file in files if (epoch := epoch_of(file)) is not None)
+
+
+def load_snapshot(run: Path, epoch: int) -> dict[str, Any]:
+    """The weights of a run's network at one epoch.
+
+    Raises:
+        InputError: no snapshot of that epoch, or a damaged one. Nothing in it is executed.
+    """
+    path = snapshot_path(run, epoch)
+    if not path.exists():
+        kept = snapshot_epochs(run)
+        raise InputError(f"expected an epoch of {kept} for {run}, received {epoch}")
+    return load_torch(path)
+
+
+def load_torch(path: Path) -> Any:
+    """What ``torch.save`` wrote, on the CPU; nothing in the file is executed.
+
+    Raises:
+        InputError: the file is damaged or holds more than weights and plain values.
+    """
+    import torch
+
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except OSError:
+        raise
+    except Exception as error:  # a damaged file fails anywhere inside the reader
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise InputError(f"expected weights in {path}, received: {reason}") from None
+
+
+def _jsonable(value: float | str) -> float | int | str | None:
+    if isinstance(value, str | int):
+        return value
+    number = float(value)
+    return number if math.isfinite(number) else None

@@ -1,0 +1,126 @@
+"""Which configuration a run is of: its name in the paper's way, its digest, the run to resume."""
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+from lightning_grok.errors import InputError
+from lightning_grok.runs.run import Run, find_runs, is_alive
+
+_NOT_THE_RUN = {
+    "": ("run", "wandb"),
+    "data": ("root", "download", "eval_batch_size"),
+    "trainer": (
+        "logger", "default_root_dir", "enable_progress_bar", "enable_model_summary",
+        "log_every_n_steps", "profiler", "max_time",
+    ),
+}  # fmt: skip
+"""Keys of a configuration, by group, that do not change what a run computes and measures."""
+
+_TRAINING = {
+    "precision": (None, "32-true", "32", 32),
+    "gradient_clip_val": (None, 0),
+    "gradient_clip_algorithm": (None,),
+    "accumulate_grad_batches": (1,),
+    "limit_train_batches": (None, 1.0),
+    "limit_val_batches": (None, 1.0),
+    "overfit_batches": (0,),
+}
+"""Options of the Trainer that make another experiment, with the values that do not."""
+
+_RECIPES = {"cross_entropy": (128, (0.1307, 0.3081)), "mse": (200, None)}
+"""The paper's batch size and normalization of pixels, by loss."""
+
+
+def what_is_computed(config: dict[str, Any]) -> dict[str, Any]:
+    """The part of a configuration that changes what a run computes."""
+    kept = {key: value for key, value in config.items() if key not in _NOT_THE_RUN[""]}
+    for group in ("data", "trainer"):
+        kept[group] = {k: v for k, v in kept[group].items() if k not in _NOT_THE_RUN[group]}
+    return kept
+
+
+def config_digest(config: dict[str, Any]) -> str:
+    """A short hash of everything in a configuration that changes what a run computes."""
+    text = json.dumps(what_is_computed(config), sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def newest_run(root: Path, name: str | None, digest: str) -> Run | None:
+    """The run to resume: the named one, else the newest of the configuration that is not finished.
+
+    Where all are finished it is the newest of them; None where there is none.
+
+    Args:
+        root: folder of runs.
+        name: of a run below it, if one is named.
+        digest: of the configuration, by `config_digest`.
+
+    Raises:
+        InputError: the named run is of another configuration, or somebody is writing it.
+    """
+    if name is not None:
+        paths = [root / name] if (root / name / "run.json").is_file() else []
+        for path in paths:
+            if Run(path).meta.get("config_digest") != digest:
+                raise InputError(
+                    f"expected the configuration that {path} was started with "
+                    f"({path / 'config.yaml'}), received another one"
+                )
+    else:
+        paths = [p for p in find_runs(root) if Run(p).meta.get("config_digest") == digest]
+    if not paths:
+        print(f"nothing to resume in {root}")
+        return None
+    runs = sorted(map(Run, paths), key=lambda run: str(run.meta.get("created", "")), reverse=True)
+    waiting = (run for run in runs if run.state != "finished" and not is_alive(run.path))
+    run = next(waiting, runs[0])
+    if is_alive(run.path):
+        raise InputError(f"expected a run that stands still, but another process runs {run.path}")
+    return run
+
+
+def setup_name(config: dict[str, Any]) -> str:
+    """optimizer-weight_scale-train_size-output_scale-weight_decay, the published way of naming.
+
+    What else in the groups ``model`` and ``data`` differs from the paper's recipe is appended, but
+    for the training subset: for cross-entropy that of its EMNIST runs, for mean squared error that
+    of its MNIST runs. So are options of the Trainer that change training, and an ``optimizer`` or
+    ``lr_scheduler`` of PyTorch's with a digest of its arguments.
+    """
+    model, data = config["model"], config["data"]
+    optimizer = {"adamw": "AdamW", "adam": "Adam", "sgd": "SGD"}[model["optimizer"]]
+    scales = (model["weight_scale"], data["train_size"], model["output_scale"])
+    parts = [optimizer, *(f"{v:g}" for v in (*scales, model["weight_decay"]))]
+    if model["loss"] != "cross_entropy":
+        parts.append(model["loss"])
+    if list(model["hidden"]) != [128, 512, 128]:
+        parts.append("x".join(str(width) for width in model["hidden"]) or "linear")
+    if model["activation"] != "relu":
+        parts.append(model["activation"])
+    if model["learning_rate"] != 1e-3:
+        parts.append(f"lr{model['learning_rate']:g}")
+    if model["momentum"]:
+        parts.append(f"momentum{model['momentum']:g}")
+    batch_size, normalization = _RECIPES[model["loss"]]
+    if data["batch_size"] != batch_size:
+        parts.append(f"batch{data['batch_size']}")
+    given = data["normalization"]
+    if (given and tuple(given)) != normalization:
+        parts.append("normalized" + "+".join(f"{v:g}" for v in given) if given else "raw")
+    if data["orientation"] != "stored":
+        parts.append(data["orientation"])
+    if data["permute_fraction"] > 0:
+        parts.append(f"permuted{data['permute_fraction']:g}")
+    trainer = config.get("trainer", {})
+    for key, usual in _TRAINING.items():
+        value = trainer.get(key, usual[0])
+        if value not in usual:
+            parts.append(f"{key}{value:g}" if isinstance(value, int | float) else f"{key}-{value}")
+    for key in ("optimizer", "lr_scheduler"):
+        if config.get(key):
+            text = json.dumps(config[key], sort_keys=True, default=str)
+            digest = hashlib.sha256(text.encode()).hexdigest()[:4]
+            parts.append(f"{config[key]['class_path'].rsplit('.', 1)[-1]}.{digest}")
+    return "-".join(parts)

@@ -1,0 +1,62 @@
+"""A finished run in a few numbers, for tables of runs: event times, lags and final values."""
+
+import math
+
+from lightning_grok.analysis.lag import Level, lag
+from lightning_grok.analysis.onset import run_events
+from lightning_grok.runs.run import Run
+
+_FROM_ZERO = Level(plateau=0.0)  # a distance to the own start moves from the first epoch on
+
+
+def run_summary(run: Run) -> dict[str, float]:
+    """Event times, lags and final values of a run; what never happened is left out.
+
+    Returns:
+        ``t_mem``; ``t_10``, ``t_half``, ``t_90`` of test accuracy; ``lag_decades``, the decades
+        from t_mem to t_half; ``grokked``, 1 or 0; ``plateau/test_accuracy``; ``final/...``, the
+        last accuracies and losses; ``lag/<key>``, the decades by which half of the change of a
+        kernel distance to the own start, or of capacity, radius or dimension of the last layer,
+        comes after half the rise of test accuracy (below 0: before it). Empty for a run without
+        an evaluation.
+    """
+    if not run.series("test/accuracy")[0].size:
+        return {}
+    events = run_events(run)
+    test = events.test
+    found = {
+        "t_mem": events.t_mem,
+        "t_10": test.t_10,
+        "t_half": test.t_half,
+        "t_90": test.t_90,
+        "lag_decades": _decades(events.t_mem, test.t_half),
+        "grokked": float(events.grokked),
+        "plateau/test_accuracy": test.plateau,
+    }
+    for key in ("train/accuracy", "test/accuracy", "train/loss", "test/loss"):
+        found[f"final/{key.replace('/', '_')}"] = float(run.series(key)[1][-1])
+    generalized = Level(start=events.t_mem)
+    kernels = [f"kernel_distance/{kernel}/own" for kernel in ("full", "trace")]
+    levels = dict.fromkeys(kernels, _FROM_ZERO) | dict.fromkeys(_last_layer(run), generalized)
+    for key, level in levels.items():
+        found_lag = lag(run.series(key), run.series("test/accuracy"), level, generalized)
+        if not found_lag.at_least:
+            found[f"lag/{key}"] = found_lag.decades
+    return {key: value for key, value in found.items() if math.isfinite(value)}
+
+
+def _last_layer(run: Run) -> list[str]:
+    """Keys of the geometry of the last layer that was measured."""
+    prefix = "manifold_capacity/layers."
+    numbers = [
+        int(key.removeprefix(prefix).partition("/")[0])
+        for key in run.keys
+        if key.startswith(prefix) and key.endswith("/capacity")
+    ]
+    quantities = ("capacity", "radius", "dimension") if numbers else ()
+    return [f"{prefix}{max(numbers)}/{what}" for what in quantities]
+
+
+def _decades(first: float, second: float) -> float:
+    """log10(second / first); NaN where either never came."""
+    return math.log10(second / first) if math.isfinite(first + second) else math.nan

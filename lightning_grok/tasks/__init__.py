@@ -1,0 +1,1 @@
+"""What is trained on: data, networks and the module that trains them."""

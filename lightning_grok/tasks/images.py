@@ -1,0 +1,296 @@
+"""The LightningDataModule of the study: images in memory, whole batches, a fixed probe set."""
+
+import os
+from functools import cached_property
+from pathlib import Path
+from typing import Literal, get_args
+
+import lightning as L
+import numpy as np
+import torch
+from lightning.pytorch.utilities.rank_zero import rank_zero_info
+
+from lightning_grok.errors import InputError
+from lightning_grok.tasks.batches import BatchLoader, EpochSampler
+from lightning_grok.tasks.datasets import (
+    EMBEDDED,
+    EMBEDDED_TRAIN,
+    SIDE,
+    EMNISTSplit,
+    Part,
+    Samples,
+    Source,
+    Subset,
+    choose_rows,
+    emnist,
+    missing_files,
+    mnist,
+    permute_labels,
+    read,
+    to_inputs,
+)
+from lightning_grok.tasks.download import DownloadError, download
+from lightning_grok.tasks.probe_set import ProbeSet, Transfer
+
+DatasetName = Literal["emnist", "mnist", "digits"]
+Orientation = Literal["stored", "upright"]
+
+_SUBSET, _PERMUTATION = 1, 2  # streams of random numbers under the run's seed; 0 orders batches
+
+
+class GrokData(L.LightningDataModule):
+    """EMNIST, MNIST or the embedded digits: a training subset and the whole test set in memory.
+
+    Where the files are absent they are downloaded; where that fails, the embedded digits (5,000
+    images of MNIST that come with a dependency) take their place and say so, unless `fallback`
+    forbids it. `num_classes`, `class_names` and `dataset_name` settle which it is.
+
+    Args:
+        dataset: ``emnist``, ``mnist`` or ``digits``, the embedded ones.
+        split: of EMNIST; the paper's ``balanced`` has 47 classes.
+        root: folder that holds ``EMNIST/raw`` and ``MNIST/raw``; None takes the environment
+            variable LIGHTNING_GROK_DATA, else ``data``.
+        download: whether to fetch what is missing.
+        fallback: ``digits``, or None to make missing data an error.
+        train_size: images to train on (n of the paper).
+        subset: the ``first`` of the file as in the paper's code, ``random`` ones, or ``balanced``:
+            random ones, equally many a class.
+        seed: of the subset, the permuted labels and the order of batches; None takes the run's.
+        batch_size: images a training batch.
+        eval_batch_size: images a chunk of a whole-set evaluation. It changes speed only.
+        normalization: mean and standard deviation of pixels in [0, 1]; None leaves them as they
+            are, as the paper did on MNIST.
+        orientation: EMNIST is stored transposed and trained on so by the paper; ``upright`` turns
+            it. The others are upright either way.
+        permute_fraction: share of training labels that is permuted, for the memorization control.
+
+    Raises:
+        InputError: an argument is out of range, or the data are missing or damaged.
+    """
+
+    def __init__(
+        self,
+        dataset: DatasetName = "emnist",
+        split: EMNISTSplit = "balanced",
+        root: str | None = None,
+        download: bool = True,
+        fallback: Literal["digits"] | None = "digits",
+        train_size: int = 1000,
+        subset: Subset = "first",
+        seed: int | None = None,
+        batch_size: int = 128,
+        eval_batch_size: int = 512,
+        normalization: tuple[float, float] | None = (0.1307, 0.3081),
+        orientation: Orientation = "stored",
+        permute_fraction: float = 0.0,
+    ) -> None:
+        super().__init__()
+        _expect_one_of("dataset", dataset, get_args(DatasetName))
+        _expect_one_of("split", split, get_args(EMNISTSplit))
+        _expect_one_of("fallback", fallback, ("digits", None))
+        _expect_one_of("subset", subset, get_args(Subset))
+        _expect_one_of("orientation", orientation, get_args(Orientation))
+        _expect_at_least("train_size", train_size, 1)
+        _expect_at_least("batch_size", batch_size, 1)
+        _expect_at_least("eval_batch_size", eval_batch_size, 1)
+        _expect_at_least("seed", 0 if seed is None else seed, 0)
+        if not 0 <= permute_fraction <= 1:
+            raise InputError(
+                f"expected data.permute_fraction in [0, 1], received {permute_fraction}"
+            )
+        if normalization is not None and not normalization[1] > 0:
+            raise InputError(
+                f"expected data.normalization with a positive deviation, received {normalization}"
+            )
+        self.dataset = dataset
+        self.split = split
+        self.root = Path(root or os.environ.get("LIGHTNING_GROK_DATA") or "data")
+        self.download = download
+        self.fallback = fallback
+        self.train_size = train_size
+        self.subset = subset
+        self.seed = seed
+        self.batch_size = batch_size
+        self.eval_batch_size = eval_batch_size
+        self.normalization = normalization
+        self.orientation = orientation
+        self.permute_fraction = permute_fraction
+
+    @property
+    def num_classes(self) -> int:
+        """Number of classes C."""
+        return len(self.class_names)
+
+    @property
+    def in_features(self) -> int:
+        """Pixels of an image."""
+        return SIDE * SIDE
+
+    @property
+    def dataset_name(self) -> str:
+        """``EMNIST balanced``, ``MNIST``, ``embedded digits``: the data that are really used."""
+        return self._source.name
+
+    @property
+    def dataset_used(self) -> DatasetName:
+        """The `dataset` that is really used: ``digits`` where they stand in."""
+        return "digits" if self._source == EMBEDDED else self.dataset
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """The classes; the index is the label."""
+        return self._source.class_names
+
+    @cached_property
+    def probe_set(self) -> ProbeSet:
+        """The fixed images that measurements look at."""
+        return ProbeSet(self._train, self._test, self._transfer, self.class_names)
+
+    def prepare_data(self) -> None:
+        """Settle which data there are, downloading what is missing."""
+        _ = self._source, self._transfer
+
+    def setup(self, stage: str) -> None:
+        """Load and verify everything, before anything is trained.
+
+        Raises:
+            InputError: the data are damaged or too few, or several processes are to train.
+        """
+        if self.trainer is not None and self.trainer.world_size > 1:
+            raise InputError(
+                f"expected one training process (trainer.devices=1, trainer.num_nodes=1), received "
+                f"{self.trainer.world_size}: every one would see all batches"
+            )
+        _ = self.probe_set
+
+    def train_dataloader(self) -> BatchLoader:
+        """The training subset in batches, newly ordered every epoch.
+
+        With ``trainer.overfit_batches`` they are the same every epoch, as that option promises.
+        """
+        if getattr(self.trainer, "overfit_batches", 0) > 0:  # an attribute mypy can't see
+            return BatchLoader(self._train, self.batch_size)
+        sampler = EpochSampler(self.train_size, self._seed)
+        return BatchLoader(self._train, self.batch_size, sampler)
+
+    def val_dataloader(self) -> list[BatchLoader]:
+        """The whole training subset (dataloader 0) and the whole test set (1), in chunks."""
+        return [BatchLoader(part, self.eval_batch_size) for part in (self._train, self._test)]
+
+    def test_dataloader(self) -> BatchLoader:
+        """The whole test set, in chunks."""
+        return BatchLoader(self._test, self.eval_batch_size)
+
+    @cached_property
+    def _seed(self) -> int:
+        if self.seed is not None:
+            return self.seed
+        return int(os.environ.get("PL_GLOBAL_SEED", 0))  # where Lightning's seed_everything puts it
+
+    def _stream(self, purpose: int) -> np.random.SeedSequence:
+        return np.random.SeedSequence(self._seed, spawn_key=(purpose,))
+
+    @cached_property
+    def _source(self) -> Source:
+        if self.dataset == "digits":
+            return self._embedded("")
+        wanted = mnist() if self.dataset == "mnist" else emnist(self.split)
+        missing = missing_files(wanted, self.root)
+        reason = self._provide(wanted)
+        if reason is None:
+            return wanted
+        lost = f"{wanted.name} is not in {missing[0].parent} ({len(missing)} of 4 files missing)"
+        remedy = (
+            f"To use {wanted.name}, put {missing[0].name} and its companions there, or set "
+            f"data.root or LIGHTNING_GROK_DATA to the folder that holds {wanted.folder}."
+        )
+        if self.fallback is None:
+            raise InputError(f"{lost}; {reason}. {remedy}")
+        rank_zero_info(
+            f"{lost}; {reason}.\n"
+            f"{remedy} data.fallback=null makes this an error.\n"
+            "Going on with the embedded digits (5,000 of MNIST), all other settings unchanged; "
+            "configs/digits.yaml is a setup made for them."
+        )
+        return self._embedded(f", which stand in for {wanted.name}")
+
+    def _embedded(self, why: str) -> Source:
+        if self.train_size > EMBEDDED_TRAIN:
+            raise InputError(
+                f"expected data.train_size of at most {EMBEDDED_TRAIN} with the embedded digits"
+                f"{why}, received {self.train_size}"
+            )
+        return EMBEDDED
+
+    def _provide(self, source: Source, *parts: Part) -> str | None:
+        """Have the files of `source`; None, or the reason why they can't be had."""
+        if not missing_files(source, self.root, *parts):
+            return None
+        if not self.download:
+            return "data.download is off"
+        try:
+            download(source, self.root, rank_zero_info, *parts)
+        except DownloadError as error:
+            return f"the download failed: {error}"
+        return None
+
+    @cached_property
+    def _train(self) -> Samples:
+        images, labels = self._read("train")
+        seed = self._stream(_SUBSET)
+        rows = choose_rows(labels, self.train_size, self.subset, self.num_classes, seed)
+        chosen = permute_labels(labels[rows], self.permute_fraction, self._stream(_PERMUTATION))
+        return Samples(to_inputs(images[rows], self.normalization), chosen)
+
+    @cached_property
+    def _test(self) -> Samples:
+        images, labels = self._read("test")
+        return Samples(to_inputs(images, self.normalization), labels)
+
+    def _read(self, part: Part) -> Samples:
+        images, labels = read(self._source, self.root, part)
+        upright = self.orientation == "upright" and self._source.transposed
+        return Samples(images.transpose(1, 2).contiguous() if upright else images, labels)
+
+    @cached_property
+    def _transfer(self) -> Transfer:
+        source = self._source
+        name, digits = self._transfer_digits()
+        upright = to_inputs(digits.images, self.normalization)
+        turned = source.transposed and self.orientation == "stored"
+        return Transfer(
+            matched=upright.transpose(-1, -2) if turned else upright,
+            stored=upright,
+            labels=digits.labels,
+            name=name,
+            same_distribution=name == source.name,
+            digits_are_classes=source.class_names[:10] == mnist().class_names,
+        )
+
+    def _transfer_digits(self) -> tuple[str, Samples]:
+        """MNIST's test digits, or the embedded ones where these are absent; never trained on."""
+        if self._source == EMBEDDED:
+            return EMBEDDED.name, read(EMBEDDED, self.root, "test")
+        try:
+            reason = self._provide(mnist(), "test")
+        except InputError as error:  # a folder of data that is complete but for this may be locked
+            reason = str(error)
+        if reason is None:
+            return "MNIST", read(mnist(), self.root, "test")
+        rank_zero_info(
+            f"MNIST's test images are not in {self.root / 'MNIST' / 'raw'}; {reason}. "
+            "The linear probe takes the embedded digits."
+        )
+        parts = [read(EMBEDDED, self.root, part) for part in get_args(Part)]
+        return EMBEDDED.name, Samples(*map(torch.cat, zip(*parts, strict=True)))
+
+
+def _expect_one_of(key: str, value: object, known: tuple[object, ...]) -> None:
+    if value not in known:
+        listed = ", ".join("null" if item is None else str(item) for item in known)
+        raise InputError(f"expected data.{key} to be one of {listed}, received {value!r}")
+
+
+def _expect_at_least(key: str, value: int, least: int) -> None:
+    if value < least:
+        raise InputError(f"expected data.{key} of at least {least}, received {value}")

@@ -1,0 +1,344 @@
+"""Bad input: one clear line, status 2, no traceback, nothing left behind."""
+
+import pickle
+import re
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+
+from lightning_grok.commands.main import main
+from lightning_grok.runs.directory import RunDirectory
+
+CONFIGS = Path(__file__).parents[2] / "configs"
+SMALL = [
+    "--data.dataset=digits",
+    "--data.train_size=64",
+    "--model.hidden=[8]",
+    "--trainer.enable_progress_bar=false",
+    "--trainer.max_epochs=2",
+    "--kernel_distance.samples=8",
+    "--manifold_capacity.enabled=false",
+    "--linear_probe.enabled=false",
+    "--umap.enabled=false",
+    "--wandb.mode=disabled",
+]
+
+OPTIONS = [
+    # types
+    "--trainer.max_epochs=ten",
+    "--trainer.max_epochs=1.5",
+    "--trainer.precision=3-bit",
+    "--trainer.enable_progress_bar=perhaps",
+    "--seed_everything=abc",
+    "--model.hidden=128",
+    "--model.hidden=[a]",
+    "--model.hidden=[8.5]",
+    "--model.weight_scale=big",
+    "--model.weight_scale=null",
+    "--model.output_scale=[1]",
+    "--model.activation=relu6",
+    "--model.loss=hinge",
+    "--model.optimizer=lion",
+    "--model.learning_rate=fast",
+    "--model.weight_decay=none",
+    "--data.dataset=cifar",
+    "--data.split=half",
+    "--data.subset=last",
+    "--data.orientation=sideways",
+    "--data.train_size=many",
+    "--data.train_size=10.5",
+    "--data.download=maybe",
+    "--data.fallback=mnist",
+    "--data.normalization=0.5",
+    "--data.normalization=[0.1,0.2,0.3]",
+    "--data.batch_size=all",
+    "--data.permute_fraction=half",
+    "--evaluation.every=often",
+    "--evaluation.per_decade=x",
+    "--evaluation.epochs=[a,b]",
+    "--evaluation.epochs=5",
+    "--onset.stop_after=later",
+    "--kernel_distance.enabled=2",
+    "--kernel_distance.samples=few",
+    "--kernel_distance.split=validation",
+    "--kernel_distance.epochs=first",
+    "--linear_probe.draws=x",
+    "--linear_probe.samples=x",
+    "--run.checkpoint_seconds=soon",
+    "--wandb.mode=sometimes",
+    "--wandb.alerts=loud",
+    # ranges
+    "--trainer.max_epochs=-5",
+    "--seed_everything=-1",
+    "--seed_everything=false",
+    "--trainer.val_check_interval=0.5",
+    "--model.hidden=[0]",
+    "--model.hidden=[-3]",
+    "--model.weight_scale=0",
+    "--model.weight_scale=-1",
+    "--model.weight_scale=.inf",
+    "--model.weight_scale=.nan",
+    "--model.output_scale=0",
+    "--model.output_scale=-0.5",
+    "--model.learning_rate=0",
+    "--model.learning_rate=-0.1",
+    "--model.learning_rate=.nan",
+    "--model.weight_decay=-1",
+    "--model.weight_decay=.nan",
+    "--model.momentum=1",
+    "--model.momentum=-0.1",
+    "--data.train_size=0",
+    "--data.train_size=-1",
+    "--data.train_size=4001",
+    "--data.train_size=99999999999",
+    "--data.batch_size=0",
+    "--data.batch_size=-8",
+    "--data.eval_batch_size=0",
+    "--data.seed=-1",
+    "--data.normalization=[0.1,0]",
+    "--data.normalization=[0.1,-1]",
+    "--data.permute_fraction=1.5",
+    "--data.permute_fraction=-0.1",
+    "--data.permute_fraction=.nan",
+    "--evaluation.every=0",
+    "--evaluation.every=-1",
+    "--evaluation.per_decade=0",
+    "--evaluation.epochs=[]",
+    "--evaluation.epochs=[-1,1]",
+    "--evaluation.epochs=[2,1]",
+    "--evaluation.epochs=[1,1]",
+    "--evaluation.epochs=[0,3]",
+    "--onset.stop_after=-1",
+    "--kernel_distance.samples=1",
+    "--kernel_distance.probes=-1",
+    "--kernel_distance.probes=1",
+    "--kernel_distance.epochs=0",
+    "--kernel_distance.epochs=[]",
+    "--kernel_distance.epochs=[2,1]",
+    "--kernel_distance.epochs=[-1]",
+    "--kernel_distance.epochs=[0,3]",
+    "--kernel_distance.epochs=[1.5]",
+    "--kernel_distance.seed=-1",
+    "--manifold_capacity.seed=-1",
+    "--manifold_capacity.splits=[]",
+    "--linear_probe.seed=-1",
+    "--linear_probe.draws=0",
+    "--linear_probe.samples=0",
+    "--linear_probe.enabled=true --linear_probe.epochs=[0,99]",
+    "--run.checkpoint_seconds=-1",
+    "--run.checkpoint_seconds=.nan",
+    # unknown keys
+    "--model.width=8",
+    "--models.hidden=[8]",
+    "--data.size=10",
+    "--kernel.samples=8",
+    "--kernel_distance.sample=8",
+    "--trainer.epochs=10",
+    "--run.folder=x",
+    "--max_epochs=10",
+    # sizes that don't fit and things that don't exist
+    "--kernel_distance.samples=65 --linear_probe.enabled=false --kernel_distance.strict=true",
+    "--linear_probe.enabled=true --linear_probe.layer=layers.99 --linear_probe.strict=true",
+    "--trainer.devices=2 --trainer.accelerator=cpu",
+    "--trainer.accelerator=gpu --trainer.devices=99",
+    "--trainer.callbacks=NoSuchCallback",
+    "--trainer.callbacks=lightning_grok.callbacks.LayerMeasurement",
+    "--trainer.callbacks+={class_path:lightning_grok.callbacks.LayerMeasurement,"
+    "init_args:{function:no.such.function}}",
+    '--trainer.callbacks+={"class_path":"lightning_grok.callbacks.LayerMeasurement",'
+    '"init_args":{"function":"no.such.function"}}',
+    # names and places
+    "--run.name=../outside",
+    "--run.name=/etc/passwd",
+    "--run.name=a/b",
+    "--run.name=..",
+    "--run.name=.hidden",
+    "--run.name=",
+    "--run.name=-x",
+    "--run.root=/proc/nowhere",
+    "--run.root=/dev/null/runs",
+    "--ckpt_path=/no/such/file.ckpt",
+    "--config=/no/such/file.yaml",
+]
+
+
+def one_line(capsys: pytest.CaptureFixture[str]) -> str:
+    """The one line of the error; everything before it is ordinary output."""
+    error = capsys.readouterr().err
+    assert "Traceback" not in error
+    lines = [line for line in error.splitlines() if line.startswith("error: ")]
+    assert len(lines) == 1, error
+    assert error.strip().splitlines()[-1] == lines[0]
+    assert 20 < len(lines[0]) < 800
+    return lines[0]
+
+
+def refused(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> str:
+    """Run a command that must be refused; its line."""
+    with pytest.raises(SystemExit) as left:
+        main(arguments)
+    assert left.value.code == 2
+    return one_line(capsys)
+
+
+@pytest.mark.parametrize("options", OPTIONS)
+def test_bad_options(options: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    root = [] if "--run.root" in options else [f"--run.root={tmp_path}"]
+    line = refused(["fit", *SMALL, *root, *options.split(" ")], capsys)
+    key = re.split(r"[=+]", options.removeprefix("--"))[0].split(".")[-1]
+    value = options.split("=")[-1]
+    assert key in line or value in line or "received" in line
+    left = [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert left == []
+
+
+FILES: dict[str, bytes] = {
+    "empty.yaml": b"",
+    "malformed.yaml": b"model: {hidden: [8",
+    "binary.yaml": bytes(range(256)),
+    "list.yaml": b"- 1\n- 2\n",
+    "unknown.yaml": b"modle: {hidden: [8]}\n",
+    "tagged.yaml": b"model: !!python/object/apply:os.system ['echo hi > pwned']\n",
+    "tabs.yaml": b"model:\n\thidden: [8]\n",
+    "scalar.yaml": b"42\n",
+}
+
+
+@pytest.mark.parametrize("name", [name for name in FILES if name != "empty.yaml"])
+def test_bad_files(name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / name
+    path.write_bytes(FILES[name])
+    refused(["fit", f"--config={path}", f"--run.root={tmp_path / 'runs'}"], capsys)
+    assert not (tmp_path / "runs").exists()
+    assert not Path("pwned").exists()
+
+
+def test_a_folder_is_no_configuration(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    refused(["fit", f"--config={tmp_path}"], capsys)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["frobnicate"],
+        ["predict"],
+        ["--no-such-option"],
+        ["measure", "nowhere", "--umap.enabled=true"],
+        ["sweep", "nowhere.yaml"],
+        ["sweep", "nowhere.yaml", "--seeds=a-b"],
+        ["sweep", "nowhere.yaml", "--workers=0"],
+    ],
+)
+def test_bad_commands(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    refused(arguments, capsys)
+
+
+@pytest.fixture
+def finished(fit: Callable[..., object], tmp_path: Path) -> Path:
+    """A run of two epochs that stopped before its third."""
+    off = "--manifold_capacity.enabled=false"
+    fit("--model.hidden=[8]", off, "--trainer.max_epochs=2", name="run")
+    path = tmp_path / "run"
+    directory = RunDirectory(path)
+    directory.update_meta(state="interrupted")
+    directory.close()
+    return path
+
+
+def resume(finished: Path, *more: str) -> list[str]:
+    configs = [f"--config={finished / 'config.yaml'}"]
+    return ["fit", *configs, "--resume", *more]
+
+
+class Hostile:
+    """Runs a command when it is unpickled by the ordinary pickle."""
+
+    def __reduce__(self) -> tuple[object, tuple[str]]:
+        import os
+
+        return os.system, ("touch pwned",)
+
+
+@pytest.mark.parametrize("damage", ["garbage", "empty", "hostile", "other", "list"])
+def test_bad_checkpoints(
+    damage: str,
+    finished: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(finished.parent)
+    shutil.rmtree(finished / "checkpoints")
+    (finished / "checkpoints").mkdir()
+    target = finished / "checkpoints" / "last.ckpt"
+    match damage:
+        case "garbage":
+            target.write_bytes(b"no checkpoint")
+        case "empty":
+            target.write_bytes(b"")
+        case "hostile":
+            target.write_bytes(pickle.dumps({"state_dict": Hostile()}))
+        case "other":
+            torch.save({"weights": torch.zeros(3)}, target)
+        case "list":
+            torch.save([1, 2, 3], target)
+    before = {path: path.read_bytes() for path in finished.rglob("*") if path.is_file()}
+    line = refused(resume(finished), capsys)
+    assert "expected a readable checkpoint" in line
+    assert not (finished.parent / "pwned").exists()
+    after = {path: path.read_bytes() for path in finished.rglob("*") if path.is_file()}
+    changed = {path.name for path in before if after.get(path) != before[path]}
+    assert changed <= {"run.json"}  # its state
+
+
+def test_a_checkpoint_of_another_network(
+    finished: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = finished / "checkpoints" / "last.ckpt"
+    content = torch.load(path, weights_only=True)
+    content["hyper_parameters"]["hidden"] = [9]  # else the network would be the checkpoint's own
+    torch.save(content, path)
+    line = refused(["validate", *SMALL, f"--ckpt_path={path}"], capsys)
+    assert "size mismatch" in line
+
+
+@pytest.mark.parametrize("command", ["fit", "validate", "test"])
+def test_a_file_that_is_no_checkpoint(
+    command: str, finished: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    other = tmp_path / "hello.ckpt"
+    other.write_text("hello")
+    line = refused([command, *SMALL, f"--ckpt_path={other}"], capsys)
+    assert "expected weights in" in line
+    snapshot = next(finished.glob("snapshots/*.pt"))
+    line = refused([command, *SMALL, f"--ckpt_path={snapshot}"], capsys)
+    assert "expected Lightning's checkpoint" in line
+
+
+def test_a_named_run_of_another_configuration(
+    finished: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    line = refused(resume(finished, "--model.weight_decay=0.5"), capsys)
+    assert "expected the configuration that" in line
+
+
+def test_a_run_name_that_is_taken(finished: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    place = [f"--run.root={finished.parent}", "--run.name=run"]
+    assert "--resume" in refused(["fit", *SMALL, *place], capsys)
+
+
+def test_a_run_name_that_is_a_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "run").write_text("a file")
+    refused(["fit", *SMALL, f"--run.root={tmp_path}", "--run.name=run"], capsys)
+    assert (tmp_path / "run").read_text() == "a file"
+
+
+def test_a_run_that_another_process_writes(
+    finished: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    directory = RunDirectory(finished)
+    line = refused(resume(finished), capsys)
+    directory.close()
+    assert "another process" in line

@@ -1,0 +1,76 @@
+"""The small commands, on runs that a test writes or trains."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from lightning_grok.commands.main import main
+from lightning_grok.runs.directory import RunDirectory
+from lightning_grok.runs.run import Run
+
+
+def write_run(root: Path, name: str, delay: float) -> Path:
+    """A finished run that memorizes at epoch 10 and generalizes at 10 * delay."""
+    directory = RunDirectory.create(root, name, numbered=False)
+    directory.update_meta(
+        name=name, dataset="EMNIST balanced", setup="AdamW-10-1000-1-0.001", seed=3,
+        state="finished",
+    )  # fmt: skip
+    for epoch in (0, *np.unique(np.geomspace(1, 10_000, 120).round()).astype(int).tolist()):
+        test = 0.2 + 0.6 / (1 + (10 * delay / max(epoch, 1)) ** 8)
+        values = {"train/accuracy": min(1.0, epoch / 10), "test/accuracy": test}
+        directory.log("evaluation", epoch, 8 * epoch, values)
+    directory.close()
+    return directory.path
+
+
+def test_runs_are_listed_with_their_events(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_run(tmp_path, "late", delay=100)
+    write_run(tmp_path, "early", delay=2)
+    main(["runs", str(tmp_path), "--json"])
+    early, late = (json.loads(line) for line in capsys.readouterr().out.splitlines())
+    assert (early["run"], late["run"]) == ("early", "late")
+    assert late["t_mem"] == pytest.approx(10, abs=1)
+    assert late["t_half"] == pytest.approx(1000, rel=0.05)
+    assert (late["grokked"], early["grokked"]) == (True, False)
+    main(["runs", str(tmp_path)])
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].split() == [
+        "run", "dataset", "setup", "seed", "state", "epoch", "t_mem", "t_half", "grokked",
+    ]  # fmt: skip
+    assert "AdamW-10-1000-1-0.001" in lines[2]
+    assert "finished" in lines[2]
+
+
+def test_a_whole_run_that_logs_nothing_at_its_end_is_not_called_damaged(
+    fit: Callable[..., Run], capsys: pytest.CaptureFixture[str]
+) -> None:
+    groups = ("kernel_distance", "manifold_capacity", "linear_probe", "umap", "weight_norm")
+    run = fit(*(f"--{group}.enabled=false" for group in groups), "--evaluation.epochs=[0,1]")
+    assert (run.epoch, run.meta["epoch"], run.damage) == (1, 3, "")
+    capsys.readouterr()
+    main(["runs", str(run.path.parent)])
+    assert capsys.readouterr().err == ""
+
+
+def test_figures_of_a_run_in_progress(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = write_run(tmp_path, "late", delay=100)
+    main(["figures", str(path)])
+    written = [Path(line) for line in capsys.readouterr().out.splitlines()]
+    assert path / "figures" / "run.png" in written
+    assert all(file.stat().st_size > 1000 for file in written)
+    with pytest.raises(SystemExit):
+        main(["figures", str(tmp_path)])
+    assert "expected the directory of a run" in capsys.readouterr().err
+
+
+def test_a_folder_without_runs_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        main(["runs", str(tmp_path)])
+    assert stopped.value.code == 2
+    assert capsys.readouterr().err.startswith("error: expected a folder with runs")

@@ -1,0 +1,146 @@
+"""The command line as a LightningCLI user finds it."""
+
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import yaml
+
+from lightning_grok.commands.fit import GROUPS
+from lightning_grok.commands.main import COMMANDS, main
+from lightning_grok.runs.run import Run
+
+ROOT = Path(__file__).parents[2]
+CONFIGS = ROOT / "configs"
+DATA = ["--data.dataset=digits", "--data.train_size=64"]
+
+
+def printed(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
+    with pytest.raises(SystemExit) as stopped:
+        main(arguments)
+    assert stopped.value.code == 0
+    return capsys.readouterr().out
+
+
+def test_help_names_every_command(capsys: pytest.CaptureFixture[str]) -> None:
+    text = printed(capsys, "--help")
+    for command in ("fit", "validate", "test", *COMMANDS):
+        assert command in text
+    assert "predict" not in text
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_further_command_has_help(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert f"python -m lightning_grok {command}" in printed(capsys, command, "--help")
+
+
+def test_help_of_fit_names_every_group(capsys: pytest.CaptureFixture[str]) -> None:
+    text = printed(capsys, "fit", "--help")
+    for group in (*GROUPS, "run", "wandb"):
+        assert f"--{group}" in text
+    assert "--resume" in text
+
+
+def test_print_config_can_be_given_again(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    first = printed(
+        capsys, "fit", f"--config={CONFIGS / 'grok.yaml'}", "--kernel_distance.samples=64",
+        "--manifold_capacity.enabled=false", "--print_config",
+    )  # fmt: skip
+    config = yaml.safe_load(first)
+    assert config["kernel_distance"]["samples"] == 64
+    assert config["manifold_capacity"]["enabled"] is False
+    assert config["model"]["weight_scale"] == 10
+    assert "num_classes" not in config["model"]  # the data know it
+    (tmp_path / "again.yaml").write_text(first)
+    assert printed(capsys, "fit", f"--config={tmp_path / 'again.yaml'}", "--print_config") == first
+
+
+def test_a_typo_says_what_is_wrong(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        main(["fit", "--model.weight_scales=8"])
+    assert stopped.value.code == 2
+    error = capsys.readouterr().err.strip().splitlines()
+    assert len(error) == 1
+    assert "weight_scales" in error[0]
+
+
+@pytest.mark.parametrize(
+    ("line", "hint"),
+    [
+        (["dashbord", "runs"], "(did you mean dashboard?)"),
+        (["fit", "--modle.weight_scale=8"], "(did you mean --model.weight_scale?)"),
+        (["fit", f"--config={ROOT / 'README.md'}"], "expected a configuration in YAML, received"),
+        (
+            ["fit", "--config", f"{ROOT / 'sweeps' / 'table1.yaml'}"],
+            "python -m lightning_grok sweep",
+        ),
+        (["fit", "--config", f"{ROOT / 'LICENSE'}"], "received"),
+        (["dashboard", f"{ROOT}", "--run=nope"], "expected the name of a run in"),
+        (["dashboard", "--port=abc"], "invalid int value: 'abc'"),
+        ([], 'expected "subcommand" to be one of'),
+        (["verdict"], "the following arguments are required: runs"),
+    ],
+)
+def test_a_mistake_is_answered_with_what_was_meant(
+    line: list[str], hint: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        main(line)
+    assert stopped.value.code == 2
+    (error,) = capsys.readouterr().err.strip().splitlines()
+    assert hint in error
+
+
+def test_a_configuration_may_stand_on_the_line_itself(capsys: pytest.CaptureFixture[str]) -> None:
+    hidden = [7] * 200  # longer than the name of a file may be
+    text = printed(capsys, "fit", "--config", f"model: {{hidden: {hidden}}}", "--print_config")
+    assert yaml.safe_load(text)["model"]["hidden"] == hidden
+
+
+def test_the_defaults_are_those_of_the_run_that_groks(capsys: pytest.CaptureFixture[str]) -> None:
+    bare = yaml.safe_load(printed(capsys, "fit", "--print_config"))
+    file = ROOT / "configs" / "grok.yaml"
+    whole = yaml.safe_load(printed(capsys, "fit", f"--config={file}", "--print_config"))
+    assert bare == whole
+
+
+def test_validate_and_test_print_what_the_run_logged(
+    fit: Callable[..., Run], capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = fit()
+    last = {key: run.series(key)[1][-1] for key in ("train/loss", "test/accuracy")}
+    path = run.path / "checkpoints" / "last.ckpt"
+    capsys.readouterr()
+    main(["validate", *DATA, f"--ckpt_path={path}"])
+    lines = dict(line.split(": ") for line in capsys.readouterr().out.splitlines() if ": " in line)
+    for key, value in last.items():
+        assert float(lines[key]) == pytest.approx(value, rel=1e-4)
+    main(["test", *DATA, f"--ckpt_path={path}"])
+    assert f"{last['test/accuracy']:.3f}" in capsys.readouterr().out
+
+
+def test_commands_without_training_do_not_import_lightning() -> None:
+    code = (
+        "import sys\n"
+        "from lightning_grok.commands.main import COMMANDS\n"
+        "from importlib import import_module\n"
+        "for name in COMMANDS: import_module(f'lightning_grok.commands.{name}')\n"
+        "assert not {'lightning', 'wandb', 'torch'} & set(sys.modules), sys.modules.keys()\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_wrong_line_in_a_process_of_its_own_leaves_no_traceback() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "lightning_grok", "fit", "--trainer.max_epochs=ten"],
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 2
+    assert "Traceback" not in done.stderr
+    assert done.stderr.startswith("error: ")

@@ -1,0 +1,87 @@
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from lightning_grok.commands.main import main
+from lightning_grok.runs.run import Run
+
+Fit = Callable[..., Run]
+
+
+def test_measuring_afterwards_gives_the_live_numbers(fit: Fit, tmp_path: Path) -> None:
+    live = fit()
+    before = {key: live.series(key) for key in live.keys if "seconds" not in key}
+    arrays, spent = live.array("kernel_distance", "pairwise"), live.costs()
+    overlay = tmp_path / "more.yaml"
+    overlay.write_text("linear_probe: {enabled: true}\n")
+    main(["measure", str(live.path), f"--config={overlay}", "--kernel_distance.strict=true"])
+    after = Run(live.path)
+    costs = [e for e in live.events if e["event"] == "timing" and any(
+        key.startswith(("kernel_distance/", "linear_probe/")) for key in e)]  # fmt: skip
+    assert len(after.events) == len(live.events) - len(costs)
+    assert costs
+    assert after.costs().keys() == spent.keys() - {"kernel_distance", "linear_probe"}
+    assert after.costs()["training"] == pytest.approx(spent["training"])
+    for key, (epochs, values) in before.items():
+        assert after.series(key)[0].tolist() == epochs.tolist()
+        assert after.series(key)[1].tolist() == values.tolist()
+    again = after.array("kernel_distance", "pairwise")
+    assert all(np.array_equal(arrays[key], again[key]) for key in arrays)
+
+
+def test_a_new_measurement_is_one_function_and_one_entry(fit: Fit, tmp_path: Path) -> None:
+    run = fit("--kernel_distance.enabled=false", "--linear_probe.enabled=false")
+    overlay = tmp_path / "ratio.yaml"
+    overlay.write_text(
+        "trainer:\n"
+        "  callbacks:\n"
+        "    - class_path: lightning_grok.callbacks.LayerMeasurement\n"
+        "      init_args: {function: lightning_grok.geometry.participation_ratio}\n"
+    )
+    main(["measure", str(run.path), f"--config={overlay}"])
+    after = Run(run.path)
+    for layer in run.meta["layer_names"]:
+        epochs, values = after.series(f"participation_ratio/{layer}")
+        assert epochs.tolist() == [0, 1, 2, 3]
+        assert (values > 1).all()
+    assert after.series("test/accuracy")[0].tolist() == [0, 1, 2, 3]
+
+
+def test_epochs_without_a_snapshot_are_refused_and_nothing_is_lost(
+    fit: Fit, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = fit("--kernel_distance.enabled=false", "--linear_probe.enabled=false")
+    before = (run.path / "events.jsonl").read_text()
+    with pytest.raises(SystemExit):
+        main(["measure", str(run.path), "--trainer.max_epochs=9", "--weight_norm.epochs=[7]"])
+    assert "expected weight_norm.epochs" in capsys.readouterr().err
+    assert (run.path / "events.jsonl").read_text() == before
+
+
+def test_a_run_that_can_be_resumed_is_not_measured(
+    fit: Fit, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = fit("--kernel_distance.enabled=false", "--linear_probe.enabled=false")
+    meta = run.path / "run.json"
+    meta.write_text(meta.read_text().replace('"finished"', '"interrupted"'))
+    with pytest.raises(SystemExit):
+        main(["measure", str(run.path), "--weight_norm.enabled=true"])
+    assert "expected a finished run" in capsys.readouterr().err
+
+
+def test_a_line_that_a_killed_process_cut_short_takes_no_other_with_it(fit: Fit) -> None:
+    run = fit("--kernel_distance.enabled=false", "--linear_probe.enabled=false")
+    with open(run.path / "events.jsonl", "a") as file:
+        file.write('{"event": "ev')
+    main(["measure", str(run.path), "--weight_norm.enabled=true"])
+    assert Run(run.path).series("weight_norm/total")[0].tolist() == [0, 1, 2, 3]
+
+
+def test_nothing_to_measure_is_said(fit: Fit, capsys: pytest.CaptureFixture[str]) -> None:
+    run = fit("--kernel_distance.enabled=false", "--linear_probe.enabled=false")
+    with pytest.raises(SystemExit):
+        main(["measure", str(run.path)])
+    assert "expected a measurement in the arguments" in capsys.readouterr().err
+    assert Run(run.path).state == "finished"

@@ -1,0 +1,187 @@
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from datetime import date
+from pathlib import Path
+
+import pytest
+import yaml
+
+from lightning_grok.commands.sweep import main
+from lightning_grok.commands.sweep_points import grid, plan, point_name, read_sweep, run_point
+from lightning_grok.errors import InputError
+from lightning_grok.runs.run import Run
+
+ROOT = Path(__file__).parents[2]
+
+
+ONE = {"method": "grid", "parameters": {"a": {"value": 1}}}
+
+
+def write(path: Path, **content: object) -> Path:
+    path.write_text(yaml.safe_dump(content))
+    return path
+
+
+@pytest.mark.parametrize("file", sorted((ROOT / "sweeps").glob("*.yaml")), ids=lambda p: p.name)
+def test_every_sweep_of_the_project_can_be_planned(file: Path, tmp_path: Path) -> None:
+    sweep = read_sweep(file)
+    points = plan(sweep, grid(sweep), tmp_path)
+    assert len({point.name for point in points}) == len(points) > 1
+    for point in points:
+        files = [part.partition("=")[2] or part for part in point.command if ".yaml" in part]
+        assert files
+        assert all((ROOT / name).is_file() for name in files)
+    assert sweep["metric"]["name"] == "test/accuracy"
+
+
+def test_a_grid_is_the_product_and_seeds_replace_the_files(tmp_path: Path) -> None:
+    file = write(
+        tmp_path / "s.yaml",
+        method="grid",
+        parameters={
+            "a.b": {"values": [1, 2]},
+            "c": {"value": True},
+            "seed_everything": {"value": 9},
+        },
+        command=["${env}", "${interpreter}", "-m", "x", "${args}"],
+    )
+    sweep = read_sweep(file)
+    assert grid(sweep, [4]) == [
+        {"a.b": 1, "c": True, "seed_everything": 4},
+        {"a.b": 2, "c": True, "seed_everything": 4},
+    ]
+    point = plan(sweep, grid(sweep), tmp_path)[0]
+    assert point.command[:6] == (
+        "${interpreter}", "-m", "x", "--a.b=1", "--c=true", "--seed_everything=9",
+    )  # fmt: skip
+
+
+def test_names_are_safe_and_tell_points_apart() -> None:
+    first = point_name({"model.x": [1, 2], "config": "a/b c.yaml"})
+    assert first != point_name({"model.x": [1, 3], "config": "a/b c.yaml"})
+    assert not set(first) & set("/ []")
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ({"method": "grid"}, "expected `parameters`"),
+        ({"method": "bayes", "parameters": {"a": {"value": 1}}}, "expected `method: grid`"),
+        ({"method": "grid", "parameters": {"a": {"values": [None]}}}, "as values of a"),
+        ({"method": "grid", "parameters": {"a": {"min": 1}}}, "as values of a"),
+        ({"method": "grid", "parameters": {"a": {"value": date(2024, 1, 1)}}}, "as values of a"),
+        ({"method": "grid", "parameters": {"config": {"values": [["a"]]}}}, "expected paths"),
+        ({**ONE, "command": ["python", "-m", "x"]}, "a list that holds"),
+        ({**ONE, "command": "python ${args}"}, "a list that holds"),
+        ({**ONE, "program": "train.py"}, "beside `program`"),
+    ],
+)
+def test_bad_sweeps_are_refused(content: dict, message: str, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=message):
+        read_sweep(write(tmp_path / "s.yaml", **content))
+
+
+def test_a_sweep_that_is_no_text_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "s.yaml"
+    file.write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(InputError, match="expected a sweep file"):
+        read_sweep(file)
+
+
+@pytest.mark.parametrize("seeds", ["9-0", "²", "1-", "a", "", "1,,2"])
+def test_bad_seeds_are_refused(seeds: str) -> None:
+    from lightning_grok.commands.sweep import main
+
+    with pytest.raises(InputError, match="expected seeds such as"):
+        main([str(ROOT / "sweeps" / "table1.yaml"), f"--seeds={seeds}", "--dry-run"])
+
+
+def test_a_finished_point_of_another_configuration_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "a.yaml").write_text("seed_everything: 0")
+    end = 'import pathlib, sys; pathlib.Path(sys.argv[-1]).write_text(\'{"state": "finished"}\')'
+    file = write(
+        tmp_path / "s.yaml",
+        method="grid",
+        parameters={"config": {"values": ["a.yaml"]}},
+        command=["${interpreter}", "-c", end, "${args}", "runs/a.json"],
+    )
+    sweep = read_sweep(file)
+    (point,) = plan(sweep, grid(sweep), Path("runs"))
+    point.run.mkdir(parents=True)
+    assert run_point(point, 1).status == 0
+    (tmp_path / "runs" / "a.json").rename(point.run / "run.json")
+    assert point.finished
+    assert not point.changed
+    (tmp_path / "a.yaml").write_text("seed_everything: 1")
+    with pytest.raises(InputError, match="another one for 1 of 1 points"):
+        main([str(file), "--root=runs"])
+
+
+def sweep_command(file: Path, root: Path, *more: str) -> list[str]:
+    start = [sys.executable, "-m", "lightning_grok", "sweep", str(file), f"--root={root}"]
+    return [*start, *more]
+
+
+@pytest.mark.slow
+def test_a_dead_worker_is_replaced_and_its_point_goes_on(tmp_path: Path) -> None:
+    root = tmp_path / "runs"
+    file = write(
+        tmp_path / "s.yaml",
+        method="grid",
+        parameters={
+            "seed_everything": {"values": [0, 1]},
+            "model.learning_rate": {"values": [0.001, -1.0]},  # every other point fails
+        },
+        command=[
+            "${interpreter}", "-m", "lightning_grok", "fit",
+            "--config", str(ROOT / "configs" / "digits.yaml"), "--trainer.max_epochs=1500",
+            "--trainer.enable_progress_bar=false", "--run.checkpoint_seconds=0.2",
+            "--kernel_distance.enabled=false", "--linear_probe.enabled=false", "${args}",
+        ],
+    )  # fmt: skip
+    environment = os.environ | {"WANDB_MODE": "disabled"}
+    killed: list[int] = []
+
+    def kill_a_worker() -> None:
+        deadline = time.monotonic() + 120
+        while time.monotonic() < deadline and not killed:
+            for checkpoint in root.glob("*/checkpoints/last.ckpt"):
+                name = checkpoint.parents[2].name
+                found = subprocess.run(
+                    ["pgrep", "-f", f"run.name={name}"], capture_output=True, text=True
+                )
+                for pid in found.stdout.split():
+                    parent = int(Path(f"/proc/{pid}/stat").read_text().rsplit(")")[1].split()[1])
+                    os.kill(parent, signal.SIGKILL)
+                    killed.append(parent)
+                    return
+            time.sleep(0.1)
+
+    killer = threading.Thread(target=kill_a_worker)
+    killer.start()
+    result = subprocess.run(
+        sweep_command(file, root, "--workers=2"),
+        env=environment, capture_output=True, text=True, timeout=300,
+    )  # fmt: skip
+    killer.join()
+    assert killed
+    assert result.returncode == 1
+    assert "2 done, 2 failed" in result.stdout
+    assert result.stdout.count("expected a positive model.learning_rate, received -1.0") == 2
+    runs = [Run(path.parent) for path in root.glob("*/run.json")]
+    assert sorted((run.seed, run.state, run.epoch) for run in runs) == [
+        (0, "finished", 1500), (1, "finished", 1500),
+    ]  # fmt: skip
+    logs = "".join(log.read_text() for log in (root / "logs").glob("*.log"))
+    assert "resuming" in logs
+    again = subprocess.run(
+        sweep_command(file, root, "--dry-run"), capture_output=True, text=True, env=environment
+    )
+    assert "4 points, 2 finished, 2 to run" in again.stdout

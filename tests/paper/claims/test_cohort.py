@@ -1,0 +1,75 @@
+import json
+import math
+from pathlib import Path
+
+import pytest
+from claimed_runs import N1000, Truth, write_run
+
+from lightning_grok.paper.claims.cohort import NotMeasuredError, SeedRun, Setup, cohort
+from lightning_grok.runs.run import Run
+
+SETUP = Setup("n1000", "EMNIST balanced", N1000, ("a.yaml", "b.yaml"))
+
+
+def test_one_run_a_seed(tmp_path: Path) -> None:
+    usual = {"kernel_distance": {"samples": 256}, "data": {"subset": "random"}}
+    other = {"kernel_distance": {"samples": 512}}
+    first = {"kernel_distance": {"samples": 256}, "data": {"subset": "first"}}
+    runs = {
+        "a": write_run(tmp_path, Truth(), seed=1, name="a", config=other),
+        "b": write_run(tmp_path, Truth(last=2000), seed=1, name="b", config=usual),
+        "c": write_run(tmp_path, Truth(), seed=1, name="c", config=first),
+        "d": write_run(tmp_path, Truth(), seed=0, name="d"),
+        "e": write_run(tmp_path, Truth(), seed=2, name="e", setup="AdamW-1-2000-1-0.001"),
+        "f": write_run(tmp_path, Truth(), seed=3, name="f", state="failed"),
+    }
+    found = cohort([SeedRun(run) for run in runs.values()], SETUP)
+    assert [run.run.name for run in found.runs] == ["d", "b"]
+    assert (found.repeated, found.unfinished, found.other) == (1, 1, 1)
+    assert {run.run.name for run in found.runs[1].siblings} == {"a"}
+    assert found.runs[1].kernel_over("train", 512)[0].max() == 10_000  # of its sibling
+    with pytest.raises(NotMeasuredError, match="256 test images"):
+        found.runs[1].kernel_over("test", 256)
+
+
+def test_the_run_that_holds_a_key_is_preferred(tmp_path: Path) -> None:
+    bare = write_run(tmp_path, Truth(), name="a", leave_out=["manifold_capacity_20/train"])
+    full = write_run(tmp_path, Truth(last=5000), name="b")
+    seeds = [SeedRun(bare), SeedRun(full)]
+    assert cohort(seeds, SETUP).runs[0].run.name == "a"
+    key = "manifold_capacity_20/train/layers.2/capacity"
+    assert cohort(seeds, SETUP, [key]).runs[0].run.name == "b"
+
+
+@pytest.mark.parametrize("back", [True, False])
+def test_a_training_set_that_is_lost_for_good_is_no_breakdown(tmp_path: Path, back: bool) -> None:
+    run = write_run(tmp_path, Truth())
+    lines = (run.path / "events.jsonl").read_text().splitlines()
+    rows = [json.loads(line) for line in lines]
+    for row in rows[-12 : -4 if back else None]:
+        row["train/accuracy"] = 0.05
+    (run.path / "events.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    seed = SeedRun(Run(run.path))
+    lost = [row["epoch"] for row in rows[-12:-4]]
+    assert seed.breakdown.tolist() == (lost if back else [])
+    assert (seed.series("weight_norm/total")[0][-1], len(seed.breakdown)) == (10_000, 8 * back)
+
+
+def test_values_between_measurements(tmp_path: Path) -> None:
+    run = SeedRun(write_run(tmp_path, Truth(creep=0.1, early=0.0, jump=0.0)))
+    key = "kernel_distance/full/own"
+    assert run.value_at(key, 500) == pytest.approx(0.1 * math.log10(500), abs=1e-9)
+    assert math.isnan(run.value_at(key, 20_000))
+    assert run.last_layer == "layers.6"
+    with pytest.raises(NotMeasuredError):
+        run.series("nothing")
+
+
+def test_events_are_those_of_the_run(tmp_path: Path) -> None:
+    run = SeedRun(write_run(tmp_path, Truth(half=3.2)))
+    assert run.events.grokked
+    assert run.x_half == pytest.approx(3.2, abs=0.01)
+    assert SETUP.command("--x=1") == (
+        "python -m lightning_grok fit --config a.yaml --config b.yaml "
+        "--data.subset=random --seed_everything=SEED --x=1"
+    )

@@ -1,0 +1,101 @@
+"""Why a claim could not be tested on a setup, and which runs count."""
+
+import json
+import math
+from pathlib import Path
+
+import pytest
+from claimed_runs import SMALL_OUTPUT, Truth, by_layer, judged, write_run, write_runs
+
+from lightning_grok.analysis.interval import Interval, wilson_interval
+from lightning_grok.paper.claims.cohort import Cohort
+from lightning_grok.paper.claims.setup_verdict import SetupVerdict
+from lightning_grok.runs.run import Run
+
+FLAT = Truth(half=0.8, width=1.0)  # generalizes while it memorizes
+
+
+def test_what_is_wanting_is_said(tmp_path: Path) -> None:
+    few = judged(tmp_path, "C2", write_runs(tmp_path / "few", Truth(), count=3))
+    assert few["verdict"] == "undecided"
+    assert "n1000: 3 seeds, at least 5 needed" in few["reason"]
+    assert few["estimate"] == pytest.approx(0, abs=0.02)  # shown all the same
+    assert "n2000, output_0.5: no runs of this setup" in few["reason"]
+    assert "--config configs/table1/AdamW-10-1000-1-0.001.yaml" in few["reason"]
+    none = judged(tmp_path, "C9", [])
+    assert none["reason"].startswith("undecided: output_0.001: no runs of this setup. To test")
+    short = judged(tmp_path, "C9", write_runs(tmp_path / "s", FLAT, setup=SMALL_OUTPUT, count=5))
+    assert "too short, needs epoch 50,000" in short["reason"]
+    assert "--trainer.max_epochs=50000" in short["reason"]
+    bare = write_runs(tmp_path / "bare", Truth(), count=5, leave_out=["manifold_capacity"])
+    found = judged(tmp_path, "C4", bare)
+    assert "manifold_capacity/layers.2/capacity was not measured" in found["reason"]
+    assert "measure RUN --manifold_capacity.enabled=true" in found["reason"]
+    one = write_runs(tmp_path / "one", Truth(), count=5, leave_out=["manifold_capacity_20"])
+    assert "measure RUN --config configs/measurements/" in judged(tmp_path, "C12", one)["reason"]
+
+
+def test_an_infinite_estimate_is_no_number_in_json() -> None:
+    interval = Interval(math.inf, 0.5, math.inf, 0.95, 5)
+    nothing = Cohort([], 0, 0, wilson_interval(0, 0))
+    record = SetupVerdict("undecided", True, "width", interval, "", "", nothing, []).record()
+    assert (record["estimate"], record["interval"]) == (None, [0.5, None])
+    json.dumps(record, allow_nan=False)
+
+
+def test_runs_that_do_not_grok_are_counted(tmp_path: Path) -> None:
+    grokked = write_runs(tmp_path / "a", Truth(), count=5)
+    others = [write_run(tmp_path / "b", FLAT, seed=10 + k) for k in range(3)]
+    found = judged(tmp_path, "C2", [*grokked, *others])
+    assert found["verdict"] == "held"
+    assert found["seeds"] == 5
+    assert "5 of 8 runs grokked [0.31, 0.86]" in found["reason"]  # Wilson, by hand
+    induction = found["setups"]["n1000"]["induction"]
+    assert (induction["grokked"], induction["runs"]) == (5, 8)
+    found = judged(tmp_path, "C2", [*grokked[:4], *others])
+    assert "4 of 7 runs grokked, at least 5 needed" in found["reason"]
+
+
+def test_unfinished_and_repeated_runs_are_left_out(tmp_path: Path) -> None:
+    runs = write_runs(tmp_path / "a", Truth(), count=5)
+    runs += [write_run(tmp_path / "b", Truth(lags=by_layer(1.0), last=5000), seed=2)]
+    runs += [write_run(tmp_path / "c", Truth(), seed=9, state="interrupted")]
+    found = judged(tmp_path, "C2", runs)
+    setup = found["setups"]["n1000"]
+    assert (found["verdict"], found["seeds"]) == ("held", 5)
+    assert (setup["repeated"], setup["unfinished"]) == (1, 1)
+
+
+def test_runs_of_fixed_images_are_another_design(tmp_path: Path) -> None:
+    drawn, fixed = ({"data": {"subset": subset}} for subset in ("random", "first"))
+    seeds = write_runs(tmp_path / "drawn", Truth(), count=5, config=drawn)
+    early = Truth(lags=by_layer(-0.5))
+    others = [write_run(tmp_path / "f", early, seed=10 + k, config=fixed) for k in range(5)]
+    found = judged(tmp_path, "C2", [*seeds, *others])
+    assert (found["verdict"], found["seeds"]) == ("held", 5)
+    assert "5 runs of fixed training images left out" in found["reason"]
+    alone = judged(tmp_path, "C2", others)
+    assert (alone["verdict"], alone["seeds"]) == ("failed", 5)
+    assert "all seeds train on the same images" in alone["reason"]
+
+
+def test_runs_that_lack_the_measurement_are_counted(tmp_path: Path) -> None:
+    runs = write_runs(tmp_path / "a", Truth(), count=5)
+    runs.append(write_run(tmp_path / "b", Truth(), seed=9, leave_out=["manifold_capacity"]))
+    reason = judged(tmp_path, "C2", runs)["reason"]
+    assert "1 run without manifold_capacity/layers.2/capacity" in reason
+
+
+def test_stand_in_data_are_not_the_papers(tmp_path: Path) -> None:
+    runs = write_runs(tmp_path, Truth(), count=5, dataset="embedded digits")
+    assert judged(tmp_path, "C2", runs)["verdict"] == "undecided"
+
+
+def test_measurements_too_far_apart_time_nothing(tmp_path: Path) -> None:
+    runs = write_runs(tmp_path / "runs", Truth(), count=5)
+    for run in runs:
+        lines = (run.path / "events.jsonl").read_text().splitlines(keepends=True)
+        (run.path / "events.jsonl").write_text("".join(lines[:1] + lines[1::6]))  # 4 a decade
+    found = judged(tmp_path, "C2", [Run(run.path) for run in runs])
+    assert found["verdict"] == "undecided"
+    assert "measured too sparsely: 0.25 decades apart" in found["reason"]

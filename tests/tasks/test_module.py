@@ -1,0 +1,362 @@
+"""GrokModule in real fits on random blobs, against loops written by hand."""
+
+import copy
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import lightning as L
+import pytest
+import torch
+from torch import nn
+
+from lightning_grok.errors import InputError
+from lightning_grok.geometry.matmul import has_onednn, resolve
+from lightning_grok.runs.run import Run
+from lightning_grok.tasks.batches import BatchLoader
+from lightning_grok.tasks.datasets import Samples
+from lightning_grok.tasks.denormals import flushed_denormals
+from lightning_grok.tasks.module import GrokModule, SetMetrics
+from lightning_grok.tasks.optimizer import CPUAdam, CPUAdamW
+
+NETWORK = {
+    "num_classes": 3, "in_features": 6, "hidden": (9, 8), "weight_scale": 1.0, "weight_decay": 0.0,
+}  # fmt: skip
+OPTIMIZERS = {"adamw": torch.optim.AdamW, "adam": torch.optim.Adam, "sgd": torch.optim.SGD}
+
+
+def blobs() -> tuple[torch.Tensor, torch.Tensor]:
+    generator = torch.Generator().manual_seed(0)
+    labels = torch.arange(20) % 3
+    return torch.randn(20, 6, generator=generator) + 2 * torch.eye(6)[labels], labels
+
+
+def batches() -> BatchLoader:
+    return BatchLoader(Samples(*blobs()), batch_size=8)  # 8, 8 and 4
+
+
+def module(**options) -> GrokModule:
+    torch.manual_seed(1)
+    return GrokModule(**NETWORK | options)
+
+
+def fitted(trained: GrokModule, epochs: int, ckpt_path: Path | None = None, **options) -> L.Trainer:
+    quiet = {
+        "logger": False,
+        "enable_checkpointing": False,
+        "enable_progress_bar": False,
+        "enable_model_summary": False,
+        "accelerator": "cpu",
+    }
+    trainer = L.Trainer(max_epochs=epochs, num_sanity_val_steps=0, **quiet | options)
+    trainer.fit(trained, batches(), [batches(), batches()], ckpt_path=ckpt_path, weights_only=False)
+    return trainer
+
+
+def by_hand(
+    start: GrokModule,
+    optimizer: torch.optim.Optimizer,
+    layers: nn.Sequential,
+    epochs: int,
+    after: Callable[[], None] = lambda: None,
+    clip: float | None = None,
+) -> None:
+    """The same training on the plain layers."""
+    for _ in range(epochs):
+        for inputs, labels in batches():
+            optimizer.zero_grad()
+            start.loss_of(layers(inputs), labels).backward()
+            if clip is not None:
+                nn.utils.clip_grad_norm_(layers.parameters(), clip)
+            optimizer.step()
+        after()
+
+
+def assert_close(trained: GrokModule, layers: nn.Sequential) -> None:
+    for own, expected in zip(trained.network.parameters(), layers.parameters(), strict=True):
+        torch.testing.assert_close(own, expected, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("loss", ["cross_entropy", "mse"])
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_a_fit_is_the_loop_by_hand(name: str, loss: str) -> None:
+    trained = module(optimizer=name, loss=loss, learning_rate=0.01, weight_decay=0.1)
+    layers = copy.deepcopy(trained.network.layers)
+    fitted(trained, 15)
+    by_hand(trained, OPTIMIZERS[name](layers.parameters(), lr=0.01, weight_decay=0.1), layers, 15)
+    assert_close(trained, layers)
+
+
+def test_sgd_has_its_momentum() -> None:
+    trained = module(optimizer="sgd", momentum=0.9, learning_rate=0.01)
+    layers = copy.deepcopy(trained.network.layers)
+    fitted(trained, 5)
+    by_hand(trained, torch.optim.SGD(layers.parameters(), lr=0.01, momentum=0.9), layers, 5)
+    assert_close(trained, layers)
+
+
+def test_gradients_may_be_clipped() -> None:
+    trained = module(optimizer="sgd", learning_rate=0.1)
+    layers = copy.deepcopy(trained.network.layers)
+    fitted(trained, 5, gradient_clip_val=0.05)
+    by_hand(trained, torch.optim.SGD(layers.parameters(), lr=0.1), layers, 5, clip=0.05)
+    assert_close(trained, layers)
+    clipped = module()
+    fitted(clipped, 5, gradient_clip_val=0.05)
+    layers = copy.deepcopy(module().network.layers)
+    optimizer = torch.optim.AdamW(layers.parameters(), lr=1e-3, weight_decay=0)
+    by_hand(clipped, optimizer, layers, 5, clip=0.05)
+    assert_close(clipped, layers)
+
+
+def test_scaled_outputs_have_scaled_gradients() -> None:
+    trained = module(optimizer="sgd", learning_rate=0.1, output_scale=0.3)
+    layers = copy.deepcopy(trained.network.layers)
+    scaled = nn.Sequential(*layers, nn.Linear(3, 3, bias=False))
+    scaled[-1].weight.requires_grad_(False).copy_(0.3 * torch.eye(3))
+    fitted(trained, 5)
+    by_hand(trained, torch.optim.SGD(layers.parameters(), lr=0.1), scaled, 5)
+    assert_close(trained, layers)
+
+
+def test_gradients_of_several_batches_may_be_gathered() -> None:
+    trained = module(optimizer="sgd", learning_rate=0.1)
+    layers = copy.deepcopy(trained.network.layers)
+    fitted(trained, 1, accumulate_grad_batches=3)
+    optimizer = torch.optim.SGD(layers.parameters(), lr=0.1)
+    for inputs, labels in batches():
+        (trained.loss_of(layers(inputs), labels) / 3).backward()
+    optimizer.step()
+    assert_close(trained, layers)
+
+
+def listens_to_a_gradient(trained: GrokModule, seen: list) -> None:
+    trained.network.layers[2].weight.register_hook(seen.append)
+
+
+def listens_after_accumulation(trained: GrokModule, seen: list) -> None:
+    trained.network.layers[0].bias.register_post_accumulate_grad_hook(seen.append)
+
+
+def listens_to_a_layer(trained: GrokModule, seen: list) -> None:
+    trained.network.layers[1].register_forward_hook(lambda *arguments: seen.append(arguments))
+
+
+def listens_to_the_network(trained: GrokModule, seen: list) -> None:
+    trained.network.register_forward_hook(lambda *arguments: seen.append(arguments))
+
+
+@pytest.mark.parametrize(
+    "listen",
+    [
+        listens_to_a_gradient,
+        listens_after_accumulation,
+        listens_to_a_layer,
+        listens_to_the_network,
+    ],
+)
+def test_whoever_listens_during_training_hears(listen: Callable) -> None:
+    trained, alone, seen = module(), module(), []
+    listen(trained, seen)
+    fitted(trained, 2, limit_val_batches=0)
+    fitted(alone, 2, limit_val_batches=0)
+    assert len(seen) == 6
+    assert_close(trained, alone.network.layers)
+
+
+def test_a_frozen_parameter_stays() -> None:
+    trained = module()
+    trained.network.layers[0].weight.requires_grad_(False)
+    start = copy.deepcopy(trained.network.state_dict())
+    fitted(trained, 2)
+    changed = [
+        key for key, own in trained.network.state_dict().items() if (own != start[key]).any()
+    ]
+    assert changed == [key for key in start if key != "layers.0.weight"]
+
+
+class Penalized(GrokModule):
+    def training_step(self, batch, batch_idx):
+        penalty = sum(parameter.square().sum() for parameter in self.network.parameters())
+        return super().training_step(batch, batch_idx) + 0.05 * penalty
+
+
+def test_a_loss_of_ones_own_is_what_is_minimized() -> None:
+    torch.manual_seed(1)
+    trained = Penalized(**NETWORK, optimizer="sgd", learning_rate=0.1)
+    layers = copy.deepcopy(trained.network.layers)
+    fitted(trained, 5)
+    # The derivative of 0.05 w^2 is 0.1 w, as that of SGD's weight decay of 0.1.
+    by_hand(trained, torch.optim.SGD(layers.parameters(), lr=0.1, weight_decay=0.1), layers, 5)
+    assert_close(trained, layers)
+
+
+class Scheduled(GrokModule):
+    def configure_optimizers(self):
+        optimizer = super().configure_optimizers()
+        return [optimizer], [torch.optim.lr_scheduler.StepLR(optimizer, step_size=2, gamma=0.1)]
+
+
+def test_the_learning_rate_may_follow_a_schedule() -> None:
+    torch.manual_seed(1)
+    trained = Scheduled(**NETWORK, learning_rate=0.01)
+    layers = copy.deepcopy(trained.network.layers)
+    runner = fitted(trained, 6)
+    optimizer = torch.optim.AdamW(layers.parameters(), lr=0.01, weight_decay=0)
+    schedule = torch.optim.lr_scheduler.StepLR(optimizer, step_size=2, gamma=0.1)
+    by_hand(trained, optimizer, layers, 6, after=schedule.step)
+    assert_close(trained, layers)
+    assert runner.optimizers[0].param_groups[0]["lr"] == pytest.approx(1e-5)
+
+
+@pytest.mark.parametrize(("name", "kind"), [("adamw", CPUAdamW), ("adam", CPUAdam)])
+def test_on_the_cpu_the_optimizer_asks_for_no_accelerator(name: str, kind: type) -> None:
+    optimizer = module(optimizer=name).configure_optimizers()
+    assert type(optimizer) is kind
+    assert optimizer.defaults["fused"]
+
+
+@pytest.mark.parametrize("matmul", ["auto", "default"])
+def test_the_library_is_resolved_once_and_stands_in_the_hyperparameters(matmul: str) -> None:
+    built = module(matmul=matmul)
+    assert built.hparams["matmul"] == built.network.matmul == resolve(matmul)
+    assert built.network.arguments["matmul"] == resolve(matmul)
+
+
+@pytest.mark.skipif(not has_onednn(), reason="this PyTorch has no oneDNN")
+def test_a_resumed_run_keeps_the_library_it_began_with(tmp_path: Path) -> None:
+    """Bit for bit, whatever the machine that resumes would choose."""
+    whole = module(matmul="onednn")
+    fitted(whole, 6)
+    runner = fitted(module(matmul="onednn"), 3)
+    runner.save_checkpoint(tmp_path / "last.ckpt")
+    resumed = module(matmul="default")
+    fitted(resumed, 6, tmp_path / "last.ckpt")
+    assert resumed.network.matmul == resumed.hparams["matmul"] == "onednn"
+    for own, other in zip(resumed.parameters(), whole.parameters(), strict=True):
+        assert torch.equal(own, other)
+    loaded = GrokModule.load_from_checkpoint(tmp_path / "last.ckpt", weights_only=False)
+    assert loaded.network.matmul == "onednn"
+
+
+def test_a_run_names_its_library(fit: Callable[..., Run]) -> None:
+    measurements = ("kernel_distance", "manifold_capacity", "linear_probe")
+    off = [f"--{name}.enabled=false" for name in measurements]
+    run = fit("--trainer.max_epochs=1", "--evaluation.epochs=[1]", *off)
+    network = json.loads((run.path / "run.json").read_text())["network"]
+    assert network["matmul"] == resolve("auto")
+    assert run.config["model"]["matmul"] == "auto"
+    checkpoint = torch.load(run.path / "checkpoints/last.ckpt", weights_only=False)
+    assert checkpoint["hyper_parameters"]["matmul"] == resolve("auto")
+
+
+def flushes() -> bool:
+    return bool(torch.tensor(1e-38) / 100 == 0)
+
+
+class Watched(GrokModule):
+    """Remembers whether denormal numbers were taken for zero in each of its steps."""
+
+    def __init__(self, **options) -> None:
+        super().__init__(**options)
+        self.seen: dict[str, set[bool]] = {"training": set(), "validation": set(), "hook": set()}
+
+    def training_step(self, batch, batch_idx):
+        self.seen["training"].add(flushes())
+        if batch_idx == 1 and self.current_epoch == 1:
+            raise ArithmeticError
+        return super().training_step(batch, batch_idx)
+
+    def on_train_batch_end(self, *arguments) -> None:
+        self.seen["hook"].add(flushes())
+
+    def validation_step(self, *arguments) -> None:
+        self.seen["validation"].add(flushes())
+        super().validation_step(*arguments)
+
+
+def test_training_steps_alone_take_denormal_numbers_for_zero() -> None:
+    if not torch.set_flush_denormal(False):
+        pytest.skip("this processor cannot flush denormal numbers")
+    watched = Watched(**NETWORK)
+    with pytest.raises(ArithmeticError):
+        fitted(watched, 3)
+    assert watched.seen == {"training": {True}, "validation": {False}, "hook": {False}}
+    assert not flushes()
+    with flushed_denormals(), flushed_denormals():
+        pass
+    torch.set_flush_denormal(True)
+    with flushed_denormals():
+        pass
+    assert flushes()
+    torch.set_flush_denormal(False)
+
+
+def test_the_losses() -> None:
+    outputs, labels = torch.tensor([[2.0, 0, 1], [0, 0, 0]]), torch.tensor([0, 2])
+    probability = torch.tensor(2.0).exp() / torch.tensor([2.0, 0, 1]).exp().sum()
+    expected = (-probability.log() + torch.tensor(3.0).log()) / 2
+    torch.testing.assert_close(module().loss_of(outputs, labels), expected)
+    # (1 + 0 + 1) + (0 + 0 + 1) squared errors over six outputs
+    torch.testing.assert_close(module(loss="mse").loss_of(outputs, labels), torch.tensor(0.5))
+
+
+def test_whole_set_metrics_are_means_over_samples_and_not_over_chunks() -> None:
+    inputs, labels = blobs()
+    built = module(weight_scale=3)
+    outputs = built(inputs)
+    metrics = SetMetrics(3)
+    for rows in (slice(0, 7), slice(7, 9), slice(9, 20)):
+        loss = built.loss_of(outputs[rows], labels[rows]).detach()
+        metrics.update(loss, outputs[rows].detach(), labels[rows])
+    values = metrics.compute()
+    correct = outputs.argmax(1) == labels
+    torch.testing.assert_close(values["loss"], built.loss_of(outputs, labels).detach())
+    torch.testing.assert_close(values["accuracy"], correct.float().mean())
+    expected = torch.stack([correct[labels == c].float().mean() for c in range(3)])
+    torch.testing.assert_close(values["accuracy_per_class"], expected)
+    metrics.update(torch.tensor(torch.nan), outputs[:3], labels[:3])
+    assert metrics.compute()["loss"].isnan()
+
+
+def test_validation_and_test_log_what_the_network_gets_right() -> None:
+    trained = module(learning_rate=0.01)
+    runner = fitted(trained, 40)
+    inputs, labels = blobs()
+    with torch.no_grad():
+        accuracy = (trained(inputs).argmax(1) == labels).float().mean()
+        loss = trained.loss_of(trained(inputs), labels)
+    assert accuracy > 0.8
+    for name in ("train", "test"):
+        torch.testing.assert_close(runner.callback_metrics[f"{name}/accuracy"], accuracy)
+        torch.testing.assert_close(runner.callback_metrics[f"{name}/loss"], loss)
+    (tested,) = runner.test(trained, batches(), verbose=False)
+    assert tested == pytest.approx({"test/accuracy": float(accuracy), "test/loss": float(loss)})
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"learning_rate": 0}, "positive model.learning_rate, received 0"),
+        ({"learning_rate": float("inf")}, "positive model.learning_rate, received inf"),
+        ({"weight_decay": -1e-9}, "model.weight_decay of at least 0"),
+        ({"momentum": 1.0}, r"model.momentum in \[0, 1\), received 1.0"),
+    ],
+)
+def test_arguments_out_of_range_are_bad_input(change: dict, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        module(**change)
+
+
+def test_what_the_network_refuses_the_module_refuses() -> None:
+    with pytest.raises(ValueError, match="positive finite weight_scale"):
+        module(weight_scale=-1)
+    with pytest.raises(ValueError, match="auto, default or onednn; received 'mkl'"):
+        module(matmul="mkl")
+
+
+def test_a_class_without_an_image_has_no_accuracy() -> None:
+    metrics = SetMetrics(3)
+    metrics.update(torch.tensor(0.0), torch.eye(3)[[0, 2]], torch.tensor([0, 1]))
+    found = metrics.compute()["accuracy_per_class"]
+    torch.testing.assert_close(found, torch.tensor([1.0, 0.0, torch.nan]), equal_nan=True)
