@@ -1,12 +1,22 @@
 """Grokking and representation geometry, measured while a network trains.
 
-Subpackages and modules
-    model, module, data   the network, its training step and the images
-    geometry              pure functions: kernels, manifolds, probes, embeddings
-    analysis              pure functions: onset and change point
-    callbacks             thin Lightning shells around them
-    runs                  the run directory, written and read back
-    figures               pictures of run directories
+What a user imports is importable from here, each name loaded from its room at first use:
+``from lightning_grok import GrokModule, KernelDistance, read_run``. The rooms:
+
+    tasks       what is trained on: data, networks, the module that trains them
+    geometry    pure functions: kernels, manifolds, probes, embeddings
+    analysis    pure functions: onset, lags, intervals
+    callbacks   when to measure, in any Lightning training
+    loggers     where values go: a run's directory, W&B
+    runs        a run's directory, read while it grows or afterwards
+    figures     pictures of run directories
+    dashboard   the live page and the report
+    paper       the replication of one paper: its claims and figures
+    commands    the command line
 """
 
+import lazy_loader
+
 __version__ = "0.1.0"
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
