@@ -14,8 +14,7 @@ from lightning_grok.callbacks.layer_measurement import layers_of
 from lightning_grok.callbacks.measurement import Epochs, Measurement, check_seed, placed
 from lightning_grok.callbacks.recording import Value
 from lightning_grok.errors import InputError
-from lightning_grok.geometry import ManifoldCapacity as ManifoldGeometry
-from lightning_grok.geometry import manifold_capacity
+from lightning_grok.geometry import ManifoldCapacity as ManifoldGeometry, manifold_capacity
 from lightning_grok.geometry.activations import record
 from lightning_grok.tasks.probe_set import ProbeSet
 

@@ -26,7 +26,7 @@ def has_onednn() -> bool:
     return torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_linear_pointwise")
 
 
-def resolve(matmul: Matmul) -> Backend:
+def resolve(matmul: str) -> Backend:
     """The backend that `matmul` means on this machine; ``auto`` never times anything.
 
     Raises:
@@ -35,11 +35,13 @@ def resolve(matmul: Matmul) -> Backend:
     if matmul == "auto":
         wide = torch.backends.cpu.get_cpu_capability() == "AVX512" and _is_zen5(_processor())
         return "onednn" if wide and has_onednn() else "default"
-    if matmul not in ("default", "onednn"):
+    if matmul == "default":
+        return "default"
+    if matmul != "onednn":
         raise ValueError(f"expected matmul to be auto, default or onednn; received {matmul!r}")
-    if matmul == "onednn" and not has_onednn():
+    if not has_onednn():
         raise ValueError("expected a PyTorch with oneDNN for matmul onednn, received one without")
-    return matmul
+    return "onednn"
 
 
 _resolved = cache(resolve)

@@ -1,17 +1,14 @@
-"""The LightningDataModule of the study: images in memory, whole batches, a fixed probe set."""
+"""The images of the study: subsets of EMNIST, MNIST and the embedded digits."""
 
 import os
 from functools import cached_property
 from pathlib import Path
 from typing import Literal, get_args
 
-import lightning as L
-import numpy as np
 import torch
 from lightning.pytorch.utilities.rank_zero import rank_zero_info
 
 from lightning_grok.errors import InputError
-from lightning_grok.tasks.batches import BatchLoader, EpochSampler
 from lightning_grok.tasks.datasets import (
     EMBEDDED,
     EMBEDDED_TRAIN,
@@ -30,6 +27,7 @@ from lightning_grok.tasks.datasets import (
     to_inputs,
 )
 from lightning_grok.tasks.download import DownloadError, download
+from lightning_grok.tasks.in_memory import InMemoryData, expect_at_least
 from lightning_grok.tasks.probe_set import ProbeSet, Transfer
 
 DatasetName = Literal["emnist", "mnist", "digits"]
@@ -38,7 +36,7 @@ Orientation = Literal["stored", "upright"]
 _SUBSET, _PERMUTATION = 1, 2  # streams of random numbers under the run's seed; 0 orders batches
 
 
-class GrokData(L.LightningDataModule):
+class GrokData(InMemoryData):
     """EMNIST, MNIST or the embedded digits: a training subset and the whole test set in memory.
 
     Where the files are absent they are downloaded; where that fails, the embedded digits (5,000
@@ -84,16 +82,13 @@ class GrokData(L.LightningDataModule):
         orientation: Orientation = "stored",
         permute_fraction: float = 0.0,
     ) -> None:
-        super().__init__()
+        super().__init__(seed, batch_size, eval_batch_size)
         _expect_one_of("dataset", dataset, get_args(DatasetName))
         _expect_one_of("split", split, get_args(EMNISTSplit))
         _expect_one_of("fallback", fallback, ("digits", None))
         _expect_one_of("subset", subset, get_args(Subset))
         _expect_one_of("orientation", orientation, get_args(Orientation))
-        _expect_at_least("train_size", train_size, 1)
-        _expect_at_least("batch_size", batch_size, 1)
-        _expect_at_least("eval_batch_size", eval_batch_size, 1)
-        _expect_at_least("seed", 0 if seed is None else seed, 0)
+        expect_at_least("train_size", train_size, 1)
         if not 0 <= permute_fraction <= 1:
             raise InputError(
                 f"expected data.permute_fraction in [0, 1], received {permute_fraction}"
@@ -109,17 +104,9 @@ class GrokData(L.LightningDataModule):
         self.fallback = fallback
         self.train_size = train_size
         self.subset = subset
-        self.seed = seed
-        self.batch_size = batch_size
-        self.eval_batch_size = eval_batch_size
         self.normalization = normalization
         self.orientation = orientation
         self.permute_fraction = permute_fraction
-
-    @property
-    def num_classes(self) -> int:
-        """Number of classes C."""
-        return len(self.class_names)
 
     @property
     def in_features(self) -> int:
@@ -144,51 +131,11 @@ class GrokData(L.LightningDataModule):
     @cached_property
     def probe_set(self) -> ProbeSet:
         """The fixed images that measurements look at."""
-        return ProbeSet(self._train, self._test, self._transfer, self.class_names)
+        return ProbeSet(self.train_samples, self.test_samples, self._transfer, self.class_names)
 
     def prepare_data(self) -> None:
         """Settle which data there are, downloading what is missing."""
         _ = self._source, self._transfer
-
-    def setup(self, stage: str) -> None:
-        """Load and verify everything, before anything is trained.
-
-        Raises:
-            InputError: the data are damaged or too few, or several processes are to train.
-        """
-        if self.trainer is not None and self.trainer.world_size > 1:
-            raise InputError(
-                f"expected one training process (trainer.devices=1, trainer.num_nodes=1), received "
-                f"{self.trainer.world_size}: every one would see all batches"
-            )
-        _ = self.probe_set
-
-    def train_dataloader(self) -> BatchLoader:
-        """The training subset in batches, newly ordered every epoch.
-
-        With ``trainer.overfit_batches`` they are the same every epoch, as that option promises.
-        """
-        if getattr(self.trainer, "overfit_batches", 0) > 0:  # an attribute mypy can't see
-            return BatchLoader(self._train, self.batch_size)
-        sampler = EpochSampler(self.train_size, self._seed)
-        return BatchLoader(self._train, self.batch_size, sampler)
-
-    def val_dataloader(self) -> list[BatchLoader]:
-        """The whole training subset (dataloader 0) and the whole test set (1), in chunks."""
-        return [BatchLoader(part, self.eval_batch_size) for part in (self._train, self._test)]
-
-    def test_dataloader(self) -> BatchLoader:
-        """The whole test set, in chunks."""
-        return BatchLoader(self._test, self.eval_batch_size)
-
-    @cached_property
-    def _seed(self) -> int:
-        if self.seed is not None:
-            return self.seed
-        return int(os.environ.get("PL_GLOBAL_SEED", 0))  # where Lightning's seed_everything puts it
-
-    def _stream(self, purpose: int) -> np.random.SeedSequence:
-        return np.random.SeedSequence(self._seed, spawn_key=(purpose,))
 
     @cached_property
     def _source(self) -> Source:
@@ -235,15 +182,17 @@ class GrokData(L.LightningDataModule):
         return None
 
     @cached_property
-    def _train(self) -> Samples:
+    def train_samples(self) -> Samples:
+        """The training subset: inputs (n, 1, 28, 28) and the labels trained on."""
         images, labels = self._read("train")
-        seed = self._stream(_SUBSET)
+        seed = self.stream(_SUBSET)
         rows = choose_rows(labels, self.train_size, self.subset, self.num_classes, seed)
-        chosen = permute_labels(labels[rows], self.permute_fraction, self._stream(_PERMUTATION))
+        chosen = permute_labels(labels[rows], self.permute_fraction, self.stream(_PERMUTATION))
         return Samples(to_inputs(images[rows], self.normalization), chosen)
 
     @cached_property
-    def _test(self) -> Samples:
+    def test_samples(self) -> Samples:
+        """The whole test set."""
         images, labels = self._read("test")
         return Samples(to_inputs(images, self.normalization), labels)
 
@@ -289,8 +238,3 @@ def _expect_one_of(key: str, value: object, known: tuple[object, ...]) -> None:
     if value not in known:
         listed = ", ".join("null" if item is None else str(item) for item in known)
         raise InputError(f"expected data.{key} to be one of {listed}, received {value!r}")
-
-
-def _expect_at_least(key: str, value: int, least: int) -> None:
-    if value < least:
-        raise InputError(f"expected data.{key} of at least {least}, received {value}")

@@ -5,8 +5,7 @@ from collections.abc import Callable
 import jaxtyping
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 from reference import explicit_jacobians, explicit_ntk
 from torch import Tensor, nn
 

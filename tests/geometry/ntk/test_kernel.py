@@ -3,8 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 from reference import distance, linear_cka
 
 from lightning_grok.geometry import kernel_distance, kernel_target_alignment, kernel_velocity
