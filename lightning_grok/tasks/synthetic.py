@@ -1,0 +1,157 @@
+"""Made data with a known rule: sparse parity and the XOR cluster."""
+
+from functools import cached_property
+
+import numpy as np
+import torch
+
+from lightning_grok.errors import InputError
+from lightning_grok.tasks.datasets import Samples
+from lightning_grok.tasks.in_memory import InMemoryData, expect_at_least
+
+_TRAIN, _TEST = 1, 2  # streams of random numbers under the seed; 0 orders batches
+
+
+class SignData(InMemoryData):
+    """Vectors of signs whose class is the sign of a product of the first k; the rest is noise.
+
+    Args:
+        n: coordinates of a vector.
+        k: the first k decide, 1 to n.
+        noise: size of the other coordinates.
+        train_size: vectors to train on.
+        test_size: vectors to test on, drawn independently.
+        seed: of both sets and of the order of batches; None takes the run's.
+        batch_size: vectors a training batch; None takes all of them, one step an epoch.
+        eval_batch_size: vectors a chunk of a whole-set evaluation. It changes speed only.
+    """
+
+    def __init__(
+        self,
+        n: int,
+        k: int,
+        noise: float,
+        train_size: int,
+        test_size: int,
+        seed: int | None,
+        batch_size: int | None,
+        eval_batch_size: int,
+    ) -> None:
+        super().__init__(seed, batch_size, eval_batch_size)
+        expect_at_least("n", n, 1)
+        expect_at_least("train_size", train_size, 1)
+        expect_at_least("test_size", test_size, 1)
+        if not 1 <= k <= n:
+            raise InputError(f"expected data.k from 1 to the {n} coordinates, received {k}")
+        if n * max(train_size, test_size) > 10**9:
+            raise InputError(
+                "expected at most 10^9 numbers in a set (data.n times its size), received "
+                f"{n * max(train_size, test_size):.2g}"
+            )
+        self.n = n
+        self.k = k
+        self.noise = noise
+        self.train_size = train_size
+        self.test_size = test_size
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """Sign of the product."""
+        return "-1", "+1"
+
+    @property
+    def in_features(self) -> int:
+        """Coordinates of a vector."""
+        return self.n
+
+    @cached_property
+    def train_samples(self) -> Samples:
+        """Vectors (n, d) and classes trained on."""
+        return self._draw(self.train_size, _TRAIN)
+
+    @cached_property
+    def test_samples(self) -> Samples:
+        """Independent vectors of the same distribution."""
+        return self._draw(self.test_size, _TEST)
+
+    def _draw(self, size: int, purpose: int) -> Samples:
+        generator = np.random.default_rng(self.stream(purpose))
+        signs = 2 * generator.integers(2, size=(size, self.n), dtype=np.int8) - 1
+        labels = (signs[:, : self.k].prod(axis=1) > 0).astype(np.int64)
+        inputs = torch.from_numpy(signs).float()
+        inputs[:, self.k :] *= self.noise
+        return Samples(inputs, torch.from_numpy(labels))
+
+
+class SparseParity(SignData):
+    """The parity of k of n signs (Barak et al. 2022; Merrill, Tsilivis and Shukla 2023).
+
+    Inputs are (m, n) float32 of -1 and 1; the class is 1 where the product of the first k is 1.
+
+    Args:
+        n: signs of a vector.
+        k: the first k decide, 1 to n.
+        train_size: vectors to train on.
+        test_size: vectors to test on, drawn independently.
+        seed: of both sets and of the order of batches; None takes the run's.
+        batch_size: vectors a training batch; None takes all of them, one step an epoch.
+        eval_batch_size: vectors a chunk of a whole-set evaluation. It changes speed only.
+
+    Raises:
+        InputError: an option is out of range.
+    """
+
+    def __init__(
+        self,
+        n: int = 40,
+        k: int = 3,
+        train_size: int = 1000,
+        test_size: int = 2000,
+        seed: int | None = None,
+        batch_size: int | None = 32,
+        eval_batch_size: int = 16_384,
+    ) -> None:
+        super().__init__(n, k, 1.0, train_size, test_size, seed, batch_size, eval_batch_size)
+
+    @property
+    def dataset_name(self) -> str:
+        """For example ``parity of 3 in 40``."""
+        return f"parity of {self.k} in {self.n}"
+
+
+class XorCluster(SignData):
+    """Four clusters, two classes: the exclusive or of two signs among small noise (Xu et al. 2023).
+
+    Inputs are (m, n) float32: two signs, then n - 2 coordinates of plus or minus `noise`.
+
+    Args:
+        n: coordinates of a vector; the published runs take 40,000.
+        noise: size of the coordinates that say nothing, 0 or more.
+        train_size: vectors to train on.
+        test_size: vectors to test on, drawn independently.
+        seed: of both sets and of the order of batches; None takes the run's.
+        batch_size: vectors a training batch; None takes all of them, one step an epoch.
+        eval_batch_size: vectors a chunk of a whole-set evaluation. It changes speed only.
+
+    Raises:
+        InputError: an option is out of range.
+    """
+
+    def __init__(
+        self,
+        n: int = 4000,
+        noise: float = 0.05,
+        train_size: int = 400,
+        test_size: int = 1000,
+        seed: int | None = None,
+        batch_size: int | None = None,
+        eval_batch_size: int = 16_384,
+    ) -> None:
+        if not 0 <= noise < float("inf"):
+            raise InputError(f"expected data.noise of at least 0, received {noise}")
+        super().__init__(n, 2, noise, train_size, test_size, seed, batch_size, eval_batch_size)
+
+    @property
+    def dataset_name(self) -> str:
+        """For example ``XOR cluster in 4000``."""
+        return f"XOR cluster in {self.n}"
