@@ -34,7 +34,7 @@ def participation_ratio(
     >>> participation_ratio(np.array([[1.0, 0], [-1, 0], [0, 1], [0, -1]]), corrected=False)
     2.0
     """
-    values = _finite(points)
+    values = finite_array(points)
     n = len(values)
     if n < (4 if corrected else 2):
         raise ValueError(f"expected at least {4 if corrected else 2} points, received {n}")
@@ -86,7 +86,7 @@ def effective_rank(matrix: Float[Tensor, "n d"] | Float[np.ndarray, "n d"]) -> f
     >>> round(effective_rank(np.diag([2.0, 2.0, 2.0, 0.0])), 6)
     3.0
     """
-    values = _finite(matrix)
+    values = finite_array(matrix)
     if not values.any():
         raise ValueError("expected a matrix that is not zero, received zeros")
     singular = np.linalg.svd(values / np.abs(values).max(), compute_uv=False)
@@ -94,7 +94,8 @@ def effective_rank(matrix: Float[Tensor, "n d"] | Float[np.ndarray, "n d"]) -> f
     return float(np.exp(-np.sum(shares * np.log(shares))))
 
 
-def _finite(values: Tensor | np.ndarray) -> np.ndarray:
+def finite_array(values: Tensor | np.ndarray) -> np.ndarray:
+    """`values` as a float64 array; a ValueError where one is not finite or there are none."""
     array = np.asarray(torch.as_tensor(values).detach().cpu().double())
     if not np.isfinite(array).all():
         raise ValueError("expected finite entries, received NaN or infinity")

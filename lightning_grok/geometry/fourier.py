@@ -1,0 +1,137 @@
+"""Progress measures of modular addition: how periodic weights are, and what rests on it.
+
+Functions
+    inverse_participation   how few frequencies the rows of a weight matrix use
+    key_frequencies         the frequencies that a network's answers rest on
+    fourier_losses          loss of these frequencies alone, and of everything but them
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+from torch.nn import functional as F
+
+from lightning_grok.geometry.spectrum import finite_array
+
+
+class FourierLosses(NamedTuple):
+    """Cross-entropies of changed logits (Nanda et al. 2023).
+
+    Attributes:
+        restricted: over all pairs, of the mean logits and their part along the key frequencies of
+            a + b: falls when the periodic solution is complete.
+        excluded: over the training pairs, of the logits without that part: rises when training
+            answers come to rest on it.
+    """
+
+    restricted: float
+    excluded: float
+
+
+def inverse_participation(
+    weight: Float[Tensor, "n p"] | Float[np.ndarray, "n p"],
+) -> Float[np.ndarray, " n"]:
+    """Σ_q s_q² of each row's shares s of power over the frequencies 1 to p/2 (Doshi et al. 2023).
+
+    Args:
+        weight: (n, p), row by row a function on the residues modulo p; the mean is left out.
+
+    Returns:
+        (n,): 1 for one frequency, 1/k for k equal ones, about 4/p for noise; NaN for a constant
+        row. Cost n p log p.
+
+    Raises:
+        ValueError: an entry is not finite, or p < 3.
+
+    >>> residues = np.arange(97)
+    >>> inverse_participation(np.cos(2 * np.pi * 5 * residues / 97)[None]).round(6).tolist()
+    [1.0]
+    """
+    values = finite_array(weight)
+    if values.ndim != 2 or values.shape[1] < 3:
+        raise ValueError(f"expected rows of at least 3 residues, received shape {values.shape}")
+    power = np.abs(np.fft.rfft(values, axis=1)[:, 1:]) ** 2
+    total = power.sum(axis=1, keepdims=True)
+    constant = total <= np.finfo(float).eps ** 2 * (values**2).sum(axis=1, keepdims=True)
+    shares = power / np.where(constant, np.nan, total)
+    return (shares**2).sum(axis=1)
+
+
+def key_frequencies(logits: Float[Tensor, "p q c"], count: int = 5) -> list[int]:
+    """The frequencies of a + b with most power in the logits, the strongest first.
+
+    Chosen on a trained network they are hindsight for its earlier epochs: say so where they are
+    used there.
+
+    Args:
+        logits: (p, p, C) of every pair (a, b).
+        count: how many, at most (p - 1) / 2.
+
+    Raises:
+        ValueError: the logits are not those of all pairs, or `count` is out of range.
+    """
+    coefficients = _coefficients(logits)  # (p, C), complex
+    frequencies = (len(coefficients) - 1) // 2
+    if not 1 <= count <= frequencies:
+        raise ValueError(f"expected 1 to {frequencies} frequencies, received {count}")
+    power = coefficients[1 : frequencies + 1].abs().square().sum(dim=1)
+    return [int(index) + 1 for index in power.argsort(descending=True)[:count]]
+
+
+def fourier_losses(
+    logits: Float[Tensor, "p q c"],
+    answers: Int[Tensor, "p q"],
+    trained: Bool[Tensor, "p q"],
+    frequencies: Sequence[int],
+) -> FourierLosses:
+    """Restricted loss over all pairs and excluded loss over the training pairs.
+
+    The part along a frequency w is that spanned by cos(2π w (a + b) / p) and
+    sin(2π w (a + b) / p), for every logit. Computed in float64; cost p² C for each frequency.
+
+    Args:
+        logits: (p, p, C) of every pair (a, b).
+        answers: (p, p), the right class of each pair.
+        trained: (p, p), whether a pair is trained on.
+        frequencies: the key ones, 1 to (p - 1) / 2.
+
+    Raises:
+        ValueError: shapes differ, a frequency is out of range, or no pair is trained on.
+    """
+    coefficients = _coefficients(logits)
+    p, classes = len(coefficients), logits.shape[2]
+    if answers.shape != (p, p) or trained.shape != (p, p) or not trained.any():
+        raise ValueError(
+            f"expected answers and trained pairs ({p}, {p}), received {tuple(answers.shape)} and "
+            f"{tuple(trained.shape)} with {int(trained.sum())} trained"
+        )
+    if not frequencies or min(frequencies) < 1 or max(frequencies) > (p - 1) // 2:
+        raise ValueError(f"expected frequencies 1 to {(p - 1) // 2}, received {list(frequencies)}")
+    values = logits.detach().double()
+    kept = torch.zeros_like(coefficients)
+    for frequency in set(frequencies):
+        kept[[frequency, -frequency]] = coefficients[[frequency, -frequency]]
+    along = torch.fft.ifft(kept, dim=0).real  # (p, C), over a + b
+    residues = torch.arange(p, device=values.device)
+    part = along[(residues[:, None] + residues) % p]  # (p, p, C)
+    restricted = values.mean(dim=(0, 1)) + part
+    return FourierLosses(
+        float(F.cross_entropy(restricted.reshape(-1, classes), answers.reshape(-1))),
+        float(F.cross_entropy((values - part)[trained], answers[trained])),
+    )
+
+
+def _coefficients(logits: Tensor) -> Tensor:
+    """(p, C) discrete Fourier transform of the logits' mean over the pairs of each sum a + b."""
+    if logits.ndim != 3 or logits.shape[0] != logits.shape[1] or len(logits) < 3:
+        raise ValueError(f"expected logits (p, p, C) of all pairs, received {tuple(logits.shape)}")
+    values = logits.detach().double()
+    p = len(values)
+    residues = torch.arange(p, device=values.device)
+    sums = ((residues[:, None] + residues) % p).reshape(-1)
+    means = values.new_zeros(p, values.shape[2]).index_add_(0, sums, values.reshape(p * p, -1)) / p
+    return torch.fft.fft(means, dim=0)
