@@ -18,6 +18,7 @@ from lightning_grok.figures.linear_probe import linear_probe_figure
 from lightning_grok.figures.performance import performance_figure, performance_view
 from lightning_grok.figures.umap import umap_figure, umap_view
 from lightning_grok.runs.files import write_atomically
+from lightning_grok.runs.names import place_inside
 from lightning_grok.runs.run import Run, read_run
 
 if TYPE_CHECKING:
@@ -87,7 +88,7 @@ def write_run_figures(run_path: str | os.PathLike[str]) -> list[Path]:
             figure = draw(run)
         except InputError:  # not measured in this run
             continue
-        written += write_figure(figure, run.path / "figures" / name)
+        written += write_figure(figure, place_inside(run.path, "figures") / name)
     return written
 
 
