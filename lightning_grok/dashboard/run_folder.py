@@ -7,9 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from lightning_grok.analysis.onset import run_events
-from lightning_grok.dashboard.watched_run import WatchedRun
 from lightning_grok.figures.epoch_axis import Events
-from lightning_grok.runs.run import find_runs
+from lightning_grok.runs.run import Run, find_runs
 
 _DISCOVERY_SECONDS = 1.0
 _BUDGET_SECONDS = 0.3  # of one refresh: 200 runs are read in the course of several
@@ -30,7 +29,7 @@ class RunFolder:
     def __init__(self, root: Path, paths: Sequence[Path] | None = None) -> None:
         self.root = root.resolve()
         self._paths = paths
-        self._runs: dict[str, WatchedRun | None] = {}  # None: found, but not read yet
+        self._runs: dict[str, Run | None] = {}  # None: found, but not read yet
         self._events: dict[str, tuple[tuple[int, float], Events, bool]] = {}
         self._looked = -math.inf
 
@@ -53,13 +52,13 @@ class RunFolder:
             if run is not None and run.refresh():
                 self._looked = min(self._looked, start)
 
-    def run(self, key: str) -> WatchedRun | None:
+    def run(self, key: str) -> Run | None:
         """The run of an id; None where there is none."""
         if key not in self._runs:
             return None
         run = self._runs[key]
         if run is None:
-            run = self._runs[key] = WatchedRun(self.root / key, self.root)
+            run = self._runs[key] = Run(self.root / key, self.root)
         return run
 
     def events(self, key: str) -> tuple[Events, bool]:
@@ -88,7 +87,7 @@ class RunFolder:
             for key, run in self._runs.items()
         ]
 
-    def _row(self, key: str, run: WatchedRun | None, may_compute: bool) -> dict[str, Any]:
+    def _row(self, key: str, run: Run | None, may_compute: bool) -> dict[str, Any]:
         if run is None:
             return {"id": key, "name": Path(key).name, "complete": False}
         meta = run.meta
@@ -124,7 +123,7 @@ class RunFolder:
                 yield path.relative_to(self.root).as_posix(), path
 
 
-def _events_of(run: WatchedRun) -> tuple[Events, bool]:
+def _events_of(run: Run) -> tuple[Events, bool]:
     """As `lightning_grok.figures.epoch_axis.find_events`; none for accuracies outside [0, 1]."""
     try:
         found = run_events(run)

@@ -35,6 +35,12 @@ def validate_name(name: str, what: str = "a run name") -> str:
     return name
 
 
+def printable(text: object) -> str:
+    r"""`text` as every terminal, page and file can show it: other bytes and signs as ``\\xff``."""
+    known = str(text).encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in known)
+
+
 def validate_measurements(names: Iterable[str]) -> None:
     """Refuse names of a run's measurements that can't be kept apart, or are no names.
 

@@ -55,7 +55,7 @@ def test_a_last_line_cut_short_is_left_for_later(directory: RunDirectory) -> Non
 
 def test_rewinding_forgets_lines_arrays_and_snapshots(directory: RunDirectory) -> None:
     for epoch in (1, 2):
-        directory.save_arrays("umap", epoch, {"coordinates": np.zeros((2, 2))})
+        directory.save_arrays("mine", epoch, {"values": np.zeros((2, 2))})
         directory.save_snapshot(epoch, {"w": torch.zeros(1)})
         directory.log("evaluation", epoch, epoch, {"a": float(epoch)})
         if epoch == 1:
@@ -64,7 +64,7 @@ def test_rewinding_forgets_lines_arrays_and_snapshots(directory: RunDirectory) -
     directory.rewind(size, 1)
     assert reader.refresh()  # a reader notices that the log became shorter
     assert reader.series("a")[0].tolist() == [1]
-    assert list(reader.arrays("umap")) == [1]
+    assert list(reader.arrays("mine")) == [1]
     assert reader.snapshot_epochs() == [1]
 
 
