@@ -52,7 +52,7 @@ def class_views(run: Run, events: Events, layer: str | None) -> list[View]:
 
 def class_series(run: Run, event: str, name: str) -> ClassSeries | None:
     """An array of every class at (a choice of) the epochs of an event; None for none."""
-    found = {e: run.array_of(event, e, name) for e in chosen(run.measured(event))}
+    found = {e: run.array_of(event, e, name) for e in chosen(run.epochs_of(event))}
     kept = {e: v for e, v in found.items() if v is not None and v.ndim == 1}
     if not kept:
         return None

@@ -9,6 +9,8 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
+
 from lightning_grok.dashboard.class_views import class_views
 from lightning_grok.dashboard.colors import dark_partners
 from lightning_grok.dashboard.comparison import (
@@ -183,12 +185,11 @@ def _described(view: View) -> dict[str, Any]:
 
 def _stops(runs: list[Run]) -> list[int]:
     """Epochs of the slider: those evaluated, thinned, and all that were measured."""
-    evaluated, measured = set(), set()
-    for run in runs:
-        evaluated |= set(run.measured("evaluation"))
-        for event in ("kernel_distance", "manifold_capacity", "umap"):
-            measured |= set(chosen(run.measured(event), _STOPS))
-    return sorted({*chosen(sorted(evaluated), _STOPS), *measured})
+    stops: set[int] = set()
+    for event in ("evaluation", "kernel_distance", "manifold_capacity", "umap"):
+        for run in runs:
+            stops |= set(chosen(run.epochs_of(event), _STOPS))
+    return sorted(stops)
 
 
 def _readings(run: Run) -> list[dict[str, Any]]:
@@ -202,11 +203,16 @@ def _readings(run: Run) -> list[dict[str, Any]]:
         "capacity": f"{prefix}{layers[-1]}/capacity" if layers else "",
     }
     readings = []
-    stops = set(_stops([run]))
+    stops = np.array(_stops([run]), dtype=np.int64)
     for label, key in keys.items():
         epochs, values = run.series(key)
-        kept = [k for k, epoch in enumerate(epochs.tolist()) if epoch in stops]
-        if kept:
+        at = np.searchsorted(epochs, stops)
+        kept = (
+            at[(at < len(epochs)) & (epochs.take(at, mode="clip") == stops)]
+            if len(epochs)
+            else at[:0]
+        )
+        if len(kept):
             shown = {"epochs": epochs[kept].tolist(), "values": numbers(values[kept])}
             readings.append({"label": label, **shown})
     return readings

@@ -4,6 +4,7 @@ import math
 from array import array
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -90,36 +91,37 @@ class Columns:
         groups: dict[tuple[str, ...], list[int]] = defaultdict(list)
         for index, keys in enumerate(map(tuple, rows)):
             groups[keys].append(index)
-        damaged = 0
+        taken = 0
         events, series = _Pieces(), _Pieces()
         for keys, indices in groups.items():
             members = [rows[index] for index in indices] if len(groups) > 1 else rows
-            found = dict(
-                zip(keys, zip(*(row.values() for row in members), strict=True), strict=True)
-            )
+            flat = list(chain.from_iterable(map(dict.values, members)))
+            found = {key: flat[place :: len(keys)] for place, key in enumerate(keys)}
             kept = _events_among(found, len(members))
-            damaged += len(members) - len(kept)
-            if not len(kept):
-                continue
             if len(kept) < len(members):
-                found = {key: tuple(column[k] for k in kept) for key, column in found.items()}
-            at, epochs = np.array(indices)[kept], np.array(found["epoch"], dtype=np.int64)
-            self.last = max(self.last, int(epochs.max()))
-            names = found["event"]
-            for event in set(names):
-                of = (
-                    np.array([name == event for name in names])
-                    if len(set(names)) > 1
-                    else slice(None)
-                )
-                events.add(event, at[of], epochs[of], np.zeros(len(epochs))[of])
-            for key in keys:
-                if key not in _HEAD:
-                    of, values = self._numbers(key, found[key])
-                    series.add(key, at[of], epochs[of], values)
+                found = {key: [column[k] for k in kept] for key, column in found.items()}
+            if len(kept):
+                self._take(found, np.array(indices)[kept], events, series)
+            taken += len(kept)
         events.move_to(self.events)
         series.move_to(self.series)
-        return damaged
+        return len(rows) - taken
+
+    def _take(
+        self, found: Mapping[str, list[Any]], at: np.ndarray, events: "_Pieces", series: "_Pieces"
+    ) -> None:
+        """Take events of the same keys, which stand at the places `at` among the lines."""
+        epochs, names = np.array(found["epoch"], dtype=np.int64), found["event"]
+        self.last = max(self.last, int(epochs.max()))
+        different = set(names)
+        for event in different:
+            of: Any = slice(None)
+            if len(different) > 1:
+                of = np.array([name == event for name in names])
+            events.add(event, at[of], epochs[of], np.zeros(len(epochs))[of])
+        for key in found.keys() - _HEAD:
+            of, values = self._numbers(key, found[key])
+            series.add(key, at[of], epochs[of], values)
 
     def _numbers(self, key: str, values: Sequence[Any]) -> tuple[Any, np.ndarray]:
         """Which of the values are numbers or null, and these; null is NaN."""

@@ -4,8 +4,9 @@ A last line cut short is left for later. Lines that are none of a log are left o
 block lost in a crash of the machine, or whatever somebody has written there.
 """
 
+import gc
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from typing import Any, BinaryIO
 
 import msgspec
@@ -54,7 +55,7 @@ class EventLog:
         if signature is None or signature == self._signature:
             return False
         try:
-            with closing(self._source.open(NAME)) as file:
+            with closing(self._source.open(NAME)) as file, _uncollected():
                 if self._mark and self._tail(file) != self._mark:
                     self._forget()
                     self.version += 1
@@ -124,6 +125,18 @@ def _whole_lines(file: BinaryIO) -> Iterator[tuple[bytes, int]]:
         else:
             yield b"".join([*parts, block[:end]]), size + end
         parts, size = [block[end:]], len(block) - end
+
+
+@contextmanager
+def _uncollected() -> Iterator[None]:
+    """No search for circular references: lines have none, and it takes a third of the time."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
 
 
 def _decoded(line: bytes, decoder: Any) -> Row | None:

@@ -192,8 +192,12 @@ class Run:
 
     def measured(self, event: str) -> list[int]:
         """Epochs at which an event was logged, increasing."""
+        return self.epochs_of(event).tolist()
+
+    def epochs_of(self, event: str) -> np.ndarray:
+        """The same as an array (T,), at no cost however many there are."""
         column = self._log.columns.events.get(event)
-        return [] if column is None else column.series()[0].tolist()
+        return np.array([], dtype=np.int64) if column is None else column.series()[0]
 
     def table(self) -> "pd.DataFrame":
         """All scalars as a table: one row an epoch (the index), one column a key."""
@@ -343,8 +347,22 @@ def find_runs(root: str | os.PathLike[str]) -> list[Path]:
     base = Path(root)
     if is_archive(base):
         return sorted(base / name[:-9] for name in open_archive(base) if name.endswith("/run.json"))
-    files = [*base.glob("run.json"), *base.glob("*/run.json"), *base.glob("*/*/run.json")]
-    return sorted(file.parent for file in files)
+    found = [base] if os.path.lexists(base / "run.json") else []
+    for path in _folders(base):
+        found += (
+            [path]
+            if os.path.lexists(path / "run.json")
+            else [below for below in _folders(path) if os.path.lexists(below / "run.json")]
+        )
+    return sorted(found)
+
+
+def _folders(path: Path) -> list[Path]:
+    try:
+        with os.scandir(path) as entries:
+            return [path / entry.name for entry in entries if entry.is_dir()]
+    except OSError:
+        return []
 
 
 def is_alive(path: Path) -> bool:

@@ -51,14 +51,15 @@ class Folder:
     """
 
     def __init__(self, path: Path, base: Path | None = None) -> None:
-        self.path = path
-        self._base = (base or path).resolve()
+        self._path = os.fspath(path)
+        self._base = os.path.join(os.path.realpath(base or path), "")
         self._inside: dict[str, tuple[Signature, bool]] = {}
 
     def signature(self, name: str) -> Signature | None:
         """Changes whenever the file does; None for no ordinary file inside the base."""
+        path = f"{self._path}/{name}"
         try:
-            status = (self.path / name).stat()
+            status = os.stat(path)
         except (OSError, ValueError):
             return None
         if not stat.S_ISREG(status.st_mode):
@@ -66,29 +67,24 @@ class Folder:
         signature = (status.st_ino, status.st_size, status.st_mtime_ns)
         known = self._inside.get(name)
         if known is None or known[0] != signature:  # following links costs more than all the rest
-            known = self._inside[name] = (signature, self._is_inside(self.path / name))
+            inside = os.path.realpath(path).startswith(self._base)
+            known = self._inside[name] = (signature, inside)
         return signature if known[1] else None
 
     def exists(self, name: str) -> bool:
         """Whether there is anything of that name."""
-        return os.path.lexists(self.path / name)
+        return os.path.lexists(f"{self._path}/{name}")
 
     def open(self, name: str) -> BinaryIO:
         """The file, for reading."""
-        return open_file(self.path / name)
+        return open_file(f"{self._path}/{name}")
 
     def names(self, folder: str) -> list[str]:
         """Names of the files in a folder, sorted."""
         try:
-            return sorted(os.listdir(self.path / folder))
+            return sorted(os.listdir(f"{self._path}/{folder}"))
         except OSError:
             return []
-
-    def _is_inside(self, path: Path) -> bool:
-        try:
-            return path.resolve().is_relative_to(self._base)
-        except (OSError, RuntimeError):  # a loop of links
-            return False
 
 
 class Packed:
@@ -175,7 +171,7 @@ def source_of(path: Path, base: Path | None = None) -> Source:
     return Folder(path, base) if packed is None else Packed(*packed)
 
 
-def open_file(path: Path) -> BinaryIO:
+def open_file(path: str | Path) -> BinaryIO:
     """An ordinary file for reading; unlike ``open`` it never waits, as a pipe would have it do.
 
     Raises:
