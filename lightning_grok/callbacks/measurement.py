@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from lightning_grok.callbacks.recording import (
     Value,
     ViewLogger,
+    callbacks_of,
     completed_epochs,
     ends_by_itself,
     is_resumed,
@@ -28,6 +29,7 @@ from lightning_grok.geometry.activations import evaluating
 from lightning_grok.loggers.run_logger import RunLogger
 from lightning_grok.runs.directory import RunDirectory
 from lightning_grok.runs.files import is_disk_error
+from lightning_grok.runs.names import validate_measurements
 from lightning_grok.schedule import (
     OPEN_END,
     PAPER_EPOCHS,
@@ -141,6 +143,7 @@ class Measurement(L.Callback, ABC):
     def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
         """Settle the epochs, before anything is trained."""
         if stage == "fit" and self.enabled:
+            enabled_measurements(trainer)
             self._ended = False
             self.plan(trainer.max_epochs)
 
@@ -225,6 +228,17 @@ class Measurement(L.Callback, ABC):
             scalars, arrays = split_values(self.measure(model, probe))
         named = {f"{self.name}/{key}": value for key, value in scalars.items()}
         return named | {f"{self.name}/seconds": time.perf_counter() - start}, arrays
+
+
+def enabled_measurements(trainer: L.Trainer) -> list[Measurement]:
+    """The measurements among the trainer's callbacks that are switched on, their names checked.
+
+    Raises:
+        InputError: a name is unsafe, reserved or that of two measurements.
+    """
+    measurements = [c for c in callbacks_of(trainer) if isinstance(c, Measurement) and c.enabled]
+    validate_measurements(each.name for each in measurements)
+    return measurements
 
 
 def check_seed(name: str, seed: int) -> None:

@@ -30,10 +30,11 @@ from lightning_grok.errors import InputError, first_line
 from lightning_grok.loggers.run_logger import RunLogger
 from lightning_grok.loggers.wandb_logger import GrokWandbLogger, WandbOptions, open_wandb
 from lightning_grok.runs.checkpoints import newest_checkpoint
-from lightning_grok.runs.directory import RunDirectory, validate_name
+from lightning_grok.runs.directory import RunDirectory
 from lightning_grok.runs.extension import beginning
 from lightning_grok.runs.files import is_disk_error, write_atomically
 from lightning_grok.runs.identity import setup_name
+from lightning_grok.runs.names import validate_name
 from lightning_grok.runs.run import Run
 from lightning_grok.runs.summary import run_summary
 from lightning_grok.tasks.images import GrokData

@@ -5,8 +5,11 @@ from typing import Any
 
 import yaml
 
-from lightning_grok.callbacks.measurement import Measurement, network_of
-from lightning_grok.callbacks.recording import callbacks_of
+from lightning_grok.callbacks.measurement import (
+    Measurement,
+    enabled_measurements,
+    network_of,
+)
 from lightning_grok.commands.fit import GROUPS, GrokCLI
 from lightning_grok.errors import InputError
 from lightning_grok.loggers.run_logger import RunLogger
@@ -105,10 +108,8 @@ def _named(cli: GrokCLI, arguments: list[str]) -> list[Measurement]:
     keys = set(_keys(arguments))
     chosen = [
         callback
-        for callback in callbacks_of(cli.trainer)
-        if isinstance(callback, Measurement)
-        and callback.enabled
-        and (callback.name if callback.name in GROUPS else "trainer") in keys
+        for callback in enabled_measurements(cli.trainer)
+        if (callback.name if callback.name in GROUPS else "trainer") in keys
     ]
     if not chosen:
         known = ", ".join(name for name, kind in GROUPS.items() if issubclass(kind, Measurement))

@@ -21,6 +21,7 @@ from typing import Any, NamedTuple
 
 from lightning_grok.commands.main import config_values
 from lightning_grok.errors import InputError
+from lightning_grok.runs.names import validate_name
 from lightning_grok.runs.run import Run, is_alive
 
 _LOCK_SECONDS = 120.0
@@ -175,7 +176,8 @@ def point_name(point: dict[str, Any]) -> str:
         )
         parts.append(short + re.sub(r"[^A-Za-z0-9.+-]+", "", text))
     digest = hashlib.sha256(json.dumps(point, sort_keys=True).encode()).hexdigest()[:6]
-    return "_".join([*parts, digest])[-150:].lstrip("._+=-")
+    name = re.sub(r"[^A-Za-z0-9._+-]+", "", "_".join([*parts, digest]))
+    return validate_name(name[-150:].lstrip("._+=-"), "the name of a point of the sweep")
 
 
 def run_point(point: Point, threads: int) -> Outcome:

@@ -17,10 +17,10 @@ from lightning_grok.dashboard.run_views import measured_layers
 from lightning_grok.dashboard.traces import epoch_figure, heatmap, numbers
 from lightning_grok.dashboard.umap_view import class_name
 from lightning_grok.dashboard.view import View
-from lightning_grok.dashboard.watched_run import WatchedRun
 from lightning_grok.figures.epoch_axis import Events
 from lightning_grok.figures.kernel_distance import cells
 from lightning_grok.figures.palette import SOUND_PROBE, TEST
+from lightning_grok.runs.run import Run
 
 _ROW = 15  # pixels a class
 _LEAST = 330
@@ -33,7 +33,7 @@ class ClassSeries(NamedTuple):
     values: np.ndarray
 
 
-def class_views(run: WatchedRun, events: Events, layer: str | None) -> list[View]:
+def class_views(run: Run, events: Events, layer: str | None) -> list[View]:
     """Order of generalization, test accuracy and capacity, classes in the same order in all."""
     accuracy = class_series(run, "evaluation", "test/accuracy_per_class")
     if accuracy is None:
@@ -50,9 +50,9 @@ def class_views(run: WatchedRun, events: Events, layer: str | None) -> list[View
     return [_order_view(run, events, onsets, order, rows, layer), *views]
 
 
-def class_series(run: WatchedRun, event: str, name: str) -> ClassSeries | None:
+def class_series(run: Run, event: str, name: str) -> ClassSeries | None:
     """An array of every class at (a choice of) the epochs of an event; None for none."""
-    found = {e: run.array_of(event, e, name) for e in chosen(run.measured(event))}
+    found = {e: run.array_of(event, e, name) for e in chosen(run.epochs_of(event))}
     kept = {e: v for e, v in found.items() if v is not None and v.ndim == 1}
     if not kept:
         return None
@@ -74,7 +74,7 @@ def generalization_order(onsets: list[Onset], accuracy: ClassSeries) -> list[int
 
 
 def _order_view(
-    run: WatchedRun,
+    run: Run,
     events: Events,
     onsets: list[Onset],
     order: list[int],
@@ -132,7 +132,7 @@ _ACCURACY: _Words = ("Test accuracy of every class", "accuracy (fraction)", {"zm
 
 
 def _capacity_map(
-    run: WatchedRun, events: Events, layer: str | None, order: list[int], rows: list[str]
+    run: Run, events: Events, layer: str | None, order: list[int], rows: list[str]
 ) -> View | None:
     capacity = _capacity(run, layer)
     if capacity is None or capacity.values.shape[1] != len(order):
@@ -141,7 +141,7 @@ def _capacity_map(
     return _map(run, events, capacity, order, rows, "class-capacity", words)
 
 
-def _capacity(run: WatchedRun, layer: str | None) -> ClassSeries | None:
+def _capacity(run: Run, layer: str | None) -> ClassSeries | None:
     if layer is None:
         return None
     split = measured_layers(run)[0]
@@ -150,7 +150,7 @@ def _capacity(run: WatchedRun, layer: str | None) -> ClassSeries | None:
 
 
 def _map(
-    run: WatchedRun,
+    run: Run,
     events: Events,
     series: ClassSeries,
     order: list[int],

@@ -9,8 +9,8 @@ from lightning_grok.dashboard.colors import harmless, series_style
 from lightning_grok.dashboard.run_views import measured_layers
 from lightning_grok.dashboard.traces import band, curve, epoch_figure, numbers
 from lightning_grok.dashboard.view import View
-from lightning_grok.dashboard.watched_run import WatchedRun
 from lightning_grok.figures.epoch_axis import Events
+from lightning_grok.runs.run import Run
 
 MOST = 21
 """Lines that are told apart at all: seven colours by three line styles."""
@@ -27,14 +27,14 @@ class Group(NamedTuple):
     """
 
     label: str
-    runs: list[tuple[WatchedRun, Events]]
+    runs: list[tuple[Run, Events]]
 
 
-def groups_of(runs: Iterable[tuple[WatchedRun, Events]], by: str) -> list[Group]:
+def groups_of(runs: Iterable[tuple[Run, Events]], by: str) -> list[Group]:
     """Runs one by one (`by` = ``run``), or those of a data set and setup together (``setup``)."""
     if by == "run":
         return [Group(run.name, [(run, events)]) for run, events in runs]
-    found: dict[tuple[str, str], list[tuple[WatchedRun, Events]]] = {}
+    found: dict[tuple[str, str], list[tuple[Run, Events]]] = {}
     for run, events in runs:
         found.setdefault((run.dataset, run.setup or run.name), []).append((run, events))
     groups = []
@@ -90,7 +90,7 @@ def _view(
     title: str,
     note: str,
     y: dict[str, Any],
-    read: Callable[[WatchedRun], Series],
+    read: Callable[[Run], Series],
 ) -> View | None:
     traces: list[dict[str, Any]] = []
     for k, group in enumerate(groups):
@@ -143,19 +143,19 @@ def _events_view(groups: list[Group], last: int) -> View:
     return View("compare-events", title, note, "epoch", figure, [], max(220, 24 * len(groups) + 80))
 
 
-def _last_capacity(run: WatchedRun) -> Series:
+def _last_capacity(run: Run) -> Series:
     split, layers = measured_layers(run)
     prefix = f"manifold_capacity/{split}/" if split else "manifold_capacity/"
     return run.series(f"{prefix}{layers[-1]}/capacity" if layers else "")
 
 
-def _logged(key: str) -> Callable[[WatchedRun], Series]:
+def _logged(key: str) -> Callable[[Run], Series]:
     return lambda run: run.series(key)
 
 
 _FRACTION = {"range": [-0.03, 1.03], "title": {"text": "accuracy (fraction)"}}
 _DISTANCE = {"title": {"text": "kernel distance S"}, "rangemode": "tozero"}
-_QUANTITIES: tuple[tuple[str, str, str, dict[str, Any], Callable[[WatchedRun], Series]], ...] = (
+_QUANTITIES: tuple[tuple[str, str, str, dict[str, Any], Callable[[Run], Series]], ...] = (
     (
         "test", "Test accuracy", "Share of unseen images named correctly.",
         _FRACTION, _logged("test/accuracy"),

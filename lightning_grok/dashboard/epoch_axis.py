@@ -3,6 +3,7 @@
 Epoch 0 stands at `INITIALIZATION`, left of a break; everything right of it is log10(epoch).
 """
 
+import math
 from typing import Any
 
 import numpy as np
@@ -65,23 +66,35 @@ def thin(
     """
     if len(epochs) <= most:
         return epochs, values
-    x = np.log10(np.maximum(epochs, INITIALIZATION))
-    bins = np.floor((x - x[0]) / (x[-1] - x[0]) * (most // 2)).astype(int)
-    starts = np.flatnonzero(np.diff(bins, prepend=-1))
-    ends = np.append(starts[1:], len(bins)) - 1
-    lowest = np.lexsort((np.nan_to_num(values, nan=np.inf), bins))[starts]
-    highest = np.lexsort((np.nan_to_num(values, nan=-np.inf), bins))[ends]
-    kept = np.unique(np.concatenate([lowest, highest, [0, len(epochs) - 1]]))
-    return epochs[kept], values[kept]
+    low, high = (math.log10(max(float(end), INITIALIZATION)) for end in (epochs[0], epochs[-1]))
+    edges = np.ceil(10 ** np.linspace(low, high, most // 2 + 1)[1:-1]).astype(epochs.dtype)
+    starts = np.unique([0, *np.searchsorted(epochs, edges)])
+    starts = starts[starts < len(epochs)]
+    ends = [*starts[1:], len(epochs)]
+    if np.isnan(values).any():
+        lowest, highest = (np.nan_to_num(values, nan=nan) for nan in (np.inf, -np.inf))
+    else:
+        lowest = highest = values
+    kept = {0, len(epochs) - 1}
+    for start, end in zip(starts.tolist(), ends, strict=True):  # sorting them all takes a second
+        kept.add(start + int(lowest[start:end].argmin()))
+        kept.add(start + int(highest[start:end].argmax()))
+    at = sorted(kept)
+    return epochs[at], values[at]
 
 
-def chosen(epochs: list[int], per_decade: int = 24) -> list[int]:
+def chosen(epochs: Num[np.ndarray, " t"] | list[int], per_decade: int = 24) -> list[int]:
     """At most so many epochs a decade, and the newest: for views that need a file an epoch.
 
     A list that grows keeps what was chosen before, but for its last epoch.
     """
-    kept = {int(np.floor(np.log10(e) * per_decade)) if e else -1: e for e in reversed(epochs)}
-    return sorted({*kept.values(), *epochs[-1:]})
+    if not len(epochs):
+        return []
+    last = math.ceil(math.log10(max(1, int(epochs[-1])))) * per_decade
+    edges = np.ceil(10 ** (np.arange(last + 2) / per_decade)).astype(np.int64)
+    firsts = np.searchsorted(epochs, [0, *np.unique([1, *edges])])
+    kept = np.unique(firsts[firsts < len(epochs)])
+    return sorted({*np.asarray(epochs)[kept].tolist(), int(epochs[-1])})
 
 
 def event_lines(events: Events) -> list[dict[str, Any]]:

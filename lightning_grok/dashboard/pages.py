@@ -9,6 +9,8 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
+
 from lightning_grok.dashboard.class_views import class_views
 from lightning_grok.dashboard.colors import dark_partners
 from lightning_grok.dashboard.comparison import (
@@ -23,8 +25,8 @@ from lightning_grok.dashboard.run_views import measured_layers, run_views
 from lightning_grok.dashboard.traces import numbers
 from lightning_grok.dashboard.umap_view import umap_frame
 from lightning_grok.dashboard.view import View
-from lightning_grok.dashboard.watched_run import WatchedRun
 from lightning_grok.figures.layout import setup_in_words
+from lightning_grok.runs.run import Run
 
 _ARRAYS = ("kernel_distance/pairwise", "kernel_distance/pairwise_estimate")
 _SETUP = "optimizer - weight scale - training images - output scale - weight decay"
@@ -148,14 +150,14 @@ class Pages:
         asked = [key for key in asked if isinstance(key, str)]
         return [key for key in asked if key in known] if asked else self.folder.ids[:_MOST_RUNS]
 
-    def _run(self, key: str) -> WatchedRun:
+    def _run(self, key: str) -> Run:
         run = self.folder.run(key)
         if run is None:
             raise UnknownError("run")
         return run
 
 
-def heading(run: WatchedRun) -> dict[str, Any]:
+def heading(run: Run) -> dict[str, Any]:
     """Name, description in words, state and progress of a run."""
     words = [run.dataset, *setup_in_words(run.setup)]
     words += [] if run.seed is None else [f"seed {run.seed}"]
@@ -181,17 +183,16 @@ def _described(view: View) -> dict[str, Any]:
     return {**described, "digest": digest}
 
 
-def _stops(runs: list[WatchedRun]) -> list[int]:
+def _stops(runs: list[Run]) -> list[int]:
     """Epochs of the slider: those evaluated, thinned, and all that were measured."""
-    evaluated, measured = set(), set()
-    for run in runs:
-        evaluated |= set(run.measured("evaluation"))
-        for event in ("kernel_distance", "manifold_capacity", "umap"):
-            measured |= set(chosen(run.measured(event), _STOPS))
-    return sorted({*chosen(sorted(evaluated), _STOPS), *measured})
+    stops: set[int] = set()
+    for event in ("evaluation", "kernel_distance", "manifold_capacity", "umap"):
+        for run in runs:
+            stops |= set(chosen(run.epochs_of(event), _STOPS))
+    return sorted(stops)
 
 
-def _readings(run: WatchedRun) -> list[dict[str, Any]]:
+def _readings(run: Run) -> list[dict[str, Any]]:
     """Series whose values at the slider's epoch are shown beside it."""
     split, layers = measured_layers(run)
     prefix = f"manifold_capacity/{split}/" if split else "manifold_capacity/"
@@ -202,11 +203,16 @@ def _readings(run: WatchedRun) -> list[dict[str, Any]]:
         "capacity": f"{prefix}{layers[-1]}/capacity" if layers else "",
     }
     readings = []
-    stops = set(_stops([run]))
+    stops = np.array(_stops([run]), dtype=np.int64)
     for label, key in keys.items():
         epochs, values = run.series(key)
-        kept = [k for k, epoch in enumerate(epochs.tolist()) if epoch in stops]
-        if kept:
+        at = np.searchsorted(epochs, stops)
+        kept = (
+            at[(at < len(epochs)) & (epochs.take(at, mode="clip") == stops)]
+            if len(epochs)
+            else at[:0]
+        )
+        if len(kept):
             shown = {"epochs": epochs[kept].tolist(), "values": numbers(values[kept])}
             readings.append({"label": label, **shown})
     return readings

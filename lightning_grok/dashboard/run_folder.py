@@ -1,20 +1,88 @@
 """All runs below a folder, found and refreshed as they appear and grow."""
 
 import math
+import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections import deque
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from lightning_grok.analysis.onset import run_events
-from lightning_grok.dashboard.watched_run import WatchedRun
 from lightning_grok.figures.epoch_axis import Events
-from lightning_grok.runs.run import find_runs
+from lightning_grok.runs.names import printable
+from lightning_grok.runs.run import Run, find_runs
+from lightning_grok.runs.source import is_archive
 
 _DISCOVERY_SECONDS = 1.0
 _BUDGET_SECONDS = 0.3  # of one refresh: 200 runs are read in the course of several
 _MANY = 5_000  # evaluations from which on events are looked for again only after some growth
 _GROWTH = 1.05
+
+
+class _Entry:
+    """A run of the folder, and what the list says of it.
+
+    Attributes:
+        path: of its directory.
+        run: None while it was found only.
+        row: None until it was asked for.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.run: Run | None = None
+        self.row: dict[str, Any] | None = None
+        self.lock = threading.Lock()  # two who ask for a run read it once
+        self._events: tuple[tuple[int, int], Events, bool] | None = None
+        self._state = ""  # in which they were looked for
+        self._seen: tuple[Any, ...] = ()
+
+    def read(self, base: Path) -> Run:
+        """The run, read when it is asked for first."""
+        with self.lock:
+            if self.run is None:
+                self.run = Run(self.path, base)
+            return self.run
+
+    def events(self, run: Run) -> tuple[Events, bool]:
+        """Memorization and generalization of the run, and whether it grokked."""
+        version, evaluations = run.version, len(run.epochs_of("evaluation"))
+        if self._events is not None:
+            (known, size), events, grokked = self._events
+            growth = _GROWTH if evaluations > _MANY and run.state == self._state else 1.0
+            if version == known or size <= evaluations < max(growth * size, size + 1):
+                return events, grokked
+        events, grokked = _events_of(run)
+        self._events, self._state = ((version, evaluations), events, grokked), run.state
+        return events, grokked
+
+    def describe(self, key: str, run: Run) -> dict[str, Any]:
+        """What a list says of it, anew where the run has changed."""
+        seen = (run.version, run.signature_of(run.path / "run.json"), run.state)
+        if self.row is None or seen != self._seen:
+            self._seen = seen
+            self.row = self._described(key, run)
+        return self.row
+
+    def _described(self, key: str, run: Run) -> dict[str, Any]:
+        meta = run.meta
+        events, grokked = self.events(run)
+        return {
+            "id": key,
+            "name": run.name,
+            "dataset": printable(meta.get("dataset", "")),
+            "setup": printable(meta.get("setup", "")),
+            "seed": meta.get("seed"),
+            "state": self._seen[2],
+            "epoch": run.epoch,
+            "last": _positive(meta.get("max_epochs")),
+            "created": printable(meta.get("created", "")),
+            "memorization": _rounded(events.memorization),
+            "generalization": _rounded(events.generalization),
+            "grokked": grokked,
+            "complete": True,
+        }
 
 
 class RunFolder:
@@ -23,59 +91,74 @@ class RunFolder:
     A run's id is its path below `root`. Ids that come from elsewhere are looked up, never opened.
 
     Args:
-        root: a folder, or the directory of one run.
+        root: a folder, an archive of runs, or the directory of one run.
         paths: of the runs, all below `root`; None finds them, and goes on finding new ones.
     """
 
     def __init__(self, root: Path, paths: Sequence[Path] | None = None) -> None:
         self.root = root.resolve()
+        self._base = self.root.parent if is_archive(self.root) else self.root
         self._paths = paths
-        self._runs: dict[str, WatchedRun | None] = {}  # None: found, but not read yet
-        self._events: dict[str, tuple[tuple[int, float], Events, bool]] = {}
+        self._entries: dict[str, _Entry] = {}
+        self._turns: deque[str] = deque()  # of the known runs, whose turn is next first
         self._looked = -math.inf
+        self._refreshing = threading.Lock()
+        self._worker: threading.Thread | None = None
 
     @property
     def ids(self) -> list[str]:
         """Ids of all runs found so far, by name."""
-        return list(self._runs)
+        return list(self._entries)
 
     def refresh(self, budget: float = _BUDGET_SECONDS) -> None:
-        """Look for new runs and read what is new in the known ones, for about `budget` seconds."""
-        start = time.monotonic()
-        if start - self._looked > _DISCOVERY_SECONDS:
-            self._looked = start
-            found = dict(self._find())
-            self._runs = {key: self._runs.get(key) for key in found}
-        for key in self._runs:
-            if self._runs[key] is None and time.monotonic() - start > budget:
-                continue
-            run = self.run(key)
-            if run is not None and run.refresh():
-                self._looked = min(self._looked, start)
+        """Look for new runs, read them, then what is new in the known ones, in turn.
 
-    def run(self, key: str) -> WatchedRun | None:
+        It takes about `budget` seconds, of which new runs have at most one half more than one of
+        them needs, and known runs the rest: neither waits for all of the others.
+        """
+        with self._refreshing:
+            start = time.monotonic()
+            if start - self._looked > _DISCOVERY_SECONDS:
+                self._find()
+                self._looked = time.monotonic()
+            if budget <= 0:
+                return
+            new = set()
+            for key, entry in list(self._entries.items()):
+                if entry.row is None:
+                    new.add(key)
+                    entry.describe(key, entry.read(self._base))
+                    if time.monotonic() - start > budget / 2:
+                        break
+            for _ in range(len(self._turns)):
+                key = self._turns[0]
+                self._turns.rotate(-1)
+                known = self._entries.get(key)
+                if known is not None and known.run is not None and key not in new:
+                    known.run.refresh()
+                    known.describe(key, known.run)
+                    if time.monotonic() - start > budget:
+                        break
+
+    def refresh_aside(self, patience: float = _BUDGET_SECONDS) -> None:
+        """Have another thread refresh all there is, and wait for it so many seconds at most.
+
+        A slow disk, or a run that takes long to be read, delays what is new and nobody's answer.
+        """
+        if self._worker is None or not self._worker.is_alive():
+            self._worker = threading.Thread(target=self.refresh, args=(math.inf,), daemon=True)
+            self._worker.start()
+        self._worker.join(patience)
+
+    def run(self, key: str) -> Run | None:
         """The run of an id; None where there is none."""
-        if key not in self._runs:
-            return None
-        run = self._runs[key]
-        if run is None:
-            run = self._runs[key] = WatchedRun(self.root / key, self.root)
-        return run
+        entry = self._entries.get(key)
+        return None if entry is None else entry.read(self._base)
 
     def events(self, key: str) -> tuple[Events, bool]:
         """Memorization and generalization of a run, and whether it grokked."""
-        run = self.run(key)
-        assert run is not None
-        evaluations = len(run.measured("evaluation"))
-        growth = _GROWTH if evaluations > _MANY and run.state == "running" else 1.0
-        known = self._events.get(key)
-        if known is not None:
-            (version, size), events, grokked = known
-            if version == run.version or size <= evaluations < max(growth * size, size + 1):
-                return events, grokked
-        events, grokked = _events_of(run)
-        self._events[key] = ((run.version, evaluations), events, grokked)
-        return events, grokked
+        entry = self._entries[key]
+        return entry.events(entry.read(self._base))
 
     def rows(self, budget: float = _BUDGET_SECONDS) -> list[dict[str, Any]]:
         """What a list says of every run: description, state, epoch and events.
@@ -83,48 +166,39 @@ class RunFolder:
         What is not known within `budget` seconds is left out; ``complete`` tells.
         """
         start = time.monotonic()
-        return [
-            self._row(key, run, time.monotonic() - start < budget)
-            for key, run in self._runs.items()
-        ]
+        return [self._row(*item, start + budget) for item in list(self._entries.items())]
 
-    def _row(self, key: str, run: WatchedRun | None, may_compute: bool) -> dict[str, Any]:
-        if run is None:
-            return {"id": key, "name": Path(key).name, "complete": False}
-        meta = run.meta
-        row = {
-            "id": key,
-            "name": run.path.name,
-            "dataset": run.dataset,
-            "setup": run.setup,
-            "seed": run.seed if isinstance(run.seed, int) else None,
-            "state": run.state,
-            "epoch": run.epoch,
-            "last": _positive(meta.get("max_epochs")),
-            "created": str(meta.get("created", "")),
-        }
-        known = self._events.get(key)
-        if not may_compute and (known is None or known[0][0] != run.version):
-            return row | {"complete": False}
-        events, grokked = self.events(key)
-        return row | {
-            "memorization": _rounded(events.memorization),
-            "generalization": _rounded(events.generalization),
-            "grokked": grokked,
-            "complete": True,
-        }
+    def _row(self, key: str, entry: _Entry, until: float) -> dict[str, Any]:
+        if entry.row is None and entry.run is not None and time.monotonic() < until:
+            entry.describe(key, entry.run)
+        if entry.row is None:
+            return {"id": key, "name": printable(entry.path.name), "complete": False}
+        return entry.row
 
-    def _find(self) -> Iterator[tuple[str, Path]]:
+    def _find(self) -> None:
+        """Runs that are there now; what is known of those that were there is kept."""
+        known = {entry.path: (key, entry) for key, entry in self._entries.items()}
+        found: dict[str, _Entry] = {}
         for path in find_runs(self.root) if self._paths is None else self._paths:
-            try:
-                inside = (path / "run.json").resolve().is_relative_to(self.root)
-            except (OSError, RuntimeError):
-                continue
-            if inside:
-                yield path.relative_to(self.root).as_posix(), path
+            if path in known:
+                found[known[path][0]] = known[path][1]
+            elif self._is_inside(path / "run.json"):
+                key = printable(path.relative_to(self.root).as_posix())
+                while key in found:  # of bytes that are shown alike
+                    key += "+"
+                found[key] = _Entry(path)
+        self._turns.extend(key for key in found if key not in self._entries)
+        self._turns = deque(key for key in self._turns if key in found)
+        self._entries = found
+
+    def _is_inside(self, path: Path) -> bool:
+        try:
+            return path.resolve().is_relative_to(self.root)
+        except (OSError, RuntimeError):
+            return False
 
 
-def _events_of(run: WatchedRun) -> tuple[Events, bool]:
+def _events_of(run: Run) -> tuple[Events, bool]:
     """As `lightning_grok.figures.epoch_axis.find_events`; none for accuracies outside [0, 1]."""
     try:
         found = run_events(run)

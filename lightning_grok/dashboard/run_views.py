@@ -13,7 +13,6 @@ from lightning_grok.dashboard.epoch_axis import axis, break_mark, event_lines_on
 from lightning_grok.dashboard.traces import epoch_figure, heatmap, level, line
 from lightning_grok.dashboard.umap_view import umap_view
 from lightning_grok.dashboard.view import SYMBOLS, TALL, View
-from lightning_grok.dashboard.watched_run import WatchedRun
 from lightning_grok.figures.epoch_axis import Events
 from lightning_grok.figures.geometry import layer_style
 from lightning_grok.figures.kernel_distance import cells
@@ -26,6 +25,7 @@ from lightning_grok.figures.palette import (
     TRACE_KERNEL,
     TRAIN,
 )
+from lightning_grok.runs.run import Run
 
 _LOSSES = {"cross_entropy": "cross-entropy (nats)", "mse": "mean squared error"}
 _KERNELS = {"full": ("full kernel", FULL_KERNEL), "trace": ("trace kernel", TRACE_KERNEL)}
@@ -48,19 +48,19 @@ _KEY = re.compile(r"manifold_capacity/(?:(train)/)?(.+)/(capacity|radius|dimensi
 _FRACTION = {"range": [-0.03, 1.03], "title": {"text": "accuracy (fraction)"}}
 
 
-def run_views(run: WatchedRun, events: Events) -> list[View]:
+def run_views(run: Run, events: Events) -> list[View]:
     """All views of what was measured in a run, in reading order."""
     made = (build(run, events) for build in _VIEWS)
     return [view for view in made if view is not None]
 
 
-def accuracy_view(run: WatchedRun, events: Events) -> View | None:
+def accuracy_view(run: Run, events: Events) -> View | None:
     """Train and test accuracy."""
     note = "Share of training images and of unseen test images named correctly."
     return _performance(run, events, "accuracy", "Accuracy", note, _FRACTION)
 
 
-def loss_view(run: WatchedRun, events: Events) -> View | None:
+def loss_view(run: Run, events: Events) -> View | None:
     """Train and test loss on a logarithmic axis."""
     loss = _LOSSES.get(str((run.config.get("model") or {}).get("loss", "")), "loss")
     y = {"type": "log", "title": {"text": loss}, "exponentformat": "power", "dtick": 2}
@@ -68,7 +68,7 @@ def loss_view(run: WatchedRun, events: Events) -> View | None:
     return _performance(run, events, "loss", "Loss", note, y)
 
 
-def start_view(run: WatchedRun, events: Events) -> View | None:
+def start_view(run: Run, events: Events) -> View | None:
     """Distance of both kernels to the run's own start, over the floor between fresh networks."""
     traces, legend, floors = [], [], []
     for kind, (label, color) in _KERNELS.items():
@@ -93,11 +93,11 @@ def start_view(run: WatchedRun, events: Events) -> View | None:
     return View("kernel", "Kernel distance to the start", note, "epoch", figure, legend + floors)
 
 
-def geometry_views(quantity: str) -> Callable[[WatchedRun, Events], View | None]:
+def geometry_views(quantity: str) -> Callable[[Run, Events], View | None]:
     """The function that draws a quantity of `_GEOMETRY` for every layer."""
     title, note, unit = _GEOMETRY[quantity]
 
-    def build(run: WatchedRun, events: Events) -> View | None:
+    def build(run: Run, events: Events) -> View | None:
         split, layers = measured_layers(run)
         traces, legend = [], []
         for layer in layers:
@@ -115,7 +115,7 @@ def geometry_views(quantity: str) -> Callable[[WatchedRun, Events], View | None]
     return build
 
 
-def pairs_view(run: WatchedRun, events: Events) -> View | None:
+def pairs_view(run: Run, events: Events) -> View | None:
     """Kernel distance between all measured epochs: exact, or the estimate so far."""
     found = run.array("kernel_distance", "pairwise")
     note = "Full kernel: dark blocks are stretches in which it stands still."
@@ -140,7 +140,7 @@ def pairs_view(run: WatchedRun, events: Events) -> View | None:
     return View("pairs", title, note, "pairs", figure, [], TALL)
 
 
-def probe_view(run: WatchedRun, events: Events) -> View | None:
+def probe_view(run: Run, events: Events) -> View | None:
     """Linear readouts of digits that the network was not trained on."""
     transfer = run.meta.get("transfer") or {}
     same = bool(transfer.get("same_distribution"))
@@ -162,7 +162,7 @@ def probe_view(run: WatchedRun, events: Events) -> View | None:
     return View("probe", "Linear probes", note, "epoch", figure, legend)
 
 
-def weight_view(run: WatchedRun, events: Events) -> View | None:
+def weight_view(run: Run, events: Events) -> View | None:
     """Norms of all parameters and of every layer's."""
     look = {"label": "all parameters", "color": TOTAL, "dash": "dash"}
     traces = line(run, "weight_norm/total", **look)
@@ -180,7 +180,7 @@ def weight_view(run: WatchedRun, events: Events) -> View | None:
     return View("weights", "Weight norms", note, "epoch", figure, legend)
 
 
-def measured_layers(run: WatchedRun) -> tuple[str | None, list[str]]:
+def measured_layers(run: Run) -> tuple[str | None, list[str]]:
     """The split (None: test) and the layers whose geometry was measured, in network order."""
     found = [match for key in run.keys if (match := _KEY.fullmatch(key))]
     split = "train" if found and all(match[1] for match in found) else None
@@ -190,7 +190,7 @@ def measured_layers(run: WatchedRun) -> tuple[str | None, list[str]]:
 
 
 def _performance(
-    run: WatchedRun, events: Events, quantity: str, title: str, note: str, y: dict[str, Any]
+    run: Run, events: Events, quantity: str, title: str, note: str, y: dict[str, Any]
 ) -> View | None:
     traces, legend = [], []
     for part, color in (("train", TRAIN), ("test", TEST)):
@@ -203,7 +203,7 @@ def _performance(
     return View(quantity, title, note, "epoch", figure, legend)
 
 
-def _layer_look(run: WatchedRun, layer: str, others: list[str]) -> dict[str, str]:
+def _layer_look(run: Run, layer: str, others: list[str]) -> dict[str, str]:
     """Label, colour and marker as in all figures."""
     style = layer_style(run, layer, others)
     hollow = "-open" if style["markerfacecolor"] == "white" else ""
@@ -211,7 +211,7 @@ def _layer_look(run: WatchedRun, layer: str, others: list[str]) -> dict[str, str
     return {"label": style["label"], "color": style["color"], "symbol": symbol}
 
 
-_VIEWS: tuple[Callable[[WatchedRun, Events], View | None], ...] = (
+_VIEWS: tuple[Callable[[Run, Events], View | None], ...] = (
     accuracy_view,
     loss_view,
     start_view,

@@ -7,7 +7,6 @@ are looked up in tables and among the runs that were found.
 
 import hashlib
 import sys
-import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from importlib.resources import files
 from pathlib import Path
@@ -17,6 +16,7 @@ from urllib.parse import parse_qsl, urlsplit
 from lightning_grok.dashboard.pages import Pages, UnknownError, encode
 from lightning_grok.dashboard.run_folder import RunFolder
 from lightning_grok.errors import InputError
+from lightning_grok.runs.source import is_archive
 
 _HOSTS = ("127.0.0.1", "localhost")
 STATIC = files("lightning_grok.dashboard") / "static"
@@ -47,7 +47,7 @@ class DashboardServer(ThreadingHTTPServer):
     daemon_threads = True
 
     def __init__(self, root: Path, port: int) -> None:
-        if not root.is_dir():
+        if not root.is_dir() and not is_archive(root):
             raise InputError(f"expected a folder of runs, received {root}, which is none")
         if not 0 <= port <= 65535:
             raise InputError(f"expected a port of 0 to 65535, received {port}")
@@ -62,7 +62,6 @@ class DashboardServer(ThreadingHTTPServer):
         self.folder.refresh(budget=0)
         self.pages = Pages(self.folder)
         self.files = static_files()
-        self.lock = threading.Lock()
         self._answers: dict[str, tuple[str, bytes]] = {}
 
     @property
@@ -77,22 +76,21 @@ class DashboardServer(ThreadingHTTPServer):
             UnknownError: there is nothing of that name.
             ValueError: the query is malformed.
         """
-        with self.lock:
-            if path == "/runs":
-                self.folder.refresh()
-                body = encode(self.pages.runs())
-                tag = _digest(body)
-            elif path == "/page":
-                tag = self.pages.tag(query)
-                if tag != known:
-                    body = self._page(tag, query)
-            elif path == "/frame":
-                frame = self.pages.frame(query.get("run", ""), int(query.get("epoch", "")))
-                body = encode(frame)
-                tag = _digest(body)
-            else:
-                raise UnknownError(path)
-            return None if tag == known else (tag, body)
+        if path == "/runs":
+            self.folder.refresh_aside()
+            body = encode(self.pages.runs())
+            tag = _digest(body)
+        elif path == "/page":
+            tag = self.pages.tag(query)
+            if tag != known:
+                body = self._page(tag, query)
+        elif path == "/frame":
+            frame = self.pages.frame(query.get("run", ""), int(query.get("epoch", "")))
+            body = encode(frame)
+            tag = _digest(body)
+        else:
+            raise UnknownError(path)
+        return None if tag == known else (tag, body)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """A traceback, but for a browser that went away."""
@@ -103,11 +101,16 @@ class DashboardServer(ThreadingHTTPServer):
         return self
 
     def _page(self, tag: str, query: dict[str, str]) -> bytes:
-        """The last answer of a kind is kept: several windows may ask for it."""
+        """The last answer of a kind is kept: several windows may ask for it.
+
+        No lock is held: a run that takes long to be read or drawn delays its own page alone.
+        """
         kind = query.get("page", "run")
-        if self._answers.get(kind, ("", b""))[0] != tag:
-            self._answers[kind] = (tag, encode(self.pages.page(query)))
-        return self._answers[kind][1]
+        known, body = self._answers.get(kind, ("", b""))
+        if known != tag:
+            body = encode(self.pages.page(query))
+            self._answers[kind] = (tag, body)
+        return body
 
 
 def static_files() -> dict[str, tuple[str, bytes]]:

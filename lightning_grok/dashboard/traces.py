@@ -47,8 +47,8 @@ def line(
     style = {"label": label, "color": color, "group": group or label}
     traces = []
     of_errors, errors = run.series(error or f"{key}_se")
-    both, i, j = np.intersect1d(of_errors, epochs, return_indices=True)
-    if len(both):
+    if len(of_errors):
+        both, i, j = np.intersect1d(of_errors, epochs, assume_unique=True, return_indices=True)
         traces.append(band(both, values[j] - errors[i], values[j] + errors[i], **style))
     return [*traces, curve(epochs, values, dash=dash, symbol=symbol, **style)]
 

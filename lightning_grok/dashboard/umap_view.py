@@ -6,12 +6,12 @@ import numpy as np
 
 from lightning_grok.dashboard.colors import harmless
 from lightning_grok.dashboard.view import SYMBOLS, TALL, View
-from lightning_grok.dashboard.watched_run import WatchedRun
 from lightning_grok.figures.epoch_axis import Events
 from lightning_grok.figures.palette import class_color, class_marker
+from lightning_grok.runs.run import Run
 
 
-def umap_view(run: WatchedRun, events: Events) -> View | None:
+def umap_view(run: Run, events: Events) -> View | None:
     """Places for the points of every class; the browser fills in the frame of its epoch."""
     epochs = run.measured("umap")
     names = ("coordinates", "labels")
@@ -41,7 +41,7 @@ def umap_view(run: WatchedRun, events: Events) -> View | None:
     return View("umap", title, note, "plane", figure, legend, TALL, frames)
 
 
-def umap_frame(run: WatchedRun, epoch: int) -> dict[str, Any] | None:
+def umap_frame(run: Run, epoch: int) -> dict[str, Any] | None:
     """The map of one epoch: label -> coordinates ``x`` and ``y``; None for none."""
     points, labels = (run.array_of("umap", epoch, name) for name in ("coordinates", "labels"))
     if points is None or labels is None or points.ndim != 2 or len(points) != len(labels):
@@ -53,13 +53,13 @@ def umap_frame(run: WatchedRun, epoch: int) -> dict[str, Any] | None:
     return frame
 
 
-def class_name(run: WatchedRun, label: int) -> str:
+def class_name(run: Run, label: int) -> str:
     """What a class is called; its number where the run doesn't say."""
     names = run.meta.get("class_names") or []
     return str(names[label]) if label < len(names) else f"class {label}"
 
 
-def _class_look(run: WatchedRun, label: int) -> dict[str, str]:
+def _class_look(run: Run, label: int) -> dict[str, str]:
     return {
         "label": class_name(run, label),
         "group": f"class {label}",
@@ -87,6 +87,6 @@ def _short(values: np.ndarray) -> list[float | None]:
     return [float(f"{v:.4g}") if np.isfinite(v) else None for v in values.tolist()]
 
 
-def _tag(run: WatchedRun, epoch: int) -> str:
+def _tag(run: Run, epoch: int) -> str:
     signature = run.signature_of(run.path / f"arrays/umap/{epoch:07d}.npz")
     return "" if signature is None else f"{signature[1]:x}-{signature[2] % 10**9:x}"

@@ -11,9 +11,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from lightning_grok.figures.palette import EVENT
-from lightning_grok.figures.seeds import Seeds
+from lightning_grok.figures.seeds import Runs, Seeds
 from lightning_grok.paper.claims.cohort import SeedRun
-from lightning_grok.runs.run import Run
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -21,13 +20,13 @@ if TYPE_CHECKING:
 _WORTH = 0.5  # of the span of all other values, by which a value must exceed them to be cut off
 
 
-def broken_places(run: Run) -> np.ndarray:
+def broken_places(run: Runs) -> np.ndarray:
     """Epochs, or steps, of a breakdown (`SeedRun.breakdown`) in the run, or in one of several."""
     runs, factor = (run.runs, run.factor) if isinstance(run, Seeds) else ((run,), 1)
     return np.unique(np.concatenate([factor * SeedRun(each).breakdown for each in runs]))
 
 
-def leave_off_scale(axes: "Axes", run: Run, keys: Sequence[str]) -> None:
+def leave_off_scale(axes: "Axes", run: Runs, keys: Sequence[str]) -> None:
     """Scale a panel with the series `keys` by what they are while training holds.
 
     Values beyond are cut off, and the farthest of them is written at the edge.
@@ -62,7 +61,7 @@ def leave_off_scale(axes: "Axes", run: Run, keys: Sequence[str]) -> None:
     )
 
 
-def _points(run: Run, key: str) -> tuple[np.ndarray, np.ndarray]:
+def _points(run: Runs, key: str) -> tuple[np.ndarray, np.ndarray]:
     """Places and values of all that is drawn of a key: medians, edges of bands, published."""
     drawn = [run.series(key)]
     if isinstance(run, Seeds):

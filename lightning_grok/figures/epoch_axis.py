@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 import numpy as np
 
 from lightning_grok.figures.palette import EVENT
-from lightning_grok.figures.seeds import Seeds
-from lightning_grok.runs.run import Run
+from lightning_grok.figures.seeds import Runs, Seeds
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -48,7 +47,7 @@ _MEANING = {
 }
 
 
-def find_events(run: Run) -> Events:
+def find_events(run: Runs) -> Events:
     """Memorization and generalization as `lightning_grok.analysis.onset` defines them.
 
     Over seeds an event is the median one; a run without it counts as later than all others.
@@ -78,19 +77,19 @@ def places(epochs: np.ndarray, first: float = 1) -> np.ndarray:
     return np.where(epochs == 0, INITIALIZATION * first, epochs)
 
 
-def first_place(run: Run) -> float:
+def first_place(run: Runs) -> float:
     """Where epoch 1 stands: at 1, or at its last step where the axis counts steps."""
     return float(run.factor) if isinstance(run, Seeds) else 1.0
 
 
-def limits(run: Run) -> tuple[float, float]:
+def limits(run: Runs) -> tuple[float, float]:
     """Both ends of the axis of a run; the same in all its panels."""
     end = run.axis_end if isinstance(run, Seeds) else run.epoch
     first = first_place(run)
     return _LEFT * first, _MARGIN * max(end, _LEAST * first)
 
 
-def draw_epoch_axis(axes: "Axes", run: Run, side: Literal["x", "y"] = "x") -> None:
+def draw_epoch_axis(axes: "Axes", run: Runs, side: Literal["x", "y"] = "x") -> None:
     """Make one side of `axes` the epoch axis of `run`, with its ticks, label and break."""
     from matplotlib.ticker import FixedLocator, FuncFormatter, NullFormatter
 
@@ -119,7 +118,7 @@ def draw_epoch_axis(axes: "Axes", run: Run, side: Literal["x", "y"] = "x") -> No
 
 def draw_series(
     axes: "Axes",
-    run: Run,
+    run: Runs,
     key: str,
     *,
     color: str,
@@ -154,7 +153,7 @@ def draw_series(
     return line
 
 
-def published_handles(run: Run, gid: str = "") -> list["Line2D"]:
+def published_handles(run: Runs, gid: str = "") -> list["Line2D"]:
     """What a legend says of published points, where keys that begin with `gid` have some."""
     from matplotlib.lines import Line2D
 
@@ -163,7 +162,7 @@ def published_handles(run: Run, gid: str = "") -> list["Line2D"]:
     return [Line2D([], [], color=EVENT, label="published, one seed", **published_style())]
 
 
-def _draw_published(axes: "Axes", run: Run, key: str, color: str) -> None:
+def _draw_published(axes: "Axes", run: Runs, key: str, color: str) -> None:
     if isinstance(run, Seeds) and key in run.published:
         at, values = run.published[key]
         first = first_place(run)
@@ -177,7 +176,7 @@ def published_style(marker: str = "o") -> dict[str, Any]:
     return {"linestyle": "", "marker": marker, "markersize": 2.8, "mfc": "none", "mew": 0.6}
 
 
-def _draw_band(axes: "Axes", run: Run, key: str, error: str | None, color: str) -> None:
+def _draw_band(axes: "Axes", run: Runs, key: str, error: str | None, color: str) -> None:
     gid, (both, low, high) = _band(run, key, error)
     if not len(both):
         return
@@ -194,7 +193,7 @@ def _draw_band(axes: "Axes", run: Run, key: str, error: str | None, color: str) 
 
 
 def _band(
-    run: Run, key: str, error: str | None
+    run: Runs, key: str, error: str | None
 ) -> tuple[str, tuple[np.ndarray, np.ndarray, np.ndarray]]:
     """The band's gid; places (T,), lower and upper edges (T,)."""
     if isinstance(run, Seeds) and (len(run.runs) > 1 or error is None):

@@ -14,8 +14,7 @@ from lightning_grok.figures.epoch_axis import (
 )
 from lightning_grok.figures.layout import View, view_figure
 from lightning_grok.figures.palette import layer_color
-from lightning_grok.figures.seeds import Seeds
-from lightning_grok.runs.run import Run
+from lightning_grok.figures.seeds import Runs, Seeds
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -30,7 +29,7 @@ QUANTITIES = {
 _MARKERS = ("o", "s", "^", "D", "v")
 
 
-def geometry_figure(run: Run) -> "Figure":
+def geometry_figure(run: Runs) -> "Figure":
     """Capacity, radius and dimension of every layer, with their standard errors as bands.
 
     Raises:
@@ -39,7 +38,7 @@ def geometry_figure(run: Run) -> "Figure":
     return view_figure(run, geometry_view(run, name_events=True), "manifold capacities")
 
 
-def geometry_view(run: Run, *, name_events: bool = False) -> View | None:
+def geometry_view(run: Runs, *, name_events: bool = False) -> View | None:
     """A panel a quantity; None where none was logged.
 
     Layers are those of the test split, or of the train split where it alone was measured.
@@ -69,7 +68,7 @@ def geometry_view(run: Run, *, name_events: bool = False) -> View | None:
     )
 
 
-def measured_layers(run: Run, group: str = "manifold_capacity") -> list[str]:
+def measured_layers(run: Runs, group: str = "manifold_capacity") -> list[str]:
     """Layers whose geometry was logged, in the order of the network.
 
     Args:
@@ -83,7 +82,11 @@ def measured_layers(run: Run, group: str = "manifold_capacity") -> list[str]:
 
 
 def _draw(
-    parent: "Figure | SubFigure", run: Run, quantities: list[str], group: str, name_events: bool
+    parent: "Figure | SubFigure",
+    run: Runs,
+    quantities: list[str],
+    group: str,
+    name_events: bool,
 ) -> None:
     column = parent.subplots(len(quantities), 1, sharex=True, squeeze=False)[:, 0]
     handles: dict[str, Line2D] = {}
@@ -100,7 +103,7 @@ def _draw(
 
 
 def draw_geometry(
-    axes: "Axes", run: Run, quantity: str, group: str = "manifold_capacity"
+    axes: "Axes", run: Runs, quantity: str, group: str = "manifold_capacity"
 ) -> "dict[str, Line2D]":
     """One panel: ``capacity``, ``radius`` or ``dimension`` of every layer; the lines by layer."""
     draw_epoch_axis(axes, run)
@@ -121,7 +124,7 @@ def _legend_columns(name_events: bool) -> int:
     return 2 if name_events else 3  # names of events and of published points are long
 
 
-def layer_style(run: Run, layer: str, others: list[str]) -> dict[str, Any]:
+def layer_style(run: Runs, layer: str, others: list[str]) -> dict[str, Any]:
     """Label, colour and marker of a layer: the same wherever it is drawn.
 
     They follow the layer's place in the network, or among `others` where the run doesn't name its
@@ -145,7 +148,7 @@ def layer_style(run: Run, layer: str, others: list[str]) -> dict[str, Any]:
     }
 
 
-def _kind(run: Run, position: int) -> str:
+def _kind(run: Runs, position: int) -> str:
     """What an MLP's layer is; empty for another network."""
     activation = run.meta.get("network", {}).get("activation")
     if activation is None:

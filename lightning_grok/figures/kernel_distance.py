@@ -19,8 +19,7 @@ from lightning_grok.figures.epoch_axis import (
 )
 from lightning_grok.figures.layout import View, view_figure
 from lightning_grok.figures.palette import FULL_KERNEL, HEAT, TOTAL, TRACE_KERNEL
-from lightning_grok.figures.seeds import Seeds
-from lightning_grok.runs.run import Run
+from lightning_grok.figures.seeds import Runs, Seeds
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -32,7 +31,7 @@ _KERNELS = {"full": ("full kernel", FULL_KERNEL), "trace": ("trace kernel", TRAC
 _FLOOR: dict[str, Any] = {"linestyle": ":", "linewidth": 0.8}
 
 
-def kernel_distance_figure(run: Run) -> "Figure":
+def kernel_distance_figure(run: Runs) -> "Figure":
     """Heatmap of the kernel distance over pairs of measured epochs: exact, or the estimate so far.
 
     Raises:
@@ -42,7 +41,7 @@ def kernel_distance_figure(run: Run) -> "Figure":
     return view_figure(run, view, "kernel distances of pairs of epochs")
 
 
-def start_view(run: Run) -> View | None:
+def start_view(run: Runs) -> View | None:
     """Distance of both kernels to the run's own start; None where it wasn't logged."""
     if not any(run.series(f"kernel_distance/{kind}/own")[0].size for kind in _KERNELS):
         return None
@@ -51,7 +50,7 @@ def start_view(run: Run) -> View | None:
     return View("Kernel distance to the initialization", height, lambda p: _draw_start(p, run))
 
 
-def pairwise_view(run: Run, *, name_events: bool = False) -> View | None:
+def pairwise_view(run: Runs, *, name_events: bool = False) -> View | None:
     """Heatmap of the full kernel's distances; None for fewer than two epochs.
 
     Args:
@@ -68,7 +67,7 @@ def pairwise_view(run: Run, *, name_events: bool = False) -> View | None:
     return View(heading, height, lambda p: _draw_pairs(p, run, found, name_events))
 
 
-def _draw_start(parent: "Figure | SubFigure", run: Run) -> None:
+def _draw_start(parent: "Figure | SubFigure", run: Runs) -> None:
     axes = parent.subplots()
     handles = draw_distance(axes, run)
     foreign = "kernel_distance/full/foreign"
@@ -81,7 +80,7 @@ def _draw_start(parent: "Figure | SubFigure", run: Run) -> None:
 
 def draw_distance(
     axes: "Axes",
-    run: Run,
+    run: Runs,
     kinds: tuple[str, ...] = ("full", "trace"),
     reference: str = "own",
     group: str = "kernel_distance",
@@ -130,7 +129,7 @@ def draw_distance(
     return handles
 
 
-def _draw_floor(axes: "Axes", run: Run, kind: str, group: str) -> None:
+def _draw_floor(axes: "Axes", run: Runs, kind: str, group: str) -> None:
     """The distance between fresh initializations, mean and one standard deviation as a band."""
     key = f"{group}/{kind}/floor"
     levels, deviations = run.series(key)[1], run.series(f"{key}_sd")[1]
@@ -144,7 +143,7 @@ def _draw_floor(axes: "Axes", run: Run, kind: str, group: str) -> None:
 
 
 def _draw_pairs(
-    parent: "Figure | SubFigure", run: Run, found: dict[str, np.ndarray], name_events: bool
+    parent: "Figure | SubFigure", run: Runs, found: dict[str, np.ndarray], name_events: bool
 ) -> None:
     axes = parent.subplots()
     mesh = draw_pairs(axes, run, found)
@@ -156,14 +155,14 @@ def _draw_pairs(
         parent.legend(handles=handles, loc="outside lower center", ncols=2)
 
 
-def pairs_of(run: Run) -> dict[str, np.ndarray]:
+def pairs_of(run: Runs) -> dict[str, np.ndarray]:
     """``epochs`` (T,) and ``distance`` (T, T): exact, else the estimate so far, else empty."""
     found = run.array("kernel_distance", "pairwise")
     return found or run.array("kernel_distance", "pairwise_estimate")
 
 
 def draw_pairs(
-    axes: "Axes", run: Run, found: dict[str, np.ndarray], highest: float | None = None
+    axes: "Axes", run: Runs, found: dict[str, np.ndarray], highest: float | None = None
 ) -> "QuadMesh":
     """One heatmap with its events; `highest` is the end of the colour scale, by default its own."""
     first = first_place(run)

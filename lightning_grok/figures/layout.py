@@ -7,8 +7,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, NamedTuple
 
 from lightning_grok.errors import InputError
-from lightning_grok.figures.seeds import Seeds
-from lightning_grok.runs.run import Run
+from lightning_grok.figures.seeds import Runs, Seeds
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure, SubFigure
@@ -76,7 +75,7 @@ def style() -> Iterator[None]:
         yield
 
 
-def view_figure(run: Run, view: View | None, missing: str) -> "Figure":
+def view_figure(run: Runs, view: View | None, missing: str) -> "Figure":
     """One view as a figure of its own, a column wide, below its heading and the run's title.
 
     Raises:
@@ -96,7 +95,7 @@ def view_figure(run: Run, view: View | None, missing: str) -> "Figure":
     return figure
 
 
-def page_figure(run: Run, rows: list[list[View]], prefix: str = "") -> "Figure":
+def page_figure(run: Runs, rows: list[list[View]], prefix: str = "") -> "Figure":
     """Rows of one or two views, lettered in reading order, below the run's title."""
     from matplotlib.figure import Figure
 
@@ -141,7 +140,7 @@ def settle(figure: "Figure") -> None:
         axes.set_position(tuple(round(each, _DIGITS) for each in bounds))
 
 
-def run_title(run: Run) -> str:
+def run_title(run: Runs) -> str:
     """Data set, setup and seed in words, and how far a run has come that is not at its end."""
     parts = [run.dataset or run.name, *setup_in_words(run.setup)]
     if isinstance(run, Seeds):

@@ -12,7 +12,7 @@ from lightning_grok.figures.epoch_axis import (
 )
 from lightning_grok.figures.layout import View, view_figure
 from lightning_grok.figures.palette import PAPER_PROBE, SOUND_PROBE, TOTAL
-from lightning_grok.runs.run import Run
+from lightning_grok.figures.seeds import Runs
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -27,7 +27,7 @@ _PROBES = {
 }
 
 
-def linear_probe_figure(run: Run) -> "Figure":
+def linear_probe_figure(run: Runs) -> "Figure":
     """Accuracy of each probe against the epoch, bands of one standard deviation over its draws.
 
     The heading names the digits and says where they are of the same distribution as the training
@@ -39,7 +39,7 @@ def linear_probe_figure(run: Run) -> "Figure":
     return view_figure(run, linear_probe_view(run), "linear probes")
 
 
-def linear_probe_view(run: Run) -> View | None:
+def linear_probe_view(run: Runs) -> View | None:
     """The probes that were logged; None where none was."""
     logged = logged_probes(run)
     if not logged:
@@ -51,7 +51,7 @@ def linear_probe_view(run: Run) -> View | None:
     return View(heading, 2.9, lambda parent: _draw(parent, run, logged))
 
 
-def logged_probes(run: Run) -> list[str]:
+def logged_probes(run: Runs) -> list[str]:
     """Which of ``sound``, ``sound_stored``, ``paper`` and ``direct`` say something of their own."""
     logged = [name for name in _PROBES if run.series(f"linear_probe/{name}/accuracy")[0].size]
     if (run.meta.get("transfer") or {}).get("same_distribution"):  # its digits are stored upright
@@ -59,13 +59,13 @@ def logged_probes(run: Run) -> list[str]:
     return logged
 
 
-def _draw(parent: "Figure | SubFigure", run: Run, logged: list[str]) -> None:
+def _draw(parent: "Figure | SubFigure", run: Runs, logged: list[str]) -> None:
     handles = draw_probes(parent.subplots(), run, logged)
     named = [*event_handles(find_events(run)), *published_handles(run, "linear_probe/")]
     parent.legend(handles=[*handles.values(), *named], loc="outside lower center")
 
 
-def draw_probes(axes: "Axes", run: Run, names: list[str]) -> "dict[str, Line2D]":
+def draw_probes(axes: "Axes", run: Runs, names: list[str]) -> "dict[str, Line2D]":
     """One panel with some of the probes; the lines by name."""
     draw_epoch_axis(axes, run)
     draw_events(axes, find_events(run))

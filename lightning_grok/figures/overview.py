@@ -16,9 +16,11 @@ from lightning_grok.figures.kernel_distance import (
 from lightning_grok.figures.layout import page_figure, style
 from lightning_grok.figures.linear_probe import linear_probe_figure
 from lightning_grok.figures.performance import performance_figure, performance_view
+from lightning_grok.figures.seeds import Runs
 from lightning_grok.figures.umap import umap_figure, umap_view
 from lightning_grok.runs.files import write_atomically
-from lightning_grok.runs.run import Run, read_run
+from lightning_grok.runs.names import place_inside
+from lightning_grok.runs.run import read_run
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -31,7 +33,7 @@ _METADATA: dict[str, dict[str, Any]] = {
 _DPI = {".png": 200, ".pdf": 300}  # of the PDF: its heatmap and points only
 
 
-def run_figure(run: Run, prefix: str = "") -> "Figure":
+def run_figure(run: Runs, prefix: str = "") -> "Figure":
     """Figure 2 of Zheng et al. (2024) for one run, two columns wide.
 
     Accuracy and loss; capacity, radius and dimension of the class manifolds in every layer; kernel
@@ -73,7 +75,7 @@ def write_run_figures(run_path: str | os.PathLike[str]) -> list[Path]:
         InputError: there is no run.
     """
     run = read_run(run_path)
-    drawn: dict[str, Callable[[Run], Figure]] = {
+    drawn: dict[str, Callable[[Runs], Figure]] = {
         "run": run_figure,
         "performance": performance_figure,
         "geometry": geometry_figure,
@@ -87,7 +89,7 @@ def write_run_figures(run_path: str | os.PathLike[str]) -> list[Path]:
             figure = draw(run)
         except InputError:  # not measured in this run
             continue
-        written += write_figure(figure, run.path / "figures" / name)
+        written += write_figure(figure, place_inside(run.path, "figures") / name)
     return written
 
 
@@ -99,7 +101,7 @@ def write_figure(figure: "Figure", stem: Path) -> list[Path]:
     return paths
 
 
-def _newest_umap(run: Run) -> "Figure":
+def _newest_umap(run: Runs) -> "Figure":
     return umap_figure(run, max(run.arrays("umap"), default=0))
 
 

@@ -12,8 +12,7 @@ from lightning_grok.figures.epoch_axis import (
 )
 from lightning_grok.figures.layout import View, view_figure
 from lightning_grok.figures.palette import TEST, TRAIN
-from lightning_grok.figures.seeds import Seeds
-from lightning_grok.runs.run import Run
+from lightning_grok.figures.seeds import Runs, Seeds
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -24,7 +23,7 @@ _PARTS = {"train": TRAIN, "test": TEST}
 _LOSSES = {"cross_entropy": "cross-entropy (nats)", "mse": "mean squared error"}
 
 
-def performance_figure(run: Run) -> "Figure":
+def performance_figure(run: Runs) -> "Figure":
     """Accuracy over loss (log), train and test, with memorization and generalization.
 
     Raises:
@@ -33,7 +32,7 @@ def performance_figure(run: Run) -> "Figure":
     return view_figure(run, performance_view(run), "evaluations")
 
 
-def performance_view(run: Run) -> View | None:
+def performance_view(run: Runs) -> View | None:
     """Panels for what was logged of accuracy and loss; None where nothing was."""
     logged = [
         quantity
@@ -46,7 +45,7 @@ def performance_view(run: Run) -> View | None:
     return View(heading, 0.7 + 1.3 * len(logged), lambda parent: _draw(parent, run, logged))
 
 
-def _draw(parent: "Figure | SubFigure", run: Run, logged: list[str]) -> None:
+def _draw(parent: "Figure | SubFigure", run: Runs, logged: list[str]) -> None:
     column = parent.subplots(len(logged), 1, sharex=True, squeeze=False)[:, 0]
     handles: dict[str, Line2D] = {}
     for axes, quantity in zip(column, logged, strict=True):
@@ -61,7 +60,7 @@ def _draw(parent: "Figure | SubFigure", run: Run, logged: list[str]) -> None:
     parent.legend(handles=[*handles.values(), *named], loc="outside lower center", ncols=2)
 
 
-def draw_performance(axes: "Axes", run: Run, quantity: str) -> "dict[str, Line2D]":
+def draw_performance(axes: "Axes", run: Runs, quantity: str) -> "dict[str, Line2D]":
     """One panel: ``accuracy`` or ``loss``; the lines by their labels."""
     draw_epoch_axis(axes, run)
     draw_events(axes, find_events(run))

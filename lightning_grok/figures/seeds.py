@@ -1,10 +1,11 @@
-"""Runs of one setup with different seeds, read as one run: medians, and bands over the seeds."""
+"""Runs of one setup with different seeds, drawn together: medians, and bands over the seeds."""
 
 import copy
 import math
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from functools import cached_property
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -20,8 +21,8 @@ _COMPLETE = 0.9  # of the longest run's epochs: shorter runs would cut the other
 _SAMPLES, _PER_CLASS = 256, 200  # images of the kernel and of a manifold in the paper's main runs
 
 
-class Seeds(Run):
-    """Some runs of one setup, in everything that a view asks like a single run.
+class Seeds:
+    """Some runs of one setup, which answer what a figure asks of a single run.
 
     A value is the median over the runs at the epochs that all of them share; arrays of whole runs
     (the distances of pairs) likewise. Frames (UMAP), configuration and names are those of the first
@@ -39,14 +40,43 @@ class Seeds(Run):
         unit: Literal["epoch", "step"] = "epoch",
         published: Mapping[str, Points] | None = None,
     ) -> None:
-        first = runs[0]
-        self.path, self.events, self._offset = first.path, first.events, 0
         self.runs = tuple(runs)
         self.unit = unit
         self.published = dict(published or {})
         self.marker = "o"  # of published points
         self._least_end = 0.0
-        self.factor = int(first.meta.get("steps_per_epoch", 1)) if unit == "step" else 1
+        steps = self.meta.get("steps_per_epoch", 1)
+        self.factor = int(steps) if unit == "step" else 1
+
+    @property
+    def path(self) -> Path:
+        """Of the first run."""
+        return self.runs[0].path
+
+    @property
+    def name(self) -> str:
+        """Of the first run."""
+        return self.runs[0].name
+
+    @property
+    def meta(self) -> dict[str, Any]:
+        """Of the first run."""
+        return self.runs[0].meta
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """Of the first run."""
+        return self.runs[0].config
+
+    @property
+    def setup(self) -> str:
+        """Of all runs."""
+        return self.runs[0].setup
+
+    @property
+    def dataset(self) -> str:
+        """Of all runs."""
+        return self.runs[0].dataset
 
     @property
     def seed(self) -> int | None:
@@ -132,6 +162,10 @@ class Seeds(Run):
         """Median of event times in epochs, on the axis; None where most runs have no such event."""
         middle = float(np.median(times))
         return self.factor * middle if math.isfinite(middle) else None
+
+
+Runs = Run | Seeds
+"""What a figure is drawn of."""
 
 
 def comparable_runs(runs: Sequence[Run]) -> tuple[list[Run], list[str]]:

@@ -7,8 +7,7 @@ import numpy as np
 from lightning_grok.errors import InputError
 from lightning_grok.figures.layout import COLUMN, PAGE, View, view_figure
 from lightning_grok.figures.palette import class_color, class_marker
-from lightning_grok.figures.seeds import Seeds
-from lightning_grok.runs.run import Run
+from lightning_grok.figures.seeds import Runs, Seeds
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -22,7 +21,7 @@ _FRAMES = 8
 _DECADES = 3.0  # of epochs, the last ones, that the frames are spread over
 
 
-def umap_figure(run: Run, epoch: int) -> "Figure":
+def umap_figure(run: Runs, epoch: int) -> "Figure":
     """The embedding at one epoch, on the axes of all epochs of the run.
 
     Raises:
@@ -41,7 +40,7 @@ def umap_figure(run: Run, epoch: int) -> "Figure":
     return view_figure(run, view, "embeddings")
 
 
-def umap_view(run: Run) -> View | None:
+def umap_view(run: Runs) -> View | None:
     """A row of frames as wide as a page, from the initialization to the newest; None for none."""
     frames = run.arrays("umap")
     if not frames:
@@ -70,7 +69,12 @@ def frame_epochs(measured: list[int]) -> list[int]:
 
 
 def _draw(
-    parent: "Figure | SubFigure", run: Run, frames: Frames, shown: list[int], *, titled: bool
+    parent: "Figure | SubFigure",
+    run: Runs,
+    frames: Frames,
+    shown: list[int],
+    *,
+    titled: bool,
 ) -> None:
     row = parent.subplots(1, len(shown), squeeze=False)[0]
     center, reach = _window(frames)
@@ -116,7 +120,7 @@ def _window(frames: Frames) -> tuple[np.ndarray, np.ndarray]:
     return (low + high) / 2, np.array([-half, half])
 
 
-def _class_handles(run: Run, frames: Frames) -> list["Line2D"]:
+def _class_handles(run: Runs, frames: Frames) -> list["Line2D"]:
     from matplotlib.lines import Line2D
 
     style: dict[str, Any] = {"linestyle": "", "markersize": 4, "markeredgewidth": 0}
@@ -126,13 +130,13 @@ def _class_handles(run: Run, frames: Frames) -> list["Line2D"]:
     ]
 
 
-def _by_class(run: Run, frames: Frames) -> str:
+def _by_class(run: Runs, frames: Frames) -> str:
     """How many classes are shown, where not all are."""
     shown, known = len(_classes(run, frames)), int(run.meta.get("num_classes", 0))
     return f" of {shown} of the {known} classes" if shown < known else " by class"
 
 
-def _classes(run: Run, frames: Frames) -> dict[int, str]:
+def _classes(run: Runs, frames: Frames) -> dict[int, str]:
     """Label -> name of the classes that occur."""
     names = run.meta.get("class_names") or []
     labels = np.unique(np.concatenate([frame["labels"] for frame in frames.values()])).astype(int)
@@ -142,7 +146,7 @@ def _classes(run: Run, frames: Frames) -> dict[int, str]:
     }
 
 
-def _legend_columns(run: Run, frames: Frames, width: float) -> int:
+def _legend_columns(run: Runs, frames: Frames, width: float) -> int:
     classes = _classes(run, frames)
     longest = max(len(name) for name in classes.values())
     fitting = max(1, int(72 * width / (18 + 4.2 * longest)))
@@ -150,5 +154,5 @@ def _legend_columns(run: Run, frames: Frames, width: float) -> int:
     return -(-len(classes) // rows)  # rows of equal length
 
 
-def _legend_rows(run: Run, frames: Frames, width: float) -> int:
+def _legend_rows(run: Runs, frames: Frames, width: float) -> int:
     return -(-len(_classes(run, frames)) // _legend_columns(run, frames, width))

@@ -28,18 +28,7 @@ from filelock import FileLock, Timeout
 
 from lightning_grok.errors import InputError
 from lightning_grok.runs.files import PART, naming, read_json, write_atomically
-
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+=-]{0,150}")
-
-
-def validate_name(name: str) -> str:
-    """`name` if it is safe as the name of one directory, else an InputError."""
-    if not _NAME.fullmatch(name):
-        raise InputError(
-            "expected a run name of letters, digits and ._+=- that begins with a letter or digit "
-            f"(at most 151), received {name!r}"
-        )
-    return name
+from lightning_grok.runs.names import place_inside, validate_name
 
 
 class RunDirectory:
@@ -49,15 +38,17 @@ class RunDirectory:
         path: the directory; it must exist (see `create`).
 
     Raises:
-        InputError: another process writes into it.
+        InputError: another process writes into it, or links in it lead out of it.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.events_path = path / "events.jsonl"
-        self.checkpoints = path / "checkpoints"
-        self.figures = path / "figures"
-        self._lock = FileLock(path / ".lock")
+        for entry in path.iterdir():
+            place_inside(path, entry.name)
+        lock = path / ".lock"
+        if lock.is_symlink() or (lock.exists() and not lock.is_file()):
+            raise InputError(f"expected an ordinary file at {lock}, received something else")
+        self._lock = FileLock(lock)
         try:
             # A reader that asks whether the run is alive holds the lock for microseconds.
             self._lock.acquire(timeout=1.0)
@@ -105,7 +96,9 @@ class RunDirectory:
         try:
             path.mkdir()
         except FileExistsError:
-            if not path.is_dir() or any(not _is_left_over(entry) for entry in path.iterdir()):
+            if path.is_symlink() or not path.is_dir():
+                return None
+            if not all(_is_left_over(entry) for entry in path.iterdir()):
                 return None
         except OSError as error:
             raise InputError(
@@ -133,6 +126,20 @@ class RunDirectory:
     def meta(self) -> dict[str, Any]:
         """The content of run.json; empty before the first `update_meta`."""
         return read_json(self.path / "run.json")
+
+    @property
+    def events_path(self) -> Path:
+        """The event log."""
+        return place_inside(self.path, "events.jsonl")
+
+    @property
+    def checkpoints(self) -> Path:
+        """The folder of checkpoints."""
+        return place_inside(self.path, "checkpoints")
+
+    def _arrays_of(self, measurement: str) -> Path:
+        validate_name(measurement, "the name of a measurement")
+        return place_inside(self.path, "arrays", measurement)
 
     def update_meta(self, **values: Any) -> None:
         """Set keys of run.json, atomically."""
@@ -173,13 +180,13 @@ class RunDirectory:
         """
         for folder in (".", "arrays/*", "snapshots", "checkpoints", "figures"):
             for file in self.path.glob(f"{folder}/.*{PART}*"):
-                file.unlink()
+                self._remove(file)
         if log_size < self.log_size:
             os.truncate(self.events_path, log_size)
         for file in [*self.path.glob("arrays/*/*.npz"), *self.path.glob("snapshots/epoch_*.pt")]:
             written = epoch_of(file)
             if written is not None and written > epoch:
-                file.unlink()
+                self._remove(file)
 
     def forget(self, measurement: str) -> bool:
         """Remove all that is logged of one measurement, and its arrays, to be written anew.
@@ -189,26 +196,28 @@ class RunDirectory:
         Returns:
             Whether there was anything.
         """
+        self._arrays_of(measurement)  # refused before anything is removed
         lines: list[str] = []
         kept: list[str] = []
         if self.events_path.exists():
             lines = self.events_path.read_text().splitlines(keepends=True)
             kept = [line for line in lines if not _concerns(line, measurement)]
             write_atomically(self.events_path, lambda path: path.write_text("".join(kept)))
-        shutil.rmtree(self.path / "arrays" / measurement, ignore_errors=True)
+        shutil.rmtree(self._arrays_of(measurement), ignore_errors=True)
         return len(kept) < len(lines)
 
     def save_arrays(self, measurement: str, epoch: int | str, arrays: Mapping[str, Any]) -> None:
         """Write named arrays of one measurement at one epoch (or of a whole run, by a name)."""
         stem = f"{epoch:07d}" if isinstance(epoch, int) else epoch
-        path = self.path / "arrays" / measurement / f"{stem}.npz"
+        path = self._arrays_of(measurement) / f"{validate_name(stem, 'the name of arrays')}.npz"
         content = io.BytesIO()
         np.savez_compressed(content, **arrays)
         write_atomically(path, lambda temporary: temporary.write_bytes(content.getbuffer()))
 
     def remove_arrays(self, measurement: str, name: str) -> None:
         """Remove the arrays that a measurement wrote for the whole run under a name."""
-        (self.path / "arrays" / measurement / f"{name}.npz").unlink(missing_ok=True)
+        validate_name(name, "the name of arrays")
+        self._remove(self._arrays_of(measurement) / f"{name}.npz")
 
     def save_snapshot(self, epoch: int, state: Mapping[str, Any]) -> None:
         """Write the weights of one epoch."""
@@ -217,12 +226,18 @@ class RunDirectory:
         # In memory: given a path, torch writes its name into the file and hides a full disk.
         content = io.BytesIO()
         torch.save(dict(state), content)
-        path = snapshot_path(self.path, epoch)
+        path = place_inside(self.path, "snapshots") / snapshot_path(self.path, epoch).name
         write_atomically(path, lambda temporary: temporary.write_bytes(content.getbuffer()))
 
     def load_snapshot(self, epoch: int) -> dict[str, Any]:
         """The weights of one epoch; see `load_snapshot`."""
         return load_snapshot(self.path, epoch)
+
+    def _remove(self, file: Path) -> None:
+        """Remove a file, or a link to one, from a folder of the run."""
+        if file.parent != self.path:
+            place_inside(self.path, *file.relative_to(self.path).parent.parts)
+        file.unlink(missing_ok=True)
 
     def close(self) -> None:
         """Release the lock."""

@@ -64,7 +64,7 @@ class Beginning:
         with open(self.run.path / "events.jsonl", "rb") as log:
             covered = log.read(self.log_size)
         directory.events_path.write_bytes(covered)
-        measured = {event["event"] for event in Run(directory.path).events}
+        measured = Run(directory.path).event_names
         for file in self.run.path.glob("arrays/*/*.npz"):
             # What concerns the whole shorter run, as its exact pairs, would pass for the longer's.
             if file.parent.name in measured and epoch_of(file) is not None:

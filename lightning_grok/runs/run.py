@@ -1,13 +1,18 @@
-"""Reading runs back from their directories, as tables and arrays, finished or running.
+"""Reading a run back, finished or in progress, again and again: the one reader that all share.
 
-A last line cut short and half-written files are passed over: a run may be written meanwhile by
-another process, on another machine (`lightning_grok.runs.directory` is the writing side).
+Reading is incremental: of a log only what was appended, of other files only those that changed. A
+run may be written meanwhile by another process, on another machine, and may come from somebody
+else: what does not fit (`lightning_grok.runs.schema`) is left out and told by `Run.damage`.
+`lightning_grok.runs.directory` is the writing side.
 """
 
-import json
 import os
-import zipfile
-from collections.abc import Iterable
+import stat
+import sys
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,8 +20,28 @@ import numpy as np
 from filelock import FileLock, Timeout
 
 from lightning_grok.errors import InputError
+from lightning_grok.runs import event_log
+from lightning_grok.runs.arrays import LIMIT, read_arrays
 from lightning_grok.runs.directory import epoch_of, load_snapshot, snapshot_epochs
-from lightning_grok.runs.files import read_json
+from lightning_grok.runs.names import printable
+from lightning_grok.runs.schema import (
+    SHAPES,
+    Config,
+    DamageError,
+    Meta,
+    check_arrays,
+    fitting,
+    parse_json,
+    parse_yaml,
+)
+from lightning_grok.runs.source import (
+    UNREADABLE,
+    Signature,
+    is_archive,
+    open_archive,
+    read_all,
+    source_of,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -25,72 +50,81 @@ if TYPE_CHECKING:
 
 STATES = ("running", "finished", "interrupted", "failed")
 
+_META_LIMIT, _CONFIG_LIMIT = 2**22, 2**20  # bytes
+_ONE_ARRAY = 2**24  # bytes of an array that is shown
+_KEPT = 2**27  # bytes of arrays that are kept
+
 
 class Run:
-    """A run read back from its directory.
+    """A run read back from its directory, or from an archive of runs (``runs.zip/<name>``).
+
+    It may be read by several threads.
+
+    Args:
+        path: the directory.
+        base: the folder that no link in it may lead out of; None takes the directory itself.
 
     Attributes:
         path: the directory.
-        events: all events, oldest first, each a dict with keys ``event``, ``epoch``, ``step``.
     """
 
-    def __init__(self, path: str | os.PathLike[str]) -> None:
+    def __init__(
+        self, path: str | os.PathLike[str], base: str | os.PathLike[str] | None = None
+    ) -> None:
         self.path = Path(path)
-        self.events: list[dict[str, Any]] = []
-        self._offset = 0
+        self._source = source_of(self.path, None if base is None else Path(base))
+        self._log = event_log.EventLog(self._source)
+        self._lock = threading.RLock()
+        self._files: dict[str, tuple[Signature, dict[str, Any]]] = {}
+        self._arrays: OrderedDict[tuple[str, str], tuple[Signature, Any]] = OrderedDict()
+        self._faults: dict[str, str] = {}
         self.refresh()
 
     def refresh(self) -> bool:
         """Read the lines written since the last call; True if there were any.
 
-        A log that became shorter (a resumed run rewound it) is read anew.
+        A log that became another (a resumed run rewound it) is read anew.
         """
-        file_path = self.path / "events.jsonl"
-        if not file_path.exists():
-            return False
-        if file_path.stat().st_size < self._offset:
-            self.events, self._offset = [], 0
-        with open(file_path, "rb") as file:
-            file.seek(self._offset)
-            text = file.read()
-        text = text[: text.rfind(b"\n") + 1]  # a last line without its end is still being written
-        self._offset += len(text)
-        for line in text.splitlines():
-            try:
-                self.events.append(json.loads(line))
-            except ValueError:  # a block lost in a crash of the machine: the rest is still good
-                continue
-        return bool(text)
+        with self._lock:
+            return self._log.refresh()
+
+    @property
+    def version(self) -> int:
+        """Grows with every refresh that brought something new."""
+        return self._log.version
 
     @property
     def name(self) -> str:
-        """The name of the directory."""
-        return self.path.name
+        """The name of the directory, as it can be shown."""
+        return printable(self.path.name)
+
+    @property
+    def events(self) -> list[dict[str, Any]]:
+        """All events, oldest first, with ``event``, ``epoch``, ``step``; read anew each time."""
+        try:
+            return list(event_log.read_events(self._source))
+        except UNREADABLE:
+            return []
 
     @property
     def meta(self) -> dict[str, Any]:
-        """The content of run.json; empty where it isn't there."""
-        return read_json(self.path / "run.json")
+        """The content of run.json, as far as it is of the right types."""
+        return self._described("run.json", Meta, _META_LIMIT, parse_json)
 
     @property
     def config(self) -> dict[str, Any]:
-        """The resolved configuration; empty where it isn't there."""
-        import yaml
-
-        try:
-            return yaml.safe_load((self.path / "config.yaml").read_text()) or {}
-        except (OSError, yaml.YAMLError):
-            return {}
+        """The resolved configuration, as far as it is of the right types."""
+        return self._described("config.yaml", Config, _CONFIG_LIMIT, parse_yaml)
 
     @property
     def setup(self) -> str:
         """The setup as published: optimizer-weight_scale-train_size-output_scale-weight_decay."""
-        return str(self.meta.get("setup", ""))
+        return printable(self.meta.get("setup", ""))
 
     @property
     def dataset(self) -> str:
         """The data that was really used, for example ``EMNIST balanced``."""
-        return str(self.meta.get("dataset", ""))
+        return printable(self.meta.get("dataset", ""))
 
     @property
     def seed(self) -> int | None:
@@ -106,80 +140,177 @@ class Run:
     @property
     def epoch(self) -> int:
         """The newest logged epoch; 0 where there is none."""
-        return max((event["epoch"] for event in self.events), default=0)
+        return self._log.columns.last
 
     @property
     def damage(self) -> str:
         """What is wrong with its files, in one line; empty where they are whole.
 
         A run in progress, or broken off, may end anywhere; a finished one ends where run.json says.
+        Of arrays only those are known that were read.
         """
-        meta = self.meta
-        if not (self.path / "run.json").exists():
+        if not self._source.exists("run.json"):
             return ""
-        if not meta:
-            return f"expected the description of a run in {self.path / 'run.json'}, received none"
+        meta, _ = self.meta, self.config
+        found = [f"{self._shown(name)} {fault}" for name, fault in sorted(self._faults.items())]
+        log, shown = self._log, self._shown(event_log.NAME)
+        if log.damaged:
+            lines = "1 line" if log.damaged == 1 else f"{log.damaged:,} lines"
+            found.append(f"{lines} of {shown} {'is' if log.damaged == 1 else 'are'} damaged")
+        if log.columns.texts:
+            found.append(f"{log.columns.texts:,} values in {shown} are no numbers")
+        unread = self._source.exists(event_log.NAME) and not self._source.signature(event_log.NAME)
+        if log.fault or unread:
+            found.append(f"{shown} {log.fault or 'is no ordinary file of the run'}")
         last = meta.get("logged", 0)
         if meta.get("state") == "finished" and self.epoch < last:
-            log = self.path / "events.jsonl"
-            return f"expected events up to epoch {last:,} in {log}, received {self.epoch:,}"
-        return ""
+            found.append(
+                f"expected events up to epoch {last:,} in {shown}, received {self.epoch:,}"
+            )
+        return "; ".join(found)
 
     def series(self, key: str) -> tuple[np.ndarray, np.ndarray]:
         """Epochs (T,) and values (T,) of one logged key, by epoch; null reads as NaN.
 
-        Both are empty for a key that was never logged.
+        The newest value of an epoch counts. Both are empty for a key that was never logged, and are
+        not to be written to.
         """
-        found = {event["epoch"]: event[key] for event in self.events if key in event}
-        epochs = np.array(sorted(found), dtype=np.int64)
-        values = [np.nan if found[epoch] is None else found[epoch] for epoch in epochs]
-        return epochs, np.array(values, dtype=np.float64)
+        column = self._log.columns.series.get(key)
+        if column is None:
+            return np.array([], dtype=np.int64), np.array([], dtype=np.float64)
+        return column.series()
 
     @property
     def keys(self) -> list[str]:
-        """All logged keys, sorted, without ``event``, ``epoch`` and ``step``."""
-        return sorted({key for event in self.events for key in event} - {"event", "epoch", "step"})
+        """All logged keys that hold numbers, sorted, without ``event``, ``epoch`` and ``step``."""
+        return sorted(self._log.columns.series.copy())
+
+    @property
+    def event_names(self) -> list[str]:
+        """What was logged, sorted: names of measurements, ``evaluation``, ``error`` and so on."""
+        return sorted(self._log.columns.events.copy())
+
+    def measured(self, event: str) -> list[int]:
+        """Epochs at which an event was logged, increasing."""
+        return self.epochs_of(event).tolist()
+
+    def epochs_of(self, event: str) -> np.ndarray:
+        """The same as an array (T,), at no cost however many there are."""
+        column = self._log.columns.events.get(event)
+        return np.array([], dtype=np.int64) if column is None else column.series()[0]
 
     def table(self) -> "pd.DataFrame":
         """All scalars as a table: one row an epoch (the index), one column a key."""
         import pandas as pd
 
-        columns = {key: pd.Series(*reversed(self.series(key))) for key in self._numeric_keys()}
+        columns = {key: pd.Series(*reversed(self.series(key))) for key in self.keys}
         return pd.DataFrame(columns).sort_index().rename_axis("epoch")
-
-    def _numeric_keys(self) -> list[str]:
-        text = {key for event in self.events for key, value in event.items() if type(value) is str}
-        return [key for key in self.keys if key not in text]
 
     def costs(self) -> dict[str, float]:
         """Seconds that each measurement took, with what it wrote and showed, ``training`` the rest.
 
         Of a run that is in progress, or whose wall time is not known, without ``training``.
         """
-        spent: dict[str, float] = {}
-        for event in self.events:
-            for key, value in event.items():
-                group, _, what = key.rpartition("/")
-                if what in ("seconds", "summary_seconds") and value is not None:
-                    spent[group] = spent.get(group, 0.0) + value
-        total = self.meta.get("seconds")
+        meta = self.meta
+        spent = meta.get("costs") or dict(self._log.columns.spent)
+        total = meta.get("seconds")
         return spent if total is None else {"training": total - sum(spent.values()), **spent}
 
     def arrays(self, measurement: str) -> dict[int, dict[str, np.ndarray]]:
         """The arrays of a measurement: epoch -> name -> array."""
-        files = sorted(self.path.glob(f"arrays/{measurement}/*.npz"))
-        found = {
-            epoch: _read_arrays(file) for file in files if (epoch := epoch_of(file)) is not None
-        }
+        files = [Path(name) for name in self._source.names(f"arrays/{measurement}")]
+        epochs = [epoch_of(file) for file in files if file.suffix == ".npz"]
+        found = {e: self._array_file(measurement, f"{e:07d}") for e in epochs if e is not None}
         return {epoch: arrays for epoch, arrays in found.items() if arrays}
 
     def array(self, measurement: str, name: str) -> dict[str, np.ndarray]:
         """The arrays that a measurement wrote for the run as a whole; empty if there are none."""
-        return _read_arrays(self.path / "arrays" / measurement / f"{name}.npz")
+        return self._array_file(measurement, name) or {}
+
+    def array_of(self, measurement: str, at: int | str, name: str) -> np.ndarray | None:
+        """One array of one epoch, or of those written for the whole run under a name.
+
+        None where there is none, where it can't be read (yet), or is too large to be shown.
+        """
+        stem = f"{at:07d}" if isinstance(at, int) else at
+        return (self._array_file(measurement, stem, name) or {}).get(name)
 
     def snapshot_epochs(self) -> list[int]:
         """Epochs whose weights are kept."""
         return snapshot_epochs(self.path)
+
+    def signature_of(self, path: Path) -> Signature | None:
+        """Changes whenever the file does; None where there is none inside the folder."""
+        return self._source.signature(path.relative_to(self.path).as_posix())
+
+    def _shown(self, name: str) -> str:
+        return printable(self.path / name)
+
+    def _described(
+        self, name: str, kind: type, limit: int, parse: Callable[[bytes], dict[str, Any]]
+    ) -> dict[str, Any]:
+        """The fitting entries of a file, read anew when it changes; empty where there is none."""
+        signature = self._source.signature(name)
+        known = self._files.get(name)
+        if known is None or known[0] != signature:
+            content: dict[str, Any] = {}
+            fault = ""
+            if signature is not None:
+                try:
+                    content, wrong = fitting(parse(read_all(self._source, name, limit)), kind)
+                    fault = f"is damaged in {', '.join(map(printable, wrong))}" if wrong else ""
+                except DamageError as error:
+                    fault = printable(error)
+            elif self._source.exists(name):
+                fault = "is no ordinary file of the run"
+            self._tell(name, fault)
+            known = self._files[name] = (signature or (0, 0, 0), content)
+        return dict(known[1])
+
+    def _array_file(
+        self, measurement: str, stem: str, only: str = ""
+    ) -> dict[str, np.ndarray] | None:
+        """The arrays of a file, or one of them, kept until the file changes; None for none."""
+        name = f"arrays/{measurement}/{stem}.npz"
+        signature = self._source.signature(name)
+        if signature is None:
+            return None
+        known = self._arrays.get((name, only))
+        if known is None or known[0] != signature:
+            known = signature, self._load(name, measurement, stem, only)
+            with self._lock:
+                self._arrays[name, only] = known
+                kept = sum(_size(each) for _, each in self._arrays.values())
+                while kept > _KEPT and len(self._arrays) > 1:
+                    kept -= _size(self._arrays.popitem(last=False)[1][1])
+        return known[1]
+
+    def _load(self, name: str, measurement: str, stem: str, only: str) -> dict[str, np.ndarray]:
+        shapes = SHAPES.get(stem) or SHAPES.get(measurement, {})
+        try:
+            with closing(self._source.open(name)) as file:
+                if only:
+                    return read_arrays(file, [only], _ONE_ARRAY)
+                found = read_arrays(file, None, LIMIT)
+            check_arrays(found, shapes)
+        except UNREADABLE as error:
+            self._tell(name, f"can't be read ({getattr(error, 'strerror', None) or error})")
+            return {}
+        except DamageError as error:
+            self._tell(name, printable(error))
+            return {}
+        return found
+
+    def _tell(self, name: str, fault: str) -> None:
+        with self._lock:
+            if fault:
+                self._faults[name] = fault
+            else:
+                self._faults.pop(name, None)
+
+
+def _size(arrays: Mapping[str, np.ndarray]) -> int:
+    return sum(array.nbytes for array in arrays.values())
 
 
 def read_run(path: str | os.PathLike[str]) -> Run:
@@ -188,10 +319,10 @@ def read_run(path: str | os.PathLike[str]) -> Run:
     Raises:
         InputError: there is no run in it.
     """
-    directory = Path(path)
-    if not (directory / "run.json").is_file():
-        raise InputError(f"expected the directory of a run (with run.json), received {directory}")
-    return Run(directory)
+    run = Run(path)
+    if run.signature_of(run.path / "run.json") is None:
+        raise InputError(f"expected the directory of a run (with run.json), received {run.path}")
+    return run
 
 
 def read_runs(paths: Iterable[str | os.PathLike[str]]) -> list[Run]:
@@ -212,17 +343,56 @@ def read_runs(paths: Iterable[str | os.PathLike[str]]) -> list[Run]:
 
 
 def find_runs(root: str | os.PathLike[str]) -> list[Path]:
-    """Directories of runs at or below `root`, two levels deep, by name."""
+    """Directories of runs at or below `root`, two levels deep, by name; or those of an archive."""
     base = Path(root)
-    files = [*base.glob("run.json"), *base.glob("*/run.json"), *base.glob("*/*/run.json")]
-    return sorted(file.parent for file in files)
+    if is_archive(base):
+        return sorted(base / name[:-9] for name in open_archive(base) if name.endswith("/run.json"))
+    found = [base] if os.path.lexists(base / "run.json") else []
+    for path in _folders(base):
+        found += (
+            [path]
+            if os.path.lexists(path / "run.json")
+            else [below for below in _folders(path) if os.path.lexists(below / "run.json")]
+        )
+    return sorted(found)
+
+
+def _folders(path: Path) -> list[Path]:
+    try:
+        with os.scandir(path) as entries:
+            return [path / entry.name for entry in entries if entry.is_dir()]
+    except OSError:
+        return []
 
 
 def is_alive(path: Path) -> bool:
-    """Whether a process holds the run directory `path` for writing."""
-    if not (path / ".lock").exists():
+    """Whether a process holds the run directory `path` for writing.
+
+    The lock is only looked at: it is opened for reading, no link is followed and nothing is made.
+    """
+    lock = path / ".lock"
+    if sys.platform == "win32":
+        return lock.is_file() and not lock.is_symlink() and _is_held(lock)
+    import fcntl
+
+    try:
+        descriptor = os.open(lock, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    except OSError:
         return False
-    lock = FileLock(path / ".lock")
+    try:
+        if stat.S_ISREG(os.fstat(descriptor).st_mode):
+            fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:  # a disk without locks
+        return False
+    finally:
+        os.close(descriptor)
+    return False
+
+
+def _is_held(path: Path) -> bool:
+    lock = FileLock(path)
     try:
         lock.acquire(timeout=0)
     except Timeout:
@@ -250,12 +420,3 @@ def load_model(run: str | os.PathLike[str], epoch: int) -> "MLP":
         reason = str(error).splitlines()[0]
         raise InputError(f"expected the weights of an MLP in {run}, received: {reason}") from None
     return model.eval()
-
-
-def _read_arrays(path: Path) -> dict[str, np.ndarray]:
-    try:
-        # Opened here: np.load leaves the file of a damaged archive open.
-        with open(path, "rb") as file, np.load(file, allow_pickle=False) as archive:
-            return dict(archive)
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile):
-        return {}

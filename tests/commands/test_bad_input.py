@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
+import yaml
 
 from lightning_grok.commands.main import main
 from lightning_grok.runs.directory import RunDirectory
@@ -160,6 +161,10 @@ OPTIONS = [
     "--run.name=-x",
     "--run.root=/proc/nowhere",
     "--run.root=/dev/null/runs",
+    "--kernel_distance.name=../../../precious",
+    "--kernel_distance.name=.",
+    "--kernel_distance.name=evaluation",
+    "--kernel_distance.name=weight_norm",
     "--ckpt_path=/no/such/file.ckpt",
     "--config=/no/such/file.yaml",
 ]
@@ -327,6 +332,24 @@ def test_a_named_run_of_another_configuration(
 def test_a_run_name_that_is_taken(finished: Path, capsys: pytest.CaptureFixture[str]) -> None:
     place = [f"--run.root={finished.parent}", "--run.name=run"]
     assert "--resume" in refused(["fit", *SMALL, *place], capsys)
+
+
+@pytest.mark.parametrize("name", ["../../../precious", ".", "evaluation", "weight_norm"])
+def test_a_received_run_that_names_a_place_outside(
+    name: str, finished: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = yaml.safe_load((finished / "config.yaml").read_text())
+    config["kernel_distance"]["name"] = name
+    (finished / "config.yaml").write_text(yaml.safe_dump(config))
+    directory = RunDirectory(finished)
+    directory.update_meta(state="finished")
+    directory.close()
+    (tmp_path / "precious").mkdir()
+    before = sorted(tmp_path.rglob("*"))
+    for more in ([], ["--trainer.enable_progress_bar=false"], ["--kernel_distance.enabled=true"]):
+        line = refused(["measure", str(finished), *more], capsys)
+        assert "name" in line
+    assert sorted(tmp_path.rglob("*")) == before
 
 
 def test_a_run_name_that_is_a_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -13,19 +13,19 @@ from lightning_grok.dashboard.class_views import (
     class_views,
     generalization_order,
 )
-from lightning_grok.dashboard.watched_run import WatchedRun
 from lightning_grok.figures.epoch_axis import Events
+from lightning_grok.runs.run import Run
 
 EVENTS = Events(30.0, 900.0)
 ORDER = sorted(range(4), key=RISE.__getitem__)
 
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory: pytest.TempPathFactory) -> WatchedRun:
-    return WatchedRun(write_run(tmp_path_factory.mktemp("classes")).path)
+def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    return Run(write_run(tmp_path_factory.mktemp("classes")).path)
 
 
-def test_classes_stand_in_the_order_of_their_rise(run: WatchedRun) -> None:
+def test_classes_stand_in_the_order_of_their_rise(run: Run) -> None:
     series = class_series(run, "evaluation", "test/accuracy_per_class")
     assert series is not None
     onsets = class_onsets(series, 30.0)
@@ -34,7 +34,7 @@ def test_classes_stand_in_the_order_of_their_rise(run: WatchedRun) -> None:
     np.testing.assert_allclose(found, RISE, rtol=0.05)
 
 
-def test_all_views_have_the_same_rows(run: WatchedRun) -> None:
+def test_all_views_have_the_same_rows(run: Run) -> None:
     views = class_views(run, EVENTS, "layers.4")
     assert [view.id for view in views] == ["order", "class-accuracy", "class-capacity"]
     for view in views:
@@ -48,7 +48,7 @@ def test_all_views_have_the_same_rows(run: WatchedRun) -> None:
     assert "layers.4" in views[2].title
 
 
-def test_marks_stand_at_the_half_rise_and_lines_about_them(run: WatchedRun) -> None:
+def test_marks_stand_at_the_half_rise_and_lines_about_them(run: Run) -> None:
     order = class_views(run, EVENTS, None)[0]
     span, marks = order.figure["data"]
     np.testing.assert_allclose(marks["x"], sorted(RISE), rtol=0.05)
@@ -63,4 +63,4 @@ def test_a_run_without_class_accuracies_has_no_such_page(tmp_path: Path) -> None
     directory = write_run(tmp_path, last=10)
     for file in directory.path.glob("arrays/evaluation/*.npz"):
         file.unlink()
-    assert class_views(WatchedRun(directory.path), EVENTS, None) == []
+    assert class_views(Run(directory.path), EVENTS, None) == []

@@ -14,8 +14,8 @@ from lightning_grok.dashboard.comparison import (
 )
 from lightning_grok.dashboard.pages import Pages
 from lightning_grok.dashboard.run_folder import RunFolder
-from lightning_grok.dashboard.watched_run import WatchedRun
 from lightning_grok.figures.epoch_axis import Events
+from lightning_grok.runs.run import Run
 
 EVENTS = Events(30.0, 900.0)
 
@@ -43,13 +43,13 @@ def test_a_seed_that_lags_behind_shortens_nothing_and_epochs_of_one_are_left_out
 def test_setups_are_grouped_over_seeds_and_runs_are_not(tmp_path: Path) -> None:
     runs = [write_run(tmp_path, f"a{k}", last=50, seed=k) for k in range(3)]
     runs.append(write_run(tmp_path, "b", last=50, setup="AdamW-10-5000-1-0.001"))
-    pairs = [(WatchedRun(run.path), EVENTS) for run in runs]
+    pairs = [(Run(run.path), EVENTS) for run in runs]
     by_setup, by_run = groups_of(pairs, "setup"), groups_of(pairs, "run")
     assert [len(group.runs) for group in by_setup] == [3, 1]
     assert "(3 seeds)" in by_setup[0].label
     assert [group.label for group in by_run] == ["a0", "a1", "a2", "b"]
     again = write_run(tmp_path, "a0_2", last=50, seed=0)
-    (group,) = groups_of([*pairs[:3], (WatchedRun(again.path), EVENTS)], "setup")
+    (group,) = groups_of([*pairs[:3], (Run(again.path), EVENTS)], "setup")
     assert "(4 runs of 3 seeds)" in group.label
     views = {view.id: view for view in comparison_views(by_setup)}
     for view in views.values():

@@ -10,24 +10,24 @@ from watched_runs import CLASSES, LAYERS, MEASURED, POINTS, save_pairs, umap_poi
 from lightning_grok.dashboard.run_views import run_views
 from lightning_grok.dashboard.umap_view import umap_frame
 from lightning_grok.dashboard.view import View
-from lightning_grok.dashboard.watched_run import WatchedRun
 from lightning_grok.figures.epoch_axis import INITIALIZATION, Events, find_events
 from lightning_grok.figures.palette import TEST, layer_color
+from lightning_grok.runs.run import Run
 
 EVENTS = Events(30.0, 900.0)
 
 
-def views_of(run: WatchedRun, events: Events = EVENTS) -> dict[str, View]:
+def views_of(run: Run, events: Events = EVENTS) -> dict[str, View]:
     return {view.id: view for view in run_views(run, events)}
 
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory: pytest.TempPathFactory) -> WatchedRun:
-    return WatchedRun(write_run(tmp_path_factory.mktemp("views")).path)
+def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    return Run(write_run(tmp_path_factory.mktemp("views")).path)
 
 
 @pytest.fixture(scope="module")
-def views(run: WatchedRun) -> dict[str, View]:
+def views(run: Run) -> dict[str, View]:
     return views_of(run)
 
 
@@ -53,7 +53,7 @@ def test_plotly_accepts_every_figure(views: dict[str, View]) -> None:
 
 
 def test_lines_are_the_series_with_epoch_0_behind_the_break(
-    run: WatchedRun, views: dict[str, View]
+    run: Run, views: dict[str, View]
 ) -> None:
     trace = lines(views["accuracy"])["test"]
     epochs, values = run.series("test/accuracy")
@@ -75,7 +75,7 @@ def test_layers_are_named_and_coloured_as_in_the_figures(views: dict[str, View])
         assert groups == set(LAYERS)
 
 
-def test_bands_lie_a_standard_error_about_the_line(run: WatchedRun, views: dict[str, View]) -> None:
+def test_bands_lie_a_standard_error_about_the_line(run: Run, views: dict[str, View]) -> None:
     bands = [trace for trace in views["capacity"].figure["data"] if trace.get("fill")]
     top, bottom = {}, {}
     for x, y in zip(bands[2]["x"], bands[2]["y"], strict=True):
@@ -111,7 +111,7 @@ def test_events_are_lines_in_every_view_over_epochs(views: dict[str, View]) -> N
 
 def test_the_heatmap_says_that_it_is_an_estimate_until_it_is_exact(tmp_path: Path) -> None:
     directory = write_run(tmp_path)
-    run = WatchedRun(directory.path)
+    run = Run(directory.path)
     assert "standard error up to 0.008" in views_of(run)["pairs"].note
     directory.remove_arrays("kernel_distance", "pairwise_estimate")
     assert "pairs" not in views_of(run)
@@ -128,7 +128,7 @@ def test_the_heatmap_says_that_it_is_an_estimate_until_it_is_exact(tmp_path: Pat
 
 
 def test_frames_have_the_points_of_their_epoch_inside_the_window(
-    run: WatchedRun, views: dict[str, View]
+    run: Run, views: dict[str, View]
 ) -> None:
     view = views["umap"]
     assert sorted(view.frames or {}) == MEASURED
@@ -152,16 +152,16 @@ def test_names_from_a_run_cannot_speak_html_to_plotly(tmp_path: Path) -> None:
     layers = [evil, *LAYERS[1:]]
     directory = write_run(tmp_path, last=10, class_names=names, layer_names=layers)
     directory.log("manifold_capacity", 10, 0, {f"manifold_capacity/{evil}/capacity": 1.0})
-    for view in views_of(WatchedRun(directory.path)).values():
+    for view in views_of(Run(directory.path)).values():
         for trace in view.figure["data"]:
             assert "<" not in trace.get("name", "")
             assert "%{" not in trace.get("name", "")
 
 
 def test_a_run_that_has_only_begun_has_what_it_has(tmp_path: Path) -> None:
-    run = WatchedRun(write_run(tmp_path, last=0).path)
+    run = Run(write_run(tmp_path, last=0).path)
     views = views_of(run, find_events(run))
     assert "pairs" not in views  # of one epoch
     assert lines(views["accuracy"])["test"]["x"] == [INITIALIZATION, None]
-    empty = WatchedRun(tmp_path / "nothing")
+    empty = Run(tmp_path / "nothing")
     assert run_views(empty, find_events(empty)) == []

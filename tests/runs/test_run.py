@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from lightning_grok.errors import InputError
-from lightning_grok.runs.directory import RunDirectory, validate_name
+from lightning_grok.runs.directory import RunDirectory
 from lightning_grok.runs.files import write_atomically
 from lightning_grok.runs.run import find_runs, is_alive, load_model, read_run
 from lightning_grok.tasks.mlp import MLP
@@ -55,7 +55,7 @@ def test_a_last_line_cut_short_is_left_for_later(directory: RunDirectory) -> Non
 
 def test_rewinding_forgets_lines_arrays_and_snapshots(directory: RunDirectory) -> None:
     for epoch in (1, 2):
-        directory.save_arrays("umap", epoch, {"coordinates": np.zeros((2, 2))})
+        directory.save_arrays("mine", epoch, {"values": np.zeros((2, 2))})
         directory.save_snapshot(epoch, {"w": torch.zeros(1)})
         directory.log("evaluation", epoch, epoch, {"a": float(epoch)})
         if epoch == 1:
@@ -64,7 +64,7 @@ def test_rewinding_forgets_lines_arrays_and_snapshots(directory: RunDirectory) -
     directory.rewind(size, 1)
     assert reader.refresh()  # a reader notices that the log became shorter
     assert reader.series("a")[0].tolist() == [1]
-    assert list(reader.arrays("umap")) == [1]
+    assert list(reader.arrays("mine")) == [1]
     assert reader.snapshot_epochs() == [1]
 
 
@@ -114,12 +114,6 @@ def test_a_killed_writer_is_told_from_a_living_one(tmp_path: Path) -> None:
         writer.wait()
     assert not is_alive(run.path)
     assert run.state == "interrupted"
-
-
-@pytest.mark.parametrize("name", ["../x", "a/b", "", ".hidden", "a b", "x" * 200, "-x"])
-def test_unsafe_names_are_refused(name: str) -> None:
-    with pytest.raises(InputError, match="expected a run name"):
-        validate_name(name)
 
 
 def test_models_come_back_from_snapshots(directory: RunDirectory) -> None:

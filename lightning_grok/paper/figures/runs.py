@@ -48,7 +48,7 @@ class PaperRuns:
 
     def every(self, setup: str) -> list[Run]:
         """All runs of a setup on one data set."""
-        runs = [run for run in self._runs.get(setup, []) if run.events]
+        runs = [run for run in self._runs.get(setup, []) if run.keys]
         own = [run for run in runs if belongs_to(setup, run.dataset)]
         return own or [run for run in runs if run.dataset == runs[0].dataset]
 

@@ -1,0 +1,187 @@
+"""What the files of a run may hold. What doesn't fit is left out and told, never believed.
+
+One typed description of run.json and config.yaml, of the lines of the event log and of the arrays
+that have a known shape. Keys that are not described pass as they are.
+"""
+
+import math
+from collections.abc import Mapping
+from functools import cache
+from typing import Annotated, Any, Literal, TypedDict, get_type_hints
+
+import msgspec
+import numpy as np
+
+Epoch = Annotated[int, msgspec.Meta(ge=0, le=2**53)]
+Count = Annotated[int, msgspec.Meta(ge=1, le=2**53)]
+Text = Annotated[str, msgspec.Meta(max_length=400)]
+Group = dict[str, Any]
+State = Literal["running", "finished", "interrupted", "failed"]
+
+LINE = msgspec.json.Decoder(dict[str, float | str | None])
+"""Reads a line of the event log: ``event``, ``epoch``, ``step``, then numbers, text and nulls."""
+
+EVENT = msgspec.json.Decoder(dict[str, int | float | str | None])
+"""The same with whole numbers as such."""
+
+_OBJECT = msgspec.json.Decoder(dict[str, Any])
+
+
+class Transfer(TypedDict, total=False):
+    """The images of the linear probe."""
+
+    name: Text
+    same_distribution: bool
+
+
+class Meta(TypedDict, total=False):
+    """run.json."""
+
+    name: Text
+    dataset: Text
+    setup: Text
+    seed: int | None
+    state: State
+    epoch: Epoch
+    logged: Epoch
+    seconds: float
+    max_epochs: int | None
+    steps_per_epoch: Count
+    network: Group
+    layer_names: list[Text]
+    num_classes: Annotated[int, msgspec.Meta(ge=0, le=10**6)]
+    class_names: list[Text]
+    transfer: Transfer
+    memorization: Epoch | None
+    generalization: Epoch | None
+    created: Text
+    machine: Text
+    version: Text
+    config_digest: Text
+    extends: str
+    wandb_id: Text
+    wandb_project: Text | None
+    wandb_entity: Text | None
+    measured_afterwards: dict[str, bool]
+    costs: dict[str, float]
+
+
+class Config(TypedDict, total=False):
+    """config.yaml, as far as readers look into it."""
+
+    run: Group
+    data: Group
+    model: Group
+    trainer: Group
+    kernel_distance: Group
+    manifold_capacity: Group
+    linear_probe: Group
+    weight_norm: Group
+    umap: Group
+    evaluation: Group
+
+
+SHAPES: dict[str, dict[str, tuple[str | int, ...]]] = {
+    "umap": {"coordinates": ("n", 2), "labels": ("n",)},
+    "pairwise": {"epochs": ("t",), "distance": ("t", "t")},
+    "pairwise_estimate": {
+        "epochs": ("t",), "distance": ("t", "t"), "standard_error": ("t", "t"),
+    },
+}  # fmt: skip
+"""Arrays that are drawn, by measurement, or by the name of the file of a whole run."""
+
+
+class DamageError(ValueError):
+    """A file of a run that is not what it should be; the message says in what."""
+
+
+def parse_json(content: bytes) -> dict[str, Any]:
+    """The object in a JSON file.
+
+    Raises:
+        DamageError: it holds anything else.
+    """
+    try:
+        return _OBJECT.decode(content)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise DamageError(f"is no JSON object ({str(error).splitlines()[0]})") from None
+
+
+def parse_yaml(content: bytes) -> dict[str, Any]:
+    """The mapping in a YAML file; only plain values are made of it.
+
+    Raises:
+        DamageError: it holds anything else, or grows when it is read.
+    """
+    import yaml
+
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    try:
+        found = yaml.load(content.decode(), loader)
+        _count_values(found, 0, [0])
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        raise DamageError(f"is no YAML mapping ({str(error).splitlines()[0]})") from None
+    if not isinstance(found, dict) or not all(isinstance(key, str) for key in found):
+        raise DamageError("is no YAML mapping of names")
+    return found
+
+
+def _count_values(value: Any, depth: int, seen: list[int]) -> None:
+    """Refuse what refers to itself or grows by references.
+
+    Raises:
+        ValueError: more than 100,000 values or 50 levels.
+    """
+    seen[0] += 1
+    if depth > 50 or seen[0] > 100_000:
+        raise ValueError("more than 100,000 values or 50 levels")
+    for each in [*value, *value.values()] if isinstance(value, dict) else value:
+        if isinstance(each, dict | list | tuple | set):
+            _count_values(each, depth + 1, seen)
+
+
+@cache
+def _hints(kind: type) -> dict[str, Any]:
+    return get_type_hints(kind, include_extras=True)
+
+
+def fitting(content: Mapping[str, Any], kind: type) -> tuple[dict[str, Any], list[str]]:
+    """The entries that are of the types of `kind`, and the keys of those that are not.
+
+    Args:
+        content: of a file.
+        kind: `Meta` or `Config`.
+    """
+    hints, kept, wrong = _hints(kind), {}, []
+    for key, value in content.items():
+        try:
+            if key in hints:
+                msgspec.convert(value, hints[key])
+            if isinstance(value, float) and not math.isfinite(value):
+                raise msgspec.ValidationError
+            kept[key] = value
+        except (msgspec.ValidationError, RecursionError):
+            wrong.append(key)
+    return kept, wrong
+
+
+def check_arrays(arrays: Mapping[str, np.ndarray], shapes: Mapping[str, tuple[Any, ...]]) -> None:
+    """Refuse arrays that lack one of `shapes`, or have another shape or no numbers.
+
+    Raises:
+        DamageError: says which.
+    """
+    lengths: dict[str, int] = {}
+    for name, axes in shapes.items():
+        array = arrays.get(name)
+        if array is None:
+            raise DamageError(f"holds no {name}")
+        sizes = [
+            lengths.setdefault(axis, size) if isinstance(axis, str) else axis
+            for axis, size in zip(axes, array.shape, strict=False)
+        ]
+        if array.ndim != len(axes) or list(array.shape) != sizes or array.dtype.kind not in "biuf":
+            raise DamageError(f"holds {name} of shape {array.shape} and type {array.dtype}")
+    epochs = arrays.get("epochs", np.arange(0))
+    if "epochs" in shapes and not (np.diff(epochs, prepend=-1) > 0).all():
+        raise DamageError("holds epochs that are out of order")
