@@ -10,6 +10,7 @@ from typing import Any, NoReturn
 
 import lightning as L
 import yaml
+from jsonargparse import Namespace
 from lightning.pytorch.callbacks import Checkpoint, Timer
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
@@ -34,7 +35,7 @@ from lightning_grok.errors import InputError, first_line
 from lightning_grok.loggers.wandb_logger import WandbOptions
 from lightning_grok.runs.checkpoints import is_checkpoint
 from lightning_grok.runs.directory import load_torch
-from lightning_grok.runs.identity import config_digest, newest_run
+from lightning_grok.runs.identity import newest_run
 from lightning_grok.tasks.images import GrokData
 from lightning_grok.tasks.module import GrokModule
 
@@ -219,17 +220,17 @@ class GrokCLI(LightningCLI):
                 callback.plan(self.trainer.max_epochs)
                 callback.check(network_of(model), datamodule.probe_set)
         options = self.config_init[self.subcommand]
-        resolved = self._resolved()
+        resolved = self._resolved(self.config[self.subcommand])
         resolved["data"]["dataset"] = datamodule.dataset_used  # given again, it is the same run
-        digest = config_digest(resolved)
+        defaults = self._resolved(self._parser(self.subcommand).get_defaults())
         if options.resume:
-            found = newest_run(Path(options.run.root), options.run.name, digest)
+            found = newest_run(Path(options.run.root), options.run.name, resolved, defaults)
             if found is not None and found.state == "finished":
                 print(f"{found.path} is finished: nothing to resume")
                 return
         else:
             found = None
-        FitRun(self.trainer, options.run, options.wandb, resolved, digest).run(
+        FitRun(self.trainer, options.run, options.wandb, resolved, defaults).run(
             model, datamodule, found, kwargs
         )
 
@@ -239,11 +240,10 @@ class GrokCLI(LightningCLI):
         for key, value in self.trainer.callback_metrics.items():
             print(f"{key}: {float(value):.6g}")
 
-    def _resolved(self) -> dict[str, Any]:
-        """The whole configuration, as it could be given again."""
+    def _resolved(self, config: Namespace) -> dict[str, Any]:
+        """The whole of a configuration, as it could be given again."""
         parser = self._parser(self.subcommand)
-        config = self.config[self.subcommand].clone()
-        resolved = yaml.safe_load(parser.dump(config, skip_none=False))
+        resolved = yaml.safe_load(parser.dump(config.clone(), skip_none=False))
         return {key: value for key, value in resolved.items() if key not in _OF_THE_COMMAND}
 
 

@@ -30,6 +30,7 @@ from lightning_grok.errors import InputError, first_line
 from lightning_grok.loggers.run_logger import RunLogger
 from lightning_grok.loggers.wandb_logger import GrokWandbLogger, WandbOptions, open_wandb
 from lightning_grok.runs.checkpoints import newest_checkpoint
+from lightning_grok.runs.configuration import config_digest
 from lightning_grok.runs.directory import RunDirectory, validate_name
 from lightning_grok.runs.extension import beginning
 from lightning_grok.runs.files import is_disk_error, write_atomically
@@ -86,7 +87,7 @@ class FitRun:
         options: the group ``run``.
         wandb: the group ``wandb``.
         config: the resolved configuration.
-        digest: of the configuration.
+        defaults: of the options that there are.
     """
 
     def __init__(
@@ -95,13 +96,14 @@ class FitRun:
         options: RunOptions,
         wandb: WandbOptions,
         config: dict[str, Any],
-        digest: str,
+        defaults: dict[str, Any],
     ) -> None:
         self.trainer = trainer
         self.options = options
         self.wandb = wandb
         self.config = config
-        self.digest = digest
+        self.defaults = defaults
+        self.digest = config_digest(config, defaults)
         self.logger: GrokWandbLogger | None = None
 
     def run(
@@ -175,7 +177,7 @@ class FitRun:
                 )
             return RunDirectory(found.path)
         extends = self.options.extends
-        shorter = None if extends is None else beginning(Path(extends), self.config)
+        shorter = None if extends is None else beginning(Path(extends), self.config, self.defaults)
         numbered = self.options.name is None
         data, seed = self.config["data"]["dataset"], self.config["seed_everything"]
         name = self.options.name or f"{data}_{setup_name(self.config)}_seed{seed}"
