@@ -30,6 +30,11 @@ from lightning_grok.callbacks.progress import EpochProgress
 from lightning_grok.callbacks.recording import callbacks_of
 from lightning_grok.commands.fit_run import FitRun, RunOptions
 from lightning_grok.commands.main import EPILOG, config_values
+from lightning_grok.commands.one_process import (
+    expect_training,
+    plugins_of_one_process,
+    stand_alone,
+)
 from lightning_grok.commands.profiler import NoProfiler
 from lightning_grok.errors import InputError, first_line
 from lightning_grok.loggers.wandb_logger import WandbOptions
@@ -99,6 +104,7 @@ class GrokCLI(LightningCLI):
     """
 
     def __init__(self, args: Sequence[str], run: bool = True) -> None:
+        stand_alone()
         for message in _NOISE:
             warnings.filterwarnings("ignore", message)
         logging.getLogger("lightning.pytorch.utilities.rank_zero").addFilter(_is_no_tip)
@@ -107,7 +113,12 @@ class GrokCLI(LightningCLI):
             GrokData,
             save_config_callback=None,
             seed_everything_default=0,
-            trainer_defaults={"logger": False, "enable_checkpointing": False, "max_epochs": 10_000},
+            trainer_defaults={
+                "logger": False,
+                "enable_checkpointing": False,
+                "max_epochs": 10_000,
+                "devices": 1,
+            },
             parser_class=GrokParser,
             parser_kwargs={"epilog": EPILOG},
             args=list(args),
@@ -191,6 +202,7 @@ class GrokCLI(LightningCLI):
             timer = Timer(duration=config["max_time"], interval="epoch", verbose=False)
             self.trainer_defaults.setdefault("callbacks", []).append(timer)
             kwargs["max_time"] = None
+        kwargs["plugins"] = plugins_of_one_process(config.get("plugins"))
         given = config.get("callbacks") or []
         if any(isinstance(callback, Checkpoint) for callback in given):
             kwargs["enable_checkpointing"] = True  # off by default, since a run keeps its own
@@ -214,6 +226,8 @@ class GrokCLI(LightningCLI):
         """Train in a run directory, new or resumed."""
         datamodule.prepare_data()
         datamodule.setup("fit")
+        chunks = [len(loader) for loader in datamodule.val_dataloader()]
+        expect_training(self.trainer, len(datamodule.train_dataloader()), chunks)
         for callback in callbacks_of(self.trainer):
             if isinstance(callback, Measurement) and callback.enabled:
                 # Refused before there is a directory.

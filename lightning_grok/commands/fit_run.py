@@ -25,6 +25,7 @@ from lightning_grok.callbacks.checkpoint import (
 )
 from lightning_grok.callbacks.recording import callbacks_of
 from lightning_grok.commands.ending import say_how_it_went
+from lightning_grok.commands.one_process import taken
 from lightning_grok.dashboard.live_page import live_page
 from lightning_grok.errors import InputError, first_line
 from lightning_grok.loggers.run_logger import RunLogger
@@ -269,9 +270,7 @@ class FitRun:
 
 def _steps_per_epoch(trainer: L.Trainer, batches: int) -> int:
     """Optimizer steps an epoch: of as many batches as the trainer takes, gathered as it does."""
-    limit = trainer.limit_train_batches  # a number of batches, or a share of them
-    taken = min(batches, limit) if isinstance(limit, int) else int(batches * limit)
-    return -(-taken // trainer.accumulate_grad_batches)
+    return -(-taken(batches, trainer.limit_train_batches) // trainer.accumulate_grad_batches)
 
 
 def _resume_command() -> str:
