@@ -34,7 +34,7 @@ from lightning_grok.runs.checkpoints import newest_checkpoint
 from lightning_grok.runs.configuration import config_digest
 from lightning_grok.runs.directory import RunDirectory, validate_name
 from lightning_grok.runs.extension import beginning
-from lightning_grok.runs.files import is_disk_error, write_atomically
+from lightning_grok.runs.files import Lost, is_disk_error, write_atomically
 from lightning_grok.runs.identity import setup_name
 from lightning_grok.runs.run import Run
 from lightning_grok.runs.summary import run_summary
@@ -43,6 +43,8 @@ from lightning_grok.tasks.module import GrokModule
 
 _STATES = {0: "finished", 1: "failed", 2: "failed"}
 """By the status with which the process exits; any other is a signal's."""
+
+_KNOWN = ("train/loss", "train/accuracy", "test/loss", "test/accuracy")
 
 
 @dataclass
@@ -126,6 +128,8 @@ class FitRun:
             if not is_disk_error(error):
                 raise
             status = 2
+            if isinstance(error, Lost):
+                raise InputError(self._what_is_known(error)) from None
             raise InputError(
                 f"expected room to write {error.filename or directory.path}, received: "
                 f"{error.strerror}; with room the same command and --resume continues the run"
@@ -139,6 +143,15 @@ class FitRun:
         say_how_it_went(directory.path, figures=self.options.figures, report=self.options.watch)
         if place:
             print(f"W&B: {place}")
+
+    def _what_is_known(self, lost: Lost) -> str:
+        """What there is to say of a run whose files are gone."""
+        newest = self.trainer.callback_metrics
+        values = [f"{key} {float(newest[key]):.4g}" for key in _KNOWN if key in newest]
+        return (
+            f"expected {lost.filename} to stay while the run writes it, received: {lost.strerror}; "
+            f"stopped at epoch {self.trainer.current_epoch} ({', '.join(values) or 'no values'})"
+        )
 
     def _train(
         self,
@@ -161,6 +174,7 @@ class FitRun:
             if start is not None:
                 kwargs["ckpt_path"] = start
             self.trainer.fit(model, datamodule=datamodule, **kwargs | {"weights_only": True})
+            directory.expect_whole()
             received = signals.received
         except (KeyboardInterrupt, SystemExit) as stopped:
             # Lightning makes an exit of it.
@@ -203,7 +217,13 @@ class FitRun:
         if found is not None:
             path, content = found
             epoch = content["epoch"] + 1
-            directory.rewind(content["callbacks"]["RunCheckpoint"]["log_size"], epoch)
+            log_size = content["callbacks"]["RunCheckpoint"]["log_size"]
+            if directory.log_size < log_size:
+                raise InputError(
+                    f"expected {log_size} bytes of log in {directory.events_path} up to the "
+                    f"checkpoint of epoch {epoch}, received {directory.log_size}: lines are lost"
+                )
+            directory.rewind(log_size, epoch)
             directory.update_meta(state="running", epoch=epoch)
             print(f"resuming {directory.path} at epoch {epoch}")
             return path
@@ -244,7 +264,7 @@ class FitRun:
     def _close(self, directory: RunDirectory, status: int) -> str:
         """Note how the run ended, or remove one that never began; where W&B has it."""
         state = _STATES.get(status, "interrupted")
-        begun = state != "failed" or directory.log_size > 0 or directory.checkpoints.exists()
+        begun = state != "failed" or directory.has_begun
         if begun:
             with suppress(OSError):  # a full disk: a run without a writer counts as interrupted
                 directory.update_meta(state=state, logged=Run(directory.path).epoch)

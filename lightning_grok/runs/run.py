@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from filelock import FileLock, Timeout
+from filelock import Timeout
 
 from lightning_grok.errors import InputError
 from lightning_grok.runs.directory import epoch_of, load_snapshot, snapshot_epochs
-from lightning_grok.runs.files import read_json
+from lightning_grok.runs.files import hold, read_json
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -222,14 +222,14 @@ def is_alive(path: Path) -> bool:
     """Whether a process holds the run directory `path` for writing."""
     if not (path / ".lock").exists():
         return False
-    lock = FileLock(path / ".lock")
     try:
-        lock.acquire(timeout=0)
+        lock = hold(path / ".lock")
     except Timeout:
         return True
     except OSError:  # a copy on a read-only disk: nobody writes there
         return False
-    lock.release()
+    if lock is not None:
+        lock.release()
     return False
 
 
