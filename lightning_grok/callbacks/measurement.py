@@ -200,7 +200,7 @@ class Measurement(L.Callback, ABC):
             if isinstance(logger, ViewLogger):
                 logger.log_views(self.name, epoch)
         if runs:
-            cost = {f"{self.name}/summary_seconds": time.perf_counter() - start}
+            cost = {f"{self.name}/summary_seconds": max(0.0, time.perf_counter() - start)}
             record(trainer, "timing", epoch, cost)
 
     @contextmanager
@@ -224,7 +224,7 @@ class Measurement(L.Callback, ABC):
         with undisturbed(model):
             scalars, arrays = split_values(self.measure(model, probe))
         named = {f"{self.name}/{key}": value for key, value in scalars.items()}
-        return named | {f"{self.name}/seconds": time.perf_counter() - start}, arrays
+        return named | {f"{self.name}/seconds": max(0.0, time.perf_counter() - start)}, arrays
 
 
 def check_seed(name: str, seed: int) -> None:

@@ -224,6 +224,7 @@ class FitRun:
                     f"checkpoint of epoch {epoch}, received {directory.log_size}: lines are lost"
                 )
             directory.rewind(log_size, epoch)
+            _note_machine(directory, epoch)
             directory.update_meta(state="running", epoch=epoch)
             print(f"resuming {directory.path} at epoch {epoch}")
             return path
@@ -252,7 +253,7 @@ class FitRun:
             memorization=None,
             generalization=None,
             created=datetime.now(UTC).isoformat(timespec="milliseconds"),
-            machine=f"{platform.machine()}, {torch.get_num_threads()} threads",
+            machine=_machine(),
             version=lightning_grok.__version__,
             config_digest=self.digest,
         )
@@ -286,6 +287,23 @@ class FitRun:
                 self.logger.log_past(Run(directory.path).events)
             version = self.logger.version
             directory.update_meta(wandb_id=version, wandb_project=project, wandb_entity=entity)
+
+
+def _machine() -> str:
+    """What the last bits of a result depend on."""
+    return f"{platform.machine()}, {torch.get_num_threads()} threads"
+
+
+def _note_machine(directory: RunDirectory, epoch: int) -> None:
+    """Say and keep that a run goes on with other threads, or elsewhere, than it had before."""
+    earlier = directory.meta.get("machines", [])
+    before = earlier[-1]["machine"] if earlier else directory.meta.get("machine")
+    if before != _machine():
+        directory.update_meta(machines=[*earlier, {"epoch": epoch, "machine": _machine()}])
+        print(
+            f"{directory.path} ran on {before} and goes on with {_machine()}: from epoch {epoch} "
+            "on its last bits may differ from those of a run that was never interrupted"
+        )
 
 
 def _steps_per_epoch(trainer: L.Trainer, batches: int) -> int:

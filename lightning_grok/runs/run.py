@@ -163,7 +163,9 @@ class Run:
                 if what in ("seconds", "summary_seconds") and value is not None:
                     spent[group] = spent.get(group, 0.0) + value
         total = self.meta.get("seconds")
-        return spent if total is None else {"training": total - sum(spent.values()), **spent}
+        return (
+            spent if total is None else {"training": max(0.0, total - sum(spent.values())), **spent}
+        )
 
     def arrays(self, measurement: str) -> dict[int, dict[str, np.ndarray]]:
         """The arrays of a measurement: epoch -> name -> array."""
