@@ -25,6 +25,8 @@ from lightning_grok.runs.directory import RunDirectory, snapshot_epochs
 from lightning_grok.runs.files import write_atomically
 from lightning_grok.schedule import PAPER_EPOCHS
 
+_HANGUP = getattr(signal, "SIGHUP", None)  # which Windows has not
+
 
 class Snapshots(L.Callback):
     """Keeps the network's weights for later analysis: 1 MB at each of the paper's checkpoints.
@@ -107,7 +109,9 @@ def expect_finite(module: L.LightningModule, epoch: int) -> None:
 
 
 class Signals(L.Callback):
-    """Notes SIGINT or SIGTERM, so that the epoch is ended and kept; a second one ends at once.
+    """Notes SIGINT, SIGTERM or SIGHUP: the epoch is ended and kept; a second one ends at once.
+
+    SIGHUP comes where a terminal is closed. Where it is ignored, as under ``nohup``, it stays so.
 
     Attributes:
         received: the signal that came; None before.
@@ -119,19 +123,33 @@ class Signals(L.Callback):
         self._handlers: dict[int, Any] = {}
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Take over the two signals; Lightning's own handlers have been set by now."""
-        for number in (signal.SIGINT, signal.SIGTERM):
+        """Take over the signals; Lightning's own handlers have been set by now."""
+        self._terminals = [number for number in (1, 2) if os.isatty(number)]
+        for number in (signal.SIGINT, signal.SIGTERM, _HANGUP):
+            if number is None or (number == _HANGUP and signal.getsignal(number) is signal.SIG_IGN):
+                continue
             try:
                 self._handlers[number] = signal.signal(number, self._receive)
             except ValueError:  # only the main thread may; elsewhere signals stay as they were
                 return
 
     def _receive(self, number: int, frame: FrameType | None) -> None:
-        if self.received is not None:
+        if number == _HANGUP:
+            self._leave_closed_terminals()
+        if self.received is None:
+            self.received = number
+            name = signal.Signals(number).name
+            rank_zero_info(f"{name}: stops after this epoch; once more stops at once")
+        elif number != _HANGUP:  # which the terminal and the shell both send
             raise KeyboardInterrupt
-        self.received = number
-        name = signal.Signals(number).name
-        rank_zero_info(f"{name}: stops after this epoch; once more stops at once")
+
+    def _leave_closed_terminals(self) -> None:
+        """Write to nowhere what would be an error in a terminal that is no more."""
+        for number in self._terminals:
+            if not os.isatty(number):
+                nowhere = os.open(os.devnull, os.O_WRONLY)
+                os.dup2(nowhere, number)
+                os.close(nowhere)
 
     def teardown(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
         """Give the signals back."""
@@ -143,9 +161,9 @@ class Signals(L.Callback):
 class RunCheckpoint(Checkpoint):
     """Writes ``checkpoints/last.ckpt`` in Lightning's format, always whole, at the end of epochs.
 
-    It is written every so many seconds, at the end, and after the epoch in which SIGINT or SIGTERM
-    came; the one before it is kept as ``previous.ckpt``. It holds the length of the event log, so
-    that a resumed run neither loses nor doubles a line. Lightning runs this callback last.
+    It is written every so many seconds, at the end, and after the epoch in which a signal came; the
+    one before it is kept as ``previous.ckpt``. It holds the length of the event log, so that a
+    resumed run neither loses nor doubles a line. Lightning runs this callback last.
 
     Args:
         directory: of the run.
@@ -208,7 +226,7 @@ class RunCheckpoint(Checkpoint):
             or completed_epochs(trainer) == trainer.max_epochs
             or 0 <= trainer.max_steps <= trainer.global_step
         )
-        if ends or time.monotonic() - self._written >= self.seconds:
+        if ends or not 0 <= time.monotonic() - self._written < self.seconds:
             expect_finite(pl_module, completed_epochs(trainer))
             self.write(trainer)
 
@@ -229,7 +247,7 @@ class RunCheckpoint(Checkpoint):
 
     def _seconds(self) -> float:
         """Wall time of the run up to now, of earlier processes up to their last checkpoint."""
-        return self._spent + time.monotonic() - self._opened
+        return self._spent + max(0.0, time.monotonic() - self._opened)
 
     def teardown(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
         """Note the time taken."""

@@ -157,5 +157,5 @@ class Evaluation(L.Callback):
 
     def _record(self, trainer: L.Trainer, pl_module: Any, epoch: int) -> None:
         scalars, arrays = split_values(pl_module.evaluated)
-        scalars["evaluation/seconds"] = time.perf_counter() - self._started
+        scalars["evaluation/seconds"] = max(0.0, time.perf_counter() - self._started)
         record(trainer, "evaluation", epoch, scalars, arrays)

@@ -203,7 +203,7 @@ class Measurement(L.Callback, ABC):
             if isinstance(logger, ViewLogger):
                 logger.log_views(self.name, epoch)
         if runs:
-            cost = {f"{self.name}/summary_seconds": time.perf_counter() - start}
+            cost = {f"{self.name}/summary_seconds": max(0.0, time.perf_counter() - start)}
             record(trainer, "timing", epoch, cost)
 
     @contextmanager
@@ -227,7 +227,7 @@ class Measurement(L.Callback, ABC):
         with undisturbed(model):
             scalars, arrays = split_values(self.measure(model, probe))
         named = {f"{self.name}/{key}": value for key, value in scalars.items()}
-        return named | {f"{self.name}/seconds": time.perf_counter() - start}, arrays
+        return named | {f"{self.name}/seconds": max(0.0, time.perf_counter() - start)}, arrays
 
 
 def enabled_measurements(trainer: L.Trainer) -> list[Measurement]:

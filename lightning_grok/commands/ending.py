@@ -6,12 +6,15 @@ from pathlib import Path
 
 from lightning_grok.analysis.onset import GrokkingEvents, run_events
 from lightning_grok.errors import InputError, first_line
+from lightning_grok.runs.failures import failed_measurements
 from lightning_grok.runs.run import Run
 
 
 def say_how_it_went(path: Path, *, figures: bool, report: bool) -> None:
-    """Print events and costs; draw the run, with its figures or as a report that has them too."""
+    """Print what is missing, events and costs; draw the run, with figures or a report with them."""
     run = Run(path)
+    for name, how in failed_measurements(run).items():
+        print(f"INCOMPLETE: {name} failed at every epoch at which it was due ({how})")
     for line in _event_lines(run_events(run)):
         print(line)
     print(f"took {_cost_line(run.costs())}")

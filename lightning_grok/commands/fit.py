@@ -10,6 +10,7 @@ from typing import Any, NoReturn
 
 import lightning as L
 import yaml
+from jsonargparse import Namespace
 from lightning.pytorch.callbacks import Checkpoint, Timer
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
@@ -29,12 +30,17 @@ from lightning_grok.callbacks.progress import EpochProgress
 from lightning_grok.callbacks.recording import callbacks_of
 from lightning_grok.commands.fit_run import FitRun, RunOptions
 from lightning_grok.commands.main import EPILOG, config_values
+from lightning_grok.commands.one_process import (
+    expect_training,
+    plugins_of_one_process,
+    stand_alone,
+)
 from lightning_grok.commands.profiler import NoProfiler
 from lightning_grok.errors import InputError, first_line
 from lightning_grok.loggers.wandb_logger import WandbOptions
 from lightning_grok.runs.checkpoints import is_checkpoint
 from lightning_grok.runs.directory import load_torch
-from lightning_grok.runs.identity import config_digest, newest_run
+from lightning_grok.runs.identity import newest_run
 from lightning_grok.tasks.images import GrokData
 from lightning_grok.tasks.module import GrokModule
 
@@ -98,6 +104,7 @@ class GrokCLI(LightningCLI):
     """
 
     def __init__(self, args: Sequence[str], run: bool = True) -> None:
+        stand_alone()
         for message in _NOISE:
             warnings.filterwarnings("ignore", message)
         logging.getLogger("lightning.pytorch.utilities.rank_zero").addFilter(_is_no_tip)
@@ -106,7 +113,12 @@ class GrokCLI(LightningCLI):
             GrokData,
             save_config_callback=None,
             seed_everything_default=0,
-            trainer_defaults={"logger": False, "enable_checkpointing": False, "max_epochs": 10_000},
+            trainer_defaults={
+                "logger": False,
+                "enable_checkpointing": False,
+                "max_epochs": 10_000,
+                "devices": 1,
+            },
             parser_class=GrokParser,
             parser_kwargs={"epilog": EPILOG},
             args=list(args),
@@ -190,6 +202,7 @@ class GrokCLI(LightningCLI):
             timer = Timer(duration=config["max_time"], interval="epoch", verbose=False)
             self.trainer_defaults.setdefault("callbacks", []).append(timer)
             kwargs["max_time"] = None
+        kwargs["plugins"] = plugins_of_one_process(config.get("plugins"))
         given = config.get("callbacks") or []
         if any(isinstance(callback, Checkpoint) for callback in given):
             kwargs["enable_checkpointing"] = True  # off by default, since a run keeps its own
@@ -213,23 +226,25 @@ class GrokCLI(LightningCLI):
         """Train in a run directory, new or resumed."""
         datamodule.prepare_data()
         datamodule.setup("fit")
+        chunks = [len(loader) for loader in datamodule.val_dataloader()]
+        expect_training(self.trainer, len(datamodule.train_dataloader()), chunks)
         for callback in callbacks_of(self.trainer):
             if isinstance(callback, Measurement) and callback.enabled:
                 # Refused before there is a directory.
                 callback.plan(self.trainer.max_epochs)
                 callback.check(network_of(model), datamodule.probe_set)
         options = self.config_init[self.subcommand]
-        resolved = self._resolved()
+        resolved = self._resolved(self.config[self.subcommand])
         resolved["data"]["dataset"] = datamodule.dataset_used  # given again, it is the same run
-        digest = config_digest(resolved)
+        defaults = self._resolved(self._parser(self.subcommand).get_defaults())
         if options.resume:
-            found = newest_run(Path(options.run.root), options.run.name, digest)
+            found = newest_run(Path(options.run.root), options.run.name, resolved, defaults)
             if found is not None and found.state == "finished":
                 print(f"{found.path} is finished: nothing to resume")
                 return
         else:
             found = None
-        FitRun(self.trainer, options.run, options.wandb, resolved, digest).run(
+        FitRun(self.trainer, options.run, options.wandb, resolved, defaults).run(
             model, datamodule, found, kwargs
         )
 
@@ -239,11 +254,10 @@ class GrokCLI(LightningCLI):
         for key, value in self.trainer.callback_metrics.items():
             print(f"{key}: {float(value):.6g}")
 
-    def _resolved(self) -> dict[str, Any]:
-        """The whole configuration, as it could be given again."""
+    def _resolved(self, config: Namespace) -> dict[str, Any]:
+        """The whole of a configuration, as it could be given again."""
         parser = self._parser(self.subcommand)
-        config = self.config[self.subcommand].clone()
-        resolved = yaml.safe_load(parser.dump(config, skip_none=False))
+        resolved = yaml.safe_load(parser.dump(config.clone(), skip_none=False))
         return {key: value for key, value in resolved.items() if key not in _OF_THE_COMMAND}
 
 

@@ -25,14 +25,16 @@ from lightning_grok.callbacks.checkpoint import (
 )
 from lightning_grok.callbacks.recording import callbacks_of
 from lightning_grok.commands.ending import say_how_it_went
+from lightning_grok.commands.one_process import taken
 from lightning_grok.dashboard.live_page import live_page
 from lightning_grok.errors import InputError, first_line
 from lightning_grok.loggers.run_logger import RunLogger
 from lightning_grok.loggers.wandb_logger import GrokWandbLogger, WandbOptions, open_wandb
 from lightning_grok.runs.checkpoints import newest_checkpoint
+from lightning_grok.runs.configuration import config_digest
 from lightning_grok.runs.directory import RunDirectory
 from lightning_grok.runs.extension import beginning
-from lightning_grok.runs.files import is_disk_error, write_atomically
+from lightning_grok.runs.files import Lost, is_disk_error, write_atomically
 from lightning_grok.runs.identity import setup_name
 from lightning_grok.runs.names import validate_name
 from lightning_grok.runs.run import Run
@@ -42,6 +44,8 @@ from lightning_grok.tasks.module import GrokModule
 
 _STATES = {0: "finished", 1: "failed", 2: "failed"}
 """By the status with which the process exits; any other is a signal's."""
+
+_KNOWN = ("train/loss", "train/accuracy", "test/loss", "test/accuracy")
 
 
 @dataclass
@@ -87,7 +91,7 @@ class FitRun:
         options: the group ``run``.
         wandb: the group ``wandb``.
         config: the resolved configuration.
-        digest: of the configuration.
+        defaults: of the options that there are.
     """
 
     def __init__(
@@ -96,13 +100,14 @@ class FitRun:
         options: RunOptions,
         wandb: WandbOptions,
         config: dict[str, Any],
-        digest: str,
+        defaults: dict[str, Any],
     ) -> None:
         self.trainer = trainer
         self.options = options
         self.wandb = wandb
         self.config = config
-        self.digest = digest
+        self.defaults = defaults
+        self.digest = config_digest(config, defaults)
         self.logger: GrokWandbLogger | None = None
 
     def run(
@@ -124,6 +129,8 @@ class FitRun:
             if not is_disk_error(error):
                 raise
             status = 2
+            if isinstance(error, Lost):
+                raise InputError(self._what_is_known(error)) from None
             raise InputError(
                 f"expected room to write {error.filename or directory.path}, received: "
                 f"{error.strerror}; with room the same command and --resume continues the run"
@@ -137,6 +144,15 @@ class FitRun:
         say_how_it_went(directory.path, figures=self.options.figures, report=self.options.watch)
         if place:
             print(f"W&B: {place}")
+
+    def _what_is_known(self, lost: Lost) -> str:
+        """What there is to say of a run whose files are gone."""
+        newest = self.trainer.callback_metrics
+        values = [f"{key} {float(newest[key]):.4g}" for key in _KNOWN if key in newest]
+        return (
+            f"expected {lost.filename} to stay while the run writes it, received: {lost.strerror}; "
+            f"stopped at epoch {self.trainer.current_epoch} ({', '.join(values) or 'no values'})"
+        )
 
     def _train(
         self,
@@ -159,6 +175,7 @@ class FitRun:
             if start is not None:
                 kwargs["ckpt_path"] = start
             self.trainer.fit(model, datamodule=datamodule, **kwargs | {"weights_only": True})
+            directory.expect_whole()
             received = signals.received
         except (KeyboardInterrupt, SystemExit) as stopped:
             # Lightning makes an exit of it.
@@ -176,7 +193,7 @@ class FitRun:
                 )
             return RunDirectory(found.path)
         extends = self.options.extends
-        shorter = None if extends is None else beginning(Path(extends), self.config)
+        shorter = None if extends is None else beginning(Path(extends), self.config, self.defaults)
         numbered = self.options.name is None
         data, seed = self.config["data"]["dataset"], self.config["seed_everything"]
         name = self.options.name or f"{data}_{setup_name(self.config)}_seed{seed}"
@@ -201,7 +218,14 @@ class FitRun:
         if found is not None:
             path, content = found
             epoch = content["epoch"] + 1
-            directory.rewind(content["callbacks"]["RunCheckpoint"]["log_size"], epoch)
+            log_size = content["callbacks"]["RunCheckpoint"]["log_size"]
+            if directory.log_size < log_size:
+                raise InputError(
+                    f"expected {log_size} bytes of log in {directory.events_path} up to the "
+                    f"checkpoint of epoch {epoch}, received {directory.log_size}: lines are lost"
+                )
+            directory.rewind(log_size, epoch)
+            _note_machine(directory, epoch)
             directory.update_meta(state="running", epoch=epoch)
             print(f"resuming {directory.path} at epoch {epoch}")
             return path
@@ -230,7 +254,7 @@ class FitRun:
             memorization=None,
             generalization=None,
             created=datetime.now(UTC).isoformat(timespec="milliseconds"),
-            machine=f"{platform.machine()}, {torch.get_num_threads()} threads",
+            machine=_machine(),
             version=lightning_grok.__version__,
             config_digest=self.digest,
         )
@@ -242,7 +266,7 @@ class FitRun:
     def _close(self, directory: RunDirectory, status: int) -> str:
         """Note how the run ended, or remove one that never began; where W&B has it."""
         state = _STATES.get(status, "interrupted")
-        begun = state != "failed" or directory.log_size > 0 or directory.checkpoints.exists()
+        begun = state != "failed" or directory.has_begun
         if begun:
             with suppress(OSError):  # a full disk: a run without a writer counts as interrupted
                 directory.update_meta(state=state, logged=Run(directory.path).epoch)
@@ -266,11 +290,26 @@ class FitRun:
             directory.update_meta(wandb_id=version, wandb_project=project, wandb_entity=entity)
 
 
+def _machine() -> str:
+    """What the last bits of a result depend on."""
+    return f"{platform.machine()}, {torch.get_num_threads()} threads"
+
+
+def _note_machine(directory: RunDirectory, epoch: int) -> None:
+    """Say and keep that a run goes on with other threads, or elsewhere, than it had before."""
+    earlier = directory.meta.get("machines", [])
+    before = earlier[-1]["machine"] if earlier else directory.meta.get("machine")
+    if before != _machine():
+        directory.update_meta(machines=[*earlier, {"epoch": epoch, "machine": _machine()}])
+        print(
+            f"{directory.path} ran on {before} and goes on with {_machine()}: from epoch {epoch} "
+            "on its last bits may differ from those of a run that was never interrupted"
+        )
+
+
 def _steps_per_epoch(trainer: L.Trainer, batches: int) -> int:
     """Optimizer steps an epoch: of as many batches as the trainer takes, gathered as it does."""
-    limit = trainer.limit_train_batches  # a number of batches, or a share of them
-    taken = min(batches, limit) if isinstance(limit, int) else int(batches * limit)
-    return -(-taken // trainer.accumulate_grad_batches)
+    return -(-taken(batches, trainer.limit_train_batches) // trainer.accumulate_grad_batches)
 
 
 def _resume_command() -> str:

@@ -18,7 +18,8 @@ def main(arguments: Sequence[str]) -> None:
         prog="python -m lightning_grok runs",
         description="List runs with their data, setup, seed, state, newest epoch, the epochs of "
         "memorization (t_mem) and of half of the rise of test accuracy (t_half), and whether the "
-        "run grokked: t_half >= 5 t_mem, from a plateau of at most half of the final accuracy.",
+        "run grokked: t_half >= 5 t_mem, from a plateau of at most half of the final accuracy. "
+        "A measurement that failed whenever it was due stands beside the state.",
     )
     parser.add_argument("root", type=Path, nargs="?", default=Path("runs"), help="folder of runs")
     parser.add_argument("--json", action="store_true", help="one JSON object a line")
@@ -37,6 +38,8 @@ def main(arguments: Sequence[str]) -> None:
         for row in rows:
             print(json.dumps(row))
         return
+    for row in rows:
+        row["state"] = ", no ".join([row["state"], *row["failed"]])
     table = [_COLUMNS, *(tuple(_text(row[column]) for column in _COLUMNS) for row in rows)]
     widths = [max(len(line[i]) for line in table) for i in range(len(_COLUMNS))]
     for line in table:
@@ -70,6 +73,7 @@ def _found(root: Path) -> list[Path]:
 
 def _rows(root: Path) -> list[dict[str, Any]]:
     from lightning_grok.analysis.onset import run_events
+    from lightning_grok.runs.failures import failed_measurements
     from lightning_grok.runs.run import Run
 
     rows = []
@@ -84,6 +88,7 @@ def _rows(root: Path) -> list[dict[str, Any]]:
                 "setup": run.setup,
                 "seed": run.seed,
                 "state": run.state,
+                "failed": sorted(failed_measurements(run)),
                 "epoch": run.epoch,
                 "t_mem": _finite(events.t_mem),
                 "t_half": _finite(events.test.t_half),

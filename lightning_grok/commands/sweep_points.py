@@ -21,6 +21,7 @@ from typing import Any, NamedTuple
 
 from lightning_grok.commands.main import config_values
 from lightning_grok.errors import InputError
+from lightning_grok.runs.files import read_json
 from lightning_grok.runs.names import validate_name
 from lightning_grok.runs.run import Run, is_alive
 
@@ -188,13 +189,13 @@ def run_point(point: Point, threads: int) -> Outcome:
 
     Args:
         point: from `plan`.
-        threads: that its libraries may use.
+        threads: that its libraries may use, unless it was begun with another number.
     """
     start = time.monotonic()
     while is_alive(point.run) and time.monotonic() - start < _LOCK_SECONDS:
         time.sleep(0.2)
     counts = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS")
-    environment = os.environ | dict.fromkeys(counts, str(threads))
+    environment = os.environ | dict.fromkeys(counts, str(threads_of(point.run) or threads))
     command = [sys.executable if part == "${interpreter}" else part for part in point.command]
     point.log.parent.mkdir(parents=True, exist_ok=True)
     digest = point.digest()
@@ -212,6 +213,12 @@ def run_point(point: Point, threads: int) -> Outcome:
     if process.returncode == 0:
         point.log.with_suffix(".sha256").write_text(digest)
     return Outcome(point.name, process.returncode, time.monotonic() - start)
+
+
+def threads_of(run: Path) -> int | None:
+    """Threads that a run was begun with, on which its last bits depend; None where it was not."""
+    found = re.search(r"(\d+) threads", str(read_json(run / "run.json").get("machine", "")))
+    return int(found[1]) if found else None
 
 
 def _end_with_parent() -> None:

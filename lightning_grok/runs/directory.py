@@ -20,14 +20,15 @@ import os
 import re
 import shutil
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
-from filelock import FileLock, Timeout
+from filelock import Timeout
 
 from lightning_grok.errors import InputError
-from lightning_grok.runs.files import PART, naming, read_json, write_atomically
+from lightning_grok.runs.files import PART, Kept, Lost, hold, naming, read_json, write_atomically
 from lightning_grok.runs.names import place_inside, validate_name
 
 
@@ -48,14 +49,17 @@ class RunDirectory:
         lock = path / ".lock"
         if lock.is_symlink() or (lock.exists() and not lock.is_file()):
             raise InputError(f"expected an ordinary file at {lock}, received something else")
-        self._lock = FileLock(lock)
         try:
             # A reader that asks whether the run is alive holds the lock for microseconds.
-            self._lock.acquire(timeout=1.0)
+            self._lock = hold(path / ".lock", seconds=1.0)
         except Timeout:
             raise InputError(
                 f"expected a run directory that nobody writes to, but another process runs {path}"
             ) from None
+        if self._lock is None:
+            print(f"{path} is on a disk without locks: nothing keeps a second process out of it")
+        self._folder, self._log = Kept(path), Kept(self.events_path)
+        self._is_described = bool(self.meta)
 
     @classmethod
     def create(cls, root: Path, name: str, *, numbered: bool) -> Self:
@@ -143,14 +147,20 @@ class RunDirectory:
 
     def update_meta(self, **values: Any) -> None:
         """Set keys of run.json, atomically."""
-        text = json.dumps({**self.meta, **values}, indent=2) + "\n"
+        self._folder.expect()
+        known = self.meta
+        if self._is_described and not known:
+            raise Lost(self.path / "run.json")
+        text = json.dumps({**known, **values}, indent=2) + "\n"
         write_atomically(self.path / "run.json", lambda path: path.write_text(text))
+        self._is_described = True
 
     def log(self, event: str, epoch: int, step: int, values: Mapping[str, float | str]) -> None:
         """Append one line to the event log. On an error (disk full) the line is taken back."""
         record = {"event": event, "epoch": epoch, "step": step}
         record |= {key: _jsonable(value) for key, value in values.items()}
         rest = (json.dumps(record) + "\n").encode()
+        self.expect_whole()
         # Unbuffered: a buffer would try again to write what could not be written when it closes.
         with naming(self.events_path), open(self.events_path, "ab", buffering=0) as file:
             start = file.tell()
@@ -160,9 +170,20 @@ class RunDirectory:
             except OSError:
                 os.truncate(self.events_path, start)
                 raise
+        self._log.note()
+
+    def expect_whole(self) -> None:
+        """Refuse to write on where somebody has removed or replaced what was written.
+
+        Raises:
+            Lost: the directory or its event log is gone, another one, or shorter than it was.
+        """
+        self._folder.expect()
+        self._log.expect()
 
     def sync(self) -> None:
         """Flush the event log to disk, before a checkpoint names its length."""
+        self.expect_whole()
         if self.events_path.exists():
             with open(self.events_path, "rb+") as file:
                 os.fsync(file.fileno())
@@ -171,6 +192,11 @@ class RunDirectory:
     def log_size(self) -> int:
         """Length of the event log in bytes: where a resumed run continues it."""
         return self.events_path.stat().st_size if self.events_path.exists() else 0
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether anything of a run was written, wherever it is now."""
+        return self._log.is_noted or self.checkpoints.exists()
 
     def rewind(self, log_size: int, epoch: int) -> None:
         """Forget all that was written after `epoch`: log lines, arrays and snapshots.
@@ -183,6 +209,7 @@ class RunDirectory:
                 self._remove(file)
         if log_size < self.log_size:
             os.truncate(self.events_path, log_size)
+            self._log.note()
         for file in [*self.path.glob("arrays/*/*.npz"), *self.path.glob("snapshots/epoch_*.pt")]:
             written = epoch_of(file)
             if written is not None and written > epoch:
@@ -203,11 +230,13 @@ class RunDirectory:
             lines = self.events_path.read_text().splitlines(keepends=True)
             kept = [line for line in lines if not _concerns(line, measurement)]
             write_atomically(self.events_path, lambda path: path.write_text("".join(kept)))
+            self._log.note()
         shutil.rmtree(self._arrays_of(measurement), ignore_errors=True)
         return len(kept) < len(lines)
 
     def save_arrays(self, measurement: str, epoch: int | str, arrays: Mapping[str, Any]) -> None:
         """Write named arrays of one measurement at one epoch (or of a whole run, by a name)."""
+        self._folder.expect()
         stem = f"{epoch:07d}" if isinstance(epoch, int) else epoch
         path = self._arrays_of(measurement) / f"{validate_name(stem, 'the name of arrays')}.npz"
         content = io.BytesIO()
@@ -224,6 +253,7 @@ class RunDirectory:
         import torch
 
         # In memory: given a path, torch writes its name into the file and hides a full disk.
+        self._folder.expect()
         content = io.BytesIO()
         torch.save(dict(state), content)
         path = place_inside(self.path, "snapshots") / snapshot_path(self.path, epoch).name
@@ -241,11 +271,14 @@ class RunDirectory:
 
     def close(self) -> None:
         """Release the lock."""
-        self._lock.release()
+        if self._lock is not None:
+            self._lock.release()
 
     def discard(self) -> None:
         """Remove a directory whose run never began."""
-        shutil.rmtree(self.path, ignore_errors=True)  # held: nobody else begins in it meanwhile
+        with suppress(Lost):  # then it isn't ours
+            self._folder.expect()
+            shutil.rmtree(self.path, ignore_errors=True)  # held: nobody else begins in it meanwhile
         self.close()
 
 

@@ -1,7 +1,7 @@
 """A longer run out of a shorter one: what may differ between them, and where the longer begins."""
 
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,13 +10,12 @@ import yaml
 
 from lightning_grok.errors import InputError
 from lightning_grok.runs.checkpoints import LAST, newest_checkpoint
+from lightning_grok.runs.configuration import differences, listed
 from lightning_grok.runs.directory import RunDirectory, epoch_of
 from lightning_grok.runs.files import write_atomically
-from lightning_grok.runs.identity import what_is_computed
 from lightning_grok.runs.run import Run, is_alive
 
 _LENGTH = "trainer.max_epochs"
-_MISSING = object()
 
 
 @dataclass(frozen=True)
@@ -77,7 +76,9 @@ class Beginning:
         )
 
 
-def beginning(path: Path, config: Mapping[str, Any]) -> Beginning:
+def beginning(
+    path: Path, config: Mapping[str, Any], defaults: Mapping[str, Any] | None = None
+) -> Beginning:
     """What a run of `config` can begin with: a shorter run of the same configuration.
 
     Besides its length only epochs of measurements may differ, and these only after its end.
@@ -85,6 +86,7 @@ def beginning(path: Path, config: Mapping[str, Any]) -> Beginning:
     Args:
         path: directory of the shorter run.
         config: of the longer one, resolved.
+        defaults: of the options that there are.
 
     Raises:
         InputError: no run, one in progress, without a checkpoint or stopped by a callback; another
@@ -118,37 +120,13 @@ def beginning(path: Path, config: Mapping[str, Any]) -> Beginning:
         raise InputError(
             f"expected trainer.max_epochs above the {epoch} epochs of {path}, received {length}"
         )
-    for key, old, new in _differences(run.config, config):
+    for key, old, new in differences(run.config, config, defaults or {}):
         if key != _LENGTH and not (key.endswith(".epochs") and _agree_up_to(epoch, old, new)):
             raise InputError(
                 f"expected the configuration of {path} but for {_LENGTH} and measured epochs after "
-                f"{epoch}, received another {key}: {_shown(new)} instead of {_shown(old)}"
+                f"{epoch}, received another {listed([(key, old, new)])}"
             )
     return Beginning(run, checkpoint, epoch, state["log_size"])
-
-
-def _differences(
-    old: Mapping[str, Any], new: Mapping[str, Any]
-) -> Iterator[tuple[str, object, object]]:
-    """Keys of two configurations whose values differ in what a run computes, with both values."""
-    before, after = (dict(_flat("", what_is_computed(dict(config)))) for config in (old, new))
-    for key in before | after:
-        first, second = before.get(key, _MISSING), after.get(key, _MISSING)
-        if first != second:
-            yield key, first, second
-
-
-def _flat(prefix: str, value: object) -> Iterator[tuple[str, object]]:
-    """Leaves of a tree of mappings and lists of mappings, by dotted keys."""
-    if isinstance(value, Mapping):
-        items = [(str(key), item) for key, item in value.items()]
-    elif isinstance(value, list) and any(isinstance(item, Mapping) for item in value):
-        items = [(str(index), item) for index, item in enumerate(value)]
-    else:
-        yield prefix, value
-        return
-    for key, item in items:
-        yield from _flat(f"{prefix}.{key}" if prefix else key, item)
 
 
 def _agree_up_to(epoch: int, old: object, new: object) -> bool:
@@ -156,7 +134,3 @@ def _agree_up_to(epoch: int, old: object, new: object) -> bool:
     if not (isinstance(old, Sequence) and isinstance(new, Sequence)):
         return False
     return [e for e in old if e <= epoch] == [e for e in new if e <= epoch]
-
-
-def _shown(value: object) -> str:
-    return "none" if value is _MISSING else str(value)

@@ -5,20 +5,80 @@ import json
 import os
 import sys
 import time
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from filelock import FileLock
+
 PART = ".part"
 """In the name of a file that is being written."""
 
-_DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO)
+_DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO, errno.ESTALE)
+
+
+_NO_LOCKS = (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOTSUP, errno.EINVAL)
+
+
+class DiskError(OSError):
+    """What is to be kept can't be written, for whatever reason; it has the file's name."""
+
+
+class Lost(DiskError):
+    """A file or folder that is being written was removed, renamed or replaced meanwhile."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(errno.ENOENT, "removed, renamed or replaced", str(path))
+
+
+class Kept:
+    """A file or folder that nobody else may remove, replace or cut while it is written.
+
+    Args:
+        path: of it; where there is nothing yet, nothing is expected before the next `note`.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.note()
+
+    def note(self) -> None:
+        """Take what is there now for what has to stay."""
+        self._noted = self._found()
+
+    @property
+    def is_noted(self) -> bool:
+        """Whether there was anything to note."""
+        return self._noted is not None
+
+    def expect(self) -> None:
+        """Look for it.
+
+        Raises:
+            Lost: it is gone, another one, or a file that is shorter than it was.
+        """
+        if self._noted is None:
+            return
+        found = self._found()
+        if found is None or found[:2] != self._noted[:2] or found[2] < self._noted[2]:
+            raise Lost(self.path)
+
+    def _found(self) -> tuple[int, int, int] | None:
+        """Device, number and bytes (0 of a folder); None where there is nothing."""
+        try:
+            status = self.path.stat()
+        except OSError:
+            return None
+        return status.st_dev, status.st_ino, status.st_size if self.path.is_file() else 0
 
 
 def is_disk_error(error: BaseException) -> bool:
-    """Whether a disk is full, read-only or broken: nothing more can be kept."""
-    return isinstance(error, OSError) and error.errno in _DISK_ERRORS
+    """Whether nothing more can be kept: a file of ours can't be written, or a disk is broken."""
+    return isinstance(error, DiskError) or (
+        isinstance(error, OSError) and error.errno in _DISK_ERRORS
+    )
 
 
 def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
@@ -27,7 +87,7 @@ def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
     A reader sees the old file or the new one, never a part; on any error nothing is left behind.
 
     Raises:
-        OSError: with `path` as its filename.
+        DiskError: with `path` as its filename.
     """
     # The suffix is kept: numpy and matplotlib choose the format by it.
     temporary = path.with_name(f".{path.stem}.{os.getpid()}{PART}{path.suffix}")
@@ -54,13 +114,43 @@ def _replace(temporary: Path, path: Path) -> None:
 
 @contextmanager
 def naming(path: Path) -> Iterator[None]:
-    """Let an error of the file system say which file it concerns: a full disk's does not."""
+    """Let an error of the file system say which file it concerns: a full disk's does not.
+
+    Raises:
+        DiskError: instead of it.
+    """
     try:
         yield
     except OSError as error:
-        if error.errno is None:
+        if error.errno is None or isinstance(error, DiskError):
             raise
-        raise type(error)(error.errno, error.strerror, str(path)) from error
+        raise DiskError(error.errno, error.strerror, str(path)) from error
+
+
+def hold(path: Path, seconds: float = 0.0) -> FileLock | None:
+    """The lock of a file, held; None where the file system knows no locks.
+
+    Args:
+        path: of the lock file.
+        seconds: to wait for a process that holds it.
+
+    Raises:
+        Timeout: it still does.
+        OSError: the file can't be made.
+    """
+    lock = FileLock(path)
+    try:
+        with warnings.catch_warnings():
+            # Its own remedy is a file that stays when a process is killed.
+            warnings.filterwarnings("error", "flock not supported")
+            lock.acquire(timeout=seconds)
+    except (NotImplementedError, UserWarning):  # how versions of filelock put ENOSYS
+        return None
+    except OSError as error:
+        if error.errno in _NO_LOCKS:
+            return None
+        raise
+    return lock
 
 
 def read_json(path: Path) -> dict[str, Any]:

@@ -1,22 +1,15 @@
-"""Which configuration a run is of: its name in the paper's way, its digest, the run to resume."""
+"""Which configuration a run is of: its name in the paper's way, and the run to resume."""
 
 import hashlib
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from lightning_grok.errors import InputError
+from lightning_grok.runs.configuration import differences, listed
+from lightning_grok.runs.files import read_json
 from lightning_grok.runs.run import Run, find_runs, is_alive
-
-_NOT_THE_RUN = {
-    "": ("run", "wandb"),
-    "data": ("root", "download", "eval_batch_size"),
-    "trainer": (
-        "logger", "default_root_dir", "enable_progress_bar", "enable_model_summary",
-        "log_every_n_steps", "profiler", "max_time",
-    ),
-}  # fmt: skip
-"""Keys of a configuration, by group, that do not change what a run computes and measures."""
 
 _TRAINING = {
     "precision": (None, "32-true", "32", 32),
@@ -33,52 +26,65 @@ _RECIPES = {"cross_entropy": (128, (0.1307, 0.3081)), "mse": (200, None)}
 """The paper's batch size and normalization of pixels, by loss."""
 
 
-def what_is_computed(config: dict[str, Any]) -> dict[str, Any]:
-    """The part of a configuration that changes what a run computes."""
-    kept = {key: value for key, value in config.items() if key not in _NOT_THE_RUN[""]}
-    for group in ("data", "trainer"):
-        kept[group] = {k: v for k, v in kept[group].items() if k not in _NOT_THE_RUN[group]}
-    return kept
-
-
-def config_digest(config: dict[str, Any]) -> str:
-    """A short hash of everything in a configuration that changes what a run computes."""
-    text = json.dumps(what_is_computed(config), sort_keys=True, default=str)
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
-
-
-def newest_run(root: Path, name: str | None, digest: str) -> Run | None:
+def newest_run(
+    root: Path, name: str | None, config: Mapping[str, Any], defaults: Mapping[str, Any]
+) -> Run | None:
     """The run to resume: the named one, else the newest of the configuration that is not finished.
 
-    Where all are finished it is the newest of them; None where there is none.
+    Where all are finished it is the newest of them; None where there is none, which is said, with
+    what an unfinished run of the same seed and setup has otherwise.
 
     Args:
         root: folder of runs.
         name: of a run below it, if one is named.
-        digest: of the configuration, by `config_digest`.
+        config: resolved.
+        defaults: of the options that there are.
 
     Raises:
         InputError: the named run is of another configuration, or somebody is writing it.
     """
-    if name is not None:
-        paths = [root / name] if (root / name / "run.json").is_file() else []
-        for path in paths:
-            if Run(path).meta.get("config_digest") != digest:
-                raise InputError(
-                    f"expected the configuration that {path} was started with "
-                    f"({path / 'config.yaml'}), received another one"
-                )
-    else:
-        paths = [p for p in find_runs(root) if Run(p).meta.get("config_digest") == digest]
-    if not paths:
+    found = _named(root / name, config, defaults) if name else _newest(root, config, defaults)
+    if found is None:
         print(f"nothing to resume in {root}")
+    elif is_alive(found.path):
+        raise InputError(f"expected a run that stands still, but another process runs {found.path}")
+    return found
+
+
+def _named(path: Path, config: Mapping[str, Any], defaults: Mapping[str, Any]) -> Run | None:
+    """The run in a directory, if it is of the configuration; None where there is no run."""
+    if not (path / "run.json").is_file():
         return None
-    runs = sorted(map(Run, paths), key=lambda run: str(run.meta.get("created", "")), reverse=True)
-    waiting = (run for run in runs if run.state != "finished" and not is_alive(run.path))
-    run = next(waiting, runs[0])
-    if is_alive(run.path):
-        raise InputError(f"expected a run that stands still, but another process runs {run.path}")
+    run, file = Run(path), path / "config.yaml"
+    if not run.config:
+        raise InputError(f"expected the configuration of a run in {file}, received none")
+    if others := list(differences(run.config, config, defaults)):
+        raise InputError(
+            f"expected the configuration that {path} was started with ({file}), received another "
+            f"{listed(others)}"
+        )
     return run
+
+
+def _newest(root: Path, config: Mapping[str, Any], defaults: Mapping[str, Any]) -> Run | None:
+    """The newest unfinished run of a configuration, else the newest finished one."""
+    metas = {path: read_json(path / "run.json") for path in find_runs(root)}
+    alike = [path for path in metas if metas[path].get("seed") == config["seed_everything"]]
+    alike.sort(key=lambda path: str(metas[path].get("created", "")), reverse=True)
+    waiting = [p for p in alike if metas[p].get("state") != "finished" and not is_alive(p)]
+    nearly: list[str] = []
+    for path in [*waiting, *(path for path in alike if path not in waiting)]:
+        run = Run(path)
+        if not run.config:
+            continue
+        others = list(differences(run.config, config, defaults))
+        if not others:
+            return run
+        if path in waiting and run.setup == setup_name(dict(config)):
+            nearly.append(f"{path} is not finished, but was started with another {listed(others)}")
+    for line in nearly[:1]:
+        print(line)
+    return None
 
 
 def setup_name(config: dict[str, Any]) -> str:

@@ -17,12 +17,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from filelock import FileLock, Timeout
+from filelock import Timeout
 
 from lightning_grok.errors import InputError
 from lightning_grok.runs import event_log
 from lightning_grok.runs.arrays import LIMIT, read_arrays
 from lightning_grok.runs.directory import epoch_of, load_snapshot, snapshot_epochs
+from lightning_grok.runs.files import hold
 from lightning_grok.runs.names import printable
 from lightning_grok.runs.schema import (
     SHAPES,
@@ -214,7 +215,9 @@ class Run:
         meta = self.meta
         spent = meta.get("costs") or dict(self._log.columns.spent)
         total = meta.get("seconds")
-        return spent if total is None else {"training": total - sum(spent.values()), **spent}
+        if total is None:
+            return spent
+        return {"training": max(0.0, total - sum(spent.values())), **spent}
 
     def arrays(self, measurement: str) -> dict[int, dict[str, np.ndarray]]:
         """The arrays of a measurement: epoch -> name -> array."""
@@ -392,14 +395,14 @@ def is_alive(path: Path) -> bool:
 
 
 def _is_held(path: Path) -> bool:
-    lock = FileLock(path)
     try:
-        lock.acquire(timeout=0)
+        lock = hold(path)
     except Timeout:
         return True
     except OSError:  # a copy on a read-only disk: nobody writes there
         return False
-    lock.release()
+    if lock is not None:
+        lock.release()
     return False
 
 

@@ -1,10 +1,12 @@
 """Runs that are broken on purpose: quick ones of what `python -m benchmarks.faults` counts."""
 
+import itertools
 import json
 import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,6 +19,7 @@ from benchmarks.faults import kills, names, wandb_faults
 from benchmarks.faults.disk import WHEN, at_the_start, in_mid_run
 from benchmarks.faults.process import Outcome, Skipped, unequal
 from lightning_grok.callbacks.checkpoint import RunCheckpoint
+from lightning_grok.commands.sweep_points import threads_of
 from lightning_grok.errors import InputError
 from lightning_grok.runs.checkpoints import newest_checkpoint
 from lightning_grok.runs.directory import RunDirectory
@@ -98,6 +101,61 @@ def test_a_second_signal_stops_at_once_and_the_run_goes_on_from_its_checkpoint(
     found = [newest_checkpoint(run.path / "checkpoints") for run in (whole, resumed)]
     weights = [each[1]["state_dict"] for each in found if each]
     assert not list(unequal(*weights))
+
+
+@pytest.mark.parametrize("ignored", [False, True])
+def test_a_closed_terminal_ends_the_epoch_unless_the_run_is_to_survive_it(
+    fit: Fit, ignored: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain = RunCheckpoint.on_train_epoch_end
+
+    def hang_up(self: RunCheckpoint, trainer: Any, module: Any) -> None:
+        if trainer.current_epoch == 2:
+            signal.raise_signal(signal.SIGHUP)
+            signal.raise_signal(signal.SIGHUP)  # by the terminal and by the shell
+        plain(self, trainer, module)
+
+    monkeypatch.setattr(RunCheckpoint, "on_train_epoch_end", hang_up)
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN if ignored else signal.SIG_DFL)
+    try:
+        if ignored:
+            assert fit(*OFF, "--trainer.max_epochs=5").state == "finished"
+            return
+        with pytest.raises(SystemExit) as stopped:
+            fit(*OFF, "--trainer.max_epochs=5")
+    finally:
+        signal.signal(signal.SIGHUP, before)
+    assert stopped.value.code == 128 + signal.SIGHUP
+
+
+@pytest.mark.parametrize("clock", ["monotonic", "perf_counter"])
+def test_a_clock_that_jumps_back_gives_no_negative_time(
+    clock: str, fit: Fit, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain = getattr(time, clock)
+    calls = itertools.count()
+    monkeypatch.setattr(time, clock, lambda: plain() - 100 * next(calls))
+    run = fit(*OFF)
+    times = {k: v for e in run.events for k, v in e.items() if k.endswith("seconds")}
+    assert times
+    assert min(times.values()) >= 0
+    assert run.meta["seconds"] >= 0
+    assert min(run.costs().values()) >= 0
+
+
+def test_other_threads_are_said_and_kept(
+    fit: Fit, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = fit(*OFF)
+    assert "machines" not in run.meta
+    assert threads_of(run.path) == torch.get_num_threads()
+    now = run.meta["machine"]
+    meta = run.meta | {"state": "interrupted", "machine": "x86_64, 64 threads"}
+    (run.path / "run.json").write_text(json.dumps(meta))
+    resumed = fit(*OFF, "--resume")
+    assert "64 threads and goes on with" in capsys.readouterr().out
+    assert resumed.meta["machines"] == [{"epoch": 3, "machine": now}]
+    assert threads_of(run.path) == 64
 
 
 def test_nothing_to_resume_is_said_and_a_run_begun(

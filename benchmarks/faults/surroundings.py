@@ -1,0 +1,72 @@
+"""Surroundings in which a run must be whole or refused, by kind, tried in this process."""
+
+from collections.abc import Callable
+from typing import Any
+
+import lightning as L
+from lightning.pytorch.utilities.exceptions import MisconfigurationException
+
+from lightning_grok.commands.fit import GrokCLI
+from lightning_grok.commands.one_process import expect_training
+from lightning_grok.errors import InputError
+
+Variables = dict[str, str]
+
+RANKS: dict[str, Callable[[int], Variables]] = {
+    "slurm": lambda rank: {
+        "SLURM_PROCID": f"{rank}", "SLURM_LOCALID": f"{rank}", "SLURM_NTASKS": "4",
+        "SLURM_NODEID": "1", "SLURM_JOB_ID": "7", "SLURM_JOB_NAME": "train", "SLURM_NNODES": "2",
+        "SLURM_NODELIST": "node[1-2]", "SLURM_NTASKS_PER_NODE": "2",
+    },
+    "sbatch without srun": lambda rank: {
+        "SLURM_NTASKS": "4", "SLURM_JOB_ID": f"{rank}", "SLURM_JOB_NAME": "batch",
+    },
+    "torch elastic": lambda rank: {
+        "RANK": f"{rank}", "LOCAL_RANK": f"{rank}", "WORLD_SIZE": "4", "GROUP_RANK": "1",
+        "LOCAL_WORLD_SIZE": "4", "MASTER_ADDR": "nowhere.invalid", "MASTER_PORT": "29500",
+        "TORCHELASTIC_RUN_ID": "1",
+    },
+    "variables of PyTorch": lambda rank: {
+        "RANK": f"{rank}", "LOCAL_RANK": f"{rank}", "WORLD_SIZE": "4", "NODE_RANK": f"{rank}",
+        "MASTER_ADDR": "nowhere.invalid", "MASTER_PORT": "no number",
+    },
+    "mpi": lambda rank: {
+        "OMPI_COMM_WORLD_RANK": f"{rank}", "OMPI_COMM_WORLD_SIZE": "4",
+        "OMPI_COMM_WORLD_LOCAL_RANK": f"{rank}", "PMI_RANK": f"{rank}", "PMI_SIZE": "4",
+    },
+    "lsf": lambda rank: {
+        "JSM_NAMESPACE_RANK": f"{rank}", "JSM_NAMESPACE_SIZE": "4", "LSB_JOBID": "7",
+        "JSM_NAMESPACE_LOCAL_RANK": f"{rank}", "LSB_DJOB_RANKFILE": "/nowhere/hosts",
+    },
+    "kubeflow": lambda rank: {
+        "KUBERNETES_PORT": "tcp://127.0.0.1:443", "MASTER_ADDR": "nowhere.invalid",
+        "MASTER_PORT": "29500", "WORLD_SIZE": "4", "RANK": f"{rank}",
+    },
+}  # fmt: skip
+"""What schedulers set for task `rank` of four."""
+
+IDLE_OPTIONS: list[tuple[str, float]] = [
+    *((key, 0) for key in ("max_epochs", "max_steps", "limit_train_batches", "limit_val_batches")),
+    *(("accumulate_grad_batches", value) for value in (0, -1, -4)),
+    *(("limit_train_batches", value) for value in (0.0, 0.001, 0.2, -1, -0.5)),
+    *(("overfit_batches", value) for value in (0.001, 0.2, -2)),
+    *(("limit_val_batches", value) for value in (0.0, 0.001, 0.2, -3)),
+]
+"""Options with which four training batches, or those of an evaluation, come to none."""
+
+
+def idle_problem(key: str, value: Any) -> str:
+    """What is wrong where an option lets nothing be trained; empty where it is refused by name."""
+    options: dict[str, Any] = {"max_epochs": 1, "logger": False, key: value}
+    try:
+        expect_training(L.Trainer(enable_progress_bar=False, **options), 4, [4, 4])
+    except (InputError, MisconfigurationException) as error:
+        return "" if key in str(error) else f"{key} is not in: {error}"
+    return f"{key}={value} was taken"
+
+
+def rank_problem() -> str:
+    """What is wrong with the trainer that a fit would use here; empty where nothing is."""
+    trainer = GrokCLI(["--data.dataset=digits", "--data.train_size=64"], run=False).trainer
+    found = (trainer.global_rank, trainer.local_rank, trainer.node_rank, trainer.world_size)
+    return "" if found == (0, 0, 0, 1) and trainer.is_global_zero else f"ranks and size {found}"
