@@ -1,12 +1,10 @@
 """The training commands: LightningCLI with the measurements as groups and a run directory."""
 
 import logging
-import re
 import warnings
 from collections.abc import Sequence
-from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import lightning as L
 import yaml
@@ -27,8 +25,9 @@ from lightning_grok.callbacks import (
 from lightning_grok.callbacks.measurement import network_of
 from lightning_grok.callbacks.progress import EpochProgress
 from lightning_grok.callbacks.recording import callbacks_of
+from lightning_grok.commands.arguments import config_values
 from lightning_grok.commands.fit_run import FitRun, RunOptions
-from lightning_grok.commands.main import EPILOG, config_values
+from lightning_grok.commands.parser import GrokParser, own_error
 from lightning_grok.commands.profiler import NoProfiler
 from lightning_grok.errors import InputError, first_line
 from lightning_grok.loggers.wandb_logger import WandbOptions
@@ -60,35 +59,6 @@ _NOISE = (
 )
 
 
-class GrokParser(LightningArgumentParser):
-    """Lightning's parser with an error of one line instead of two screens of usage.
-
-    An option is given by its whole name: a shortened one may be a typo.
-    """
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, allow_abbrev=False, **kwargs)
-
-    def error(self, message: str, ex: Exception | None = None) -> NoReturn:
-        """Leave with status 2."""
-        own = _own_error(ex)
-        if own is not None:
-            raise own
-        line = " ".join(message.split()) + self._hint(message)
-        if len(line) > 500:  # the parser lists every type that it tried
-            line = f"{line[:350]} ... {line[-140:]}"
-        raise InputError(f"{line} (see --help)") from ex
-
-    def _hint(self, message: str) -> str:
-        """The option that an unknown one is nearest to."""
-        unknown = re.search(r"(?:[Uu]nrecognized|unknown) arguments?:? (--[^ =]+)", message)
-        if unknown is None:
-            return ""
-        known = [option for action in self._actions for option in action.option_strings]
-        near = get_close_matches(unknown[1], known, n=1)
-        return f" (did you mean {near[0]}?)" if near else ""
-
-
 class GrokCLI(LightningCLI):
     """fit, validate and test a `GrokModule` on `GrokData`; fit writes a run directory.
 
@@ -108,7 +78,6 @@ class GrokCLI(LightningCLI):
             seed_everything_default=0,
             trainer_defaults={"logger": False, "enable_checkpointing": False, "max_epochs": 10_000},
             parser_class=GrokParser,
-            parser_kwargs={"epilog": EPILOG},
             args=list(args),
             run=run,
             load_from_checkpoint_support=False,  # the module keeps its own arguments
@@ -170,7 +139,7 @@ class GrokCLI(LightningCLI):
                 f"expected options that a Trainer can serve, received: {first_line(error)}"
             ) from None
         except (ValueError, TypeError) as error:
-            raise (_own_error(error) or InputError(first_line(error))) from None
+            raise (own_error(error) or InputError(first_line(error))) from None
         processes = self.trainer.num_devices * self.trainer.num_nodes
         if processes > 1:
             raise InputError(
@@ -274,13 +243,6 @@ def _check_checkpoint(path: Path) -> None:
         raise InputError(f"expected a checkpoint at ckpt_path, received {path}: no such file")
     if path.is_file() and not is_checkpoint(load_torch(path)):
         raise InputError(f"expected Lightning's checkpoint at ckpt_path, received {path}")
-
-
-def _own_error(error: BaseException | None) -> InputError | None:
-    """The error of ours that the parser has wrapped in its own; None where there is none."""
-    while error is not None and not isinstance(error, InputError):
-        error = error.__cause__ or error.__context__
-    return error
 
 
 def _is_no_tip(record: logging.LogRecord) -> bool:

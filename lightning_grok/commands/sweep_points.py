@@ -19,7 +19,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from lightning_grok.commands.main import config_values
+from lightning_grok.commands.arguments import config_values
 from lightning_grok.errors import InputError
 from lightning_grok.runs.run import Run, is_alive
 
