@@ -25,14 +25,12 @@ from lightning_grok.callbacks import (
 from lightning_grok.callbacks.measurement import network_of
 from lightning_grok.callbacks.progress import EpochProgress
 from lightning_grok.callbacks.recording import callbacks_of
-from lightning_grok.commands.arguments import config_values
+from lightning_grok.commands.checks import check_checkpoint, check_monitors, check_options
 from lightning_grok.commands.fit_run import FitRun, RunOptions
-from lightning_grok.commands.parser import GrokParser, own_error
+from lightning_grok.commands.parser import GrokParser, groups_of, reason_of
 from lightning_grok.commands.profiler import NoProfiler
 from lightning_grok.errors import InputError, first_line
 from lightning_grok.loggers.wandb_logger import WandbOptions
-from lightning_grok.runs.checkpoints import is_checkpoint
-from lightning_grok.runs.directory import load_torch
 from lightning_grok.runs.identity import config_digest, newest_run
 from lightning_grok.tasks.images import GrokData
 from lightning_grok.tasks.module import GrokModule
@@ -104,16 +102,12 @@ class GrokCLI(LightningCLI):
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
         """Parse what was given, without a look at ``sys.argv``."""
-        for value in config_values(args):
-            _check_config(Path(value))
-        try:
-            self.config = parser.parse_args(args)
-        except UnicodeDecodeError as error:
-            raise InputError(f"expected a configuration of UTF-8 text, received: {error}") from None
+        self.config = parser.parse_args(args)
         command = self.config.get("subcommand")
-        given = self.config[command].get("ckpt_path") if command else None
-        if given not in (None, "best", "last", "hpc"):
-            _check_checkpoint(Path(given))
+        given = self.config[command] if command else self.config
+        check_options(given, groups_of(self._parser(command)))
+        if given.get("ckpt_path") is not None:
+            check_checkpoint(given.ckpt_path, resumes=command == "fit")
 
     def _set_seed(self) -> None:
         """Seed everything; a seed out of range, or none, is bad input."""
@@ -132,14 +126,12 @@ class GrokCLI(LightningCLI):
         """Build data, model and trainer; what they refuse is bad input."""
         try:
             super().instantiate_classes()
-        except InputError:
-            raise
         except MisconfigurationException as error:
             raise InputError(
                 f"expected options that a Trainer can serve, received: {first_line(error)}"
             ) from None
-        except (ValueError, TypeError) as error:
-            raise (own_error(error) or InputError(first_line(error))) from None
+        except (ValueError, TypeError, ImportError) as error:
+            raise reason_of(str(error), error) from None
         processes = self.trainer.num_devices * self.trainer.num_nodes
         if processes > 1:
             raise InputError(
@@ -173,6 +165,8 @@ class GrokCLI(LightningCLI):
         try:
             super()._run_subcommand(subcommand)
         except RuntimeError as error:
+            if "conditioned on metric" in str(error):
+                raise InputError(first_line(error)) from None
             if "loading state_dict" not in str(error):
                 raise
             last = str(error).strip().splitlines()[-1].strip()
@@ -188,6 +182,7 @@ class GrokCLI(LightningCLI):
                 callback.plan(self.trainer.max_epochs)
                 callback.check(network_of(model), datamodule.probe_set)
         options = self.config_init[self.subcommand]
+        check_monitors(self.trainer, model, options)
         resolved = self._resolved()
         resolved["data"]["dataset"] = datamodule.dataset_used  # given again, it is the same run
         digest = config_digest(resolved)
@@ -214,35 +209,6 @@ class GrokCLI(LightningCLI):
         config = self.config[self.subcommand].clone()
         resolved = yaml.safe_load(parser.dump(config, skip_none=False))
         return {key: value for key, value in resolved.items() if key not in _OF_THE_COMMAND}
-
-
-def _check_config(path: Path) -> None:
-    """Refuse a file that is no configuration, by its name."""
-    try:
-        if not path.is_file():
-            return  # which the parser says
-        content = yaml.safe_load(path.read_text())
-    except OSError:  # a configuration itself, too long for a name
-        return
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        reason = " ".join(str(error).split())
-        raise InputError(f"expected a configuration in YAML, received {path}: {reason}") from None
-    if isinstance(content, dict) and {"method", "parameters"} <= content.keys():
-        raise InputError(
-            f"expected a configuration, received the sweep {path}: to run it, "
-            f"python -m lightning_grok sweep {path}"
-        )
-    if content is not None and not isinstance(content, dict):
-        kind = type(content).__name__
-        raise InputError(f"expected a configuration of keys and values, received {path}: a {kind}")
-
-
-def _check_checkpoint(path: Path) -> None:
-    """Refuse a file that isn't there, or is no checkpoint, before Lightning looks into it."""
-    if not path.exists():
-        raise InputError(f"expected a checkpoint at ckpt_path, received {path}: no such file")
-    if path.is_file() and not is_checkpoint(load_torch(path)):
-        raise InputError(f"expected Lightning's checkpoint at ckpt_path, received {path}")
 
 
 def _is_no_tip(record: logging.LogRecord) -> bool:

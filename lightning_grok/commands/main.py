@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from importlib import import_module
 
 from lightning_grok import __version__
-from lightning_grok.commands.arguments import COMMANDS, TRAINING, overview
+from lightning_grok.commands.arguments import COMMANDS, TRAINING, overview, resolve_configs
 from lightning_grok.errors import InputError, hint
 
 _SIGPIPE = 13  # which Windows doesn't know
@@ -39,9 +39,10 @@ def _run(arguments: list[str]) -> None:
         case [command] if command in COMMANDS:
             _run_command(command, arguments[1:])
         case [command] if command in TRAINING:
+            given = resolve_configs(arguments)  # first: what follows takes seconds to load
             from lightning_grok.commands.fit import GrokCLI
 
-            GrokCLI(arguments)
+            GrokCLI(given)
         case [other]:
             known = (*TRAINING, *COMMANDS)
             raise InputError(
