@@ -26,18 +26,18 @@ from lightning_grok.callbacks.recording import (
 from lightning_grok.errors import InputError
 from lightning_grok.geometry.activations import evaluating
 from lightning_grok.loggers.run_logger import RunLogger
+from lightning_grok.ranges import Epoch, PerDecade
 from lightning_grok.runs.directory import RunDirectory
 from lightning_grok.runs.files import is_disk_error
 from lightning_grok.schedule import (
     OPEN_END,
     PAPER_EPOCHS,
     evaluation_epochs,
-    log_spaced,
     validate_epochs,
 )
 from lightning_grok.tasks.probe_set import ProbeSet
 
-Epochs = Sequence[int] | int | None
+Epochs = Sequence[Epoch] | PerDecade | None
 """Completed epochs; or how many log-spaced ones a decade beside the paper's; or the paper's."""
 
 
@@ -70,8 +70,6 @@ class Measurement(L.Callback, ABC):
         self.enabled = enabled
         try:
             self.epochs = validate_epochs(epochs) if isinstance(epochs, Sequence) else epochs
-            if isinstance(self.epochs, int):
-                log_spaced(1, self.epochs)
         except ValueError as error:
             raise InputError(f"{self.name}.epochs: {error}") from None
         self.strict = strict
@@ -225,16 +223,6 @@ class Measurement(L.Callback, ABC):
             scalars, arrays = split_values(self.measure(model, probe))
         named = {f"{self.name}/{key}": value for key, value in scalars.items()}
         return named | {f"{self.name}/seconds": time.perf_counter() - start}, arrays
-
-
-def check_seed(name: str, seed: int) -> None:
-    """Refuse a seed that NumPy or PyTorch would refuse in mid-run.
-
-    Raises:
-        InputError: it is negative or needs more than 32 bits.
-    """
-    if not 0 <= seed < 2**32:
-        raise InputError(f"expected {name}.seed of 0 to {2**32 - 1}, received {seed}")
 
 
 def network_of(module: nn.Module) -> nn.Module:

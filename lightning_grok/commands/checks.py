@@ -11,6 +11,7 @@ from jsonargparse import Namespace
 from lightning_grok.callbacks.measurement import Measurement
 from lightning_grok.callbacks.recording import callbacks_of
 from lightning_grok.errors import InputError, hint, hint_path
+from lightning_grok.ranges import number_text
 from lightning_grok.runs.checkpoints import is_checkpoint
 from lightning_grok.runs.directory import load_torch
 from lightning_grok.tasks.module import SETS, GrokModule
@@ -40,7 +41,9 @@ def check_options(config: Namespace, groups: Container[str]) -> None:
         if isinstance(value, float) and not math.isfinite(value):
             raise InputError(f"expected a finite number as {key}, received {value}")
         if isinstance(value, int) and abs(value) > _LARGEST:
-            raise InputError(f"expected a number of at most 64 bits as {key}, received {value:.3g}")
+            raise InputError(
+                f"expected a number of at most 64 bits as {key}, received {number_text(value)}"
+            )
     if config.get("lr_scheduler") and not config.get("optimizer"):
         raise InputError(
             "expected an optimizer beside lr_scheduler, received none: it has no effect"

@@ -101,6 +101,7 @@ def _type_name(text: str) -> str:
     text = re.sub(r"<class '([^']*)'>", r"\1", text)
     if choices := re.fullmatch(r"(?:typing\.)?Literal\[(.*)\]", text):
         return _either(choices[1].split(", "))
+    text = re.sub(r"Annotated\[(\w+), ([^\]]*)\]", r"\1 of \2", text)
     text = re.sub(r"\b(?:\w+\.)+(?=[A-Za-z_])", "", text)  # the modules
     return text.replace("NoneType", "null").replace("Sequence", "list").replace("Iterable", "list")
 

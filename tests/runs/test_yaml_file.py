@@ -5,8 +5,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 from lightning_grok.errors import InputError
 from lightning_grok.runs.yaml_file import MOST_BYTES, parse_yaml, read_yaml
