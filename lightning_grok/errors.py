@@ -1,4 +1,8 @@
-"""The one error that is the user's to mend."""
+"""The one error that is the user's to mend, and what may have been meant instead."""
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+from pathlib import Path
 
 
 class InputError(ValueError):
@@ -11,3 +15,18 @@ class InputError(ValueError):
 def first_line(error: BaseException) -> str:
     """What an error says, without its explanations."""
     return (str(error).splitlines() or [type(error).__name__])[0]
+
+
+def hint(received: str, known: Iterable[str]) -> str:
+    """`` (did you mean NAME?)`` with the known name that is nearest; empty where none is near."""
+    near = get_close_matches(received, known, n=1)
+    return f" (did you mean {near[0]}?)" if near else ""
+
+
+def hint_path(path: Path) -> str:
+    """`hint` for a file or folder that isn't there: the nearest name beside it."""
+    try:
+        beside = [str(path.with_name(entry.name)) for entry in path.absolute().parent.iterdir()]
+    except (OSError, ValueError):  # no such folder, a path that is no text of a path
+        return ""
+    return hint(str(path), beside)

@@ -65,7 +65,7 @@ def test_files_that_are_named_exist() -> None:
 
 
 def test_the_table_of_commands_is_whole() -> None:
-    from lightning_grok.commands.main import COMMANDS
+    from lightning_grok.commands.arguments import COMMANDS
 
     table = README.partition("## Commands")[2].partition("\n\nAll of")[0]
     rows = re.findall(r"^\| (`[a-z].*?) \|", table, re.MULTILINE)

@@ -3,7 +3,7 @@
 import time
 from collections.abc import Sequence
 from itertools import islice
-from typing import Any
+from typing import Annotated, Any
 
 import lightning as L
 import torch
@@ -20,6 +20,7 @@ from lightning_grok.callbacks.recording import (
 )
 from lightning_grok.errors import InputError
 from lightning_grok.geometry.activations import evaluating
+from lightning_grok.ranges import Epoch, PerDecade, Range, within_ranges
 from lightning_grok.schedule import OPEN_END, PAPER_EPOCHS, evaluation_epochs, validate_epochs
 from lightning_grok.tasks.module import SETS, GrokModule
 
@@ -41,16 +42,14 @@ class Evaluation(L.Callback):
         InputError: a number is below 1 or the list is out of order.
     """
 
+    @within_ranges("evaluation")
     def __init__(
         self,
-        every: int | None = None,
-        per_decade: int = 24,
-        epochs: Sequence[int] | None = None,
+        every: Annotated[int, Range(1, 10**9)] | None = None,
+        per_decade: PerDecade = 24,
+        epochs: Sequence[Epoch] | None = None,
     ) -> None:
         super().__init__()
-        for key, number in (("every", every), ("per_decade", per_decade)):
-            if number is not None and number < 1:
-                raise InputError(f"expected evaluation.{key} of at least 1, received {number}")
         self.every = every
         self.per_decade = per_decade
         try:

@@ -2,13 +2,13 @@
 
 import copy
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from lightning_grok.callbacks.measurement import Epochs, Measurement, check_seed, placed
+from lightning_grok.callbacks.measurement import Epochs, Measurement, placed
 from lightning_grok.callbacks.recording import Value
 from lightning_grok.errors import InputError
 from lightning_grok.geometry import (
@@ -26,6 +26,7 @@ from lightning_grok.geometry import (
 )
 from lightning_grok.geometry.ntk.empirical import trace_kernel
 from lightning_grok.geometry.ntk.sketch import DistanceEstimate, KernelSketch
+from lightning_grok.ranges import Range, Seed, within_ranges
 from lightning_grok.runs.directory import RunDirectory, snapshot_epochs
 from lightning_grok.tasks.mlp import MLP
 from lightning_grok.tasks.probe_set import ProbeSet
@@ -68,14 +69,15 @@ class KernelDistance(Measurement):
 
     name = "kernel_distance"
 
+    @within_ranges("kernel_distance")
     def __init__(
         self,
         enabled: bool = True,
-        samples: int = 256,
+        samples: Annotated[int, Range(2, 10**7)] = 256,
         split: Literal["train", "test"] = "train",
         dtype: Literal["float32", "float64"] | None = None,
-        seed: int = 0,
-        probes: int = 64,
+        seed: Seed = 0,
+        probes: Annotated[int, Range(0, 10_000)] = 64,
         pairwise: bool = True,
         epochs: Epochs = None,
         strict: bool = False,
@@ -83,11 +85,8 @@ class KernelDistance(Measurement):
     ) -> None:
         self.name = name or type(self).name
         super().__init__(enabled, epochs, strict)
-        if samples < 2:
-            raise InputError(f"expected kernel_distance.samples of at least 2, received {samples}")
-        if probes < 0 or probes == 1:
+        if probes == 1:
             raise InputError(f"expected kernel_distance.probes of 0 or above 1, received {probes}")
-        check_seed(self.name, seed)
         self.samples = samples
         self.split = split
         self.dtype = None if dtype is None else _DTYPES[dtype]

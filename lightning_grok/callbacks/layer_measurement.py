@@ -7,10 +7,11 @@ from typing import Any, Literal
 
 from torch import Tensor, nn
 
-from lightning_grok.callbacks.measurement import Epochs, Measurement, check_seed, placed
+from lightning_grok.callbacks.measurement import Epochs, Measurement, placed
 from lightning_grok.callbacks.recording import Value, as_array
 from lightning_grok.errors import InputError
 from lightning_grok.geometry.activations import record
+from lightning_grok.ranges import Count, Seed, within_ranges
 from lightning_grok.tasks.probe_set import ProbeSet
 
 
@@ -44,6 +45,7 @@ class LayerMeasurement(Measurement):
         InputError: there is no such function.
     """
 
+    @within_ranges("layer_measurement")
     def __init__(
         self,
         function: str,
@@ -51,8 +53,8 @@ class LayerMeasurement(Measurement):
         name: str | None = None,
         arguments: dict[str, Any] | None = None,
         split: Literal["train", "test"] = "test",
-        per_class: int = 200,
-        seed: int = 0,
+        per_class: Count = 200,
+        seed: Seed = 0,
         enabled: bool = True,
         epochs: Epochs = None,
         strict: bool = False,
@@ -60,7 +62,6 @@ class LayerMeasurement(Measurement):
         self.function = _imported(function)
         self.name = name or function.rpartition(".")[2]
         super().__init__(enabled, epochs, strict)
-        check_seed(self.name, seed)
         self.layers = layers
         self.arguments = arguments or {}
         self.split = split

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from typing import Annotated
 
 import numpy as np
 import torch
@@ -10,11 +11,11 @@ from threadpoolctl import threadpool_limits
 from torch import Tensor, nn
 
 from lightning_grok.callbacks.layer_measurement import layer_before_last
-from lightning_grok.callbacks.measurement import Epochs, Measurement, check_seed, placed
+from lightning_grok.callbacks.measurement import Epochs, Measurement, placed
 from lightning_grok.callbacks.recording import Value, as_array
-from lightning_grok.errors import InputError
 from lightning_grok.geometry import direct_accuracy, paper_probe, sound_probe
 from lightning_grok.geometry.activations import record
+from lightning_grok.ranges import Count, Range, Seed, within_ranges
 from lightning_grok.tasks.probe_set import ProbeSet
 
 
@@ -43,21 +44,18 @@ class LinearProbe(Measurement):
 
     name = "linear_probe"
 
+    @within_ranges("linear_probe")
     def __init__(
         self,
         enabled: bool = True,
         layer: str | None = None,
-        samples: int = 1280,
-        draws: int = 5,
-        seed: int = 0,
+        samples: Count = 1280,
+        draws: Annotated[int, Range(1, 10_000)] = 5,
+        seed: Seed = 0,
         epochs: Epochs = None,
         strict: bool = False,
     ) -> None:
         super().__init__(enabled, epochs, strict)
-        for key, number in (("samples", samples), ("draws", draws)):
-            if number < 1:
-                raise InputError(f"expected linear_probe.{key} of at least 1, received {number}")
-        check_seed(self.name, seed)
         self.layer = layer
         self.samples = samples
         self.draws = draws

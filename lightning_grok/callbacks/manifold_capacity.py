@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from typing import Literal
+from typing import Annotated, Literal
 
 import numpy as np
 import torch
@@ -11,11 +11,12 @@ from threadpoolctl import threadpool_limits
 from torch import Tensor, nn
 
 from lightning_grok.callbacks.layer_measurement import layers_of
-from lightning_grok.callbacks.measurement import Epochs, Measurement, check_seed, placed
+from lightning_grok.callbacks.measurement import Epochs, Measurement, placed
 from lightning_grok.callbacks.recording import Value
 from lightning_grok.errors import InputError
 from lightning_grok.geometry import ManifoldCapacity as ManifoldGeometry, manifold_capacity
 from lightning_grok.geometry.activations import record
+from lightning_grok.ranges import Range, Seed, within_ranges
 from lightning_grok.tasks.probe_set import ProbeSet
 
 _SCALARS = (
@@ -51,37 +52,25 @@ class ManifoldCapacity(Measurement):
 
     name = "manifold_capacity"
 
+    @within_ranges("manifold_capacity")
     def __init__(
         self,
         enabled: bool = True,
         layers: Sequence[str] | None = None,
         splits: Sequence[Literal["train", "test"]] = ("test",),
-        per_class: int = 200,
-        num_vectors: int = 200,
-        restarts: int = 10,
-        kappa: float = 0.0,
-        seed: int = 0,
+        per_class: Annotated[int, Range(2, 10**7)] = 200,
+        num_vectors: Annotated[int, Range(1, 100_000)] = 200,
+        restarts: Annotated[int, Range(1, 10_000)] = 10,
+        kappa: Annotated[float, Range(0, 1000)] = 0.0,
+        seed: Seed = 0,
         epochs: Epochs = None,
         strict: bool = False,
         name: str | None = None,
     ) -> None:
         self.name = name or type(self).name
         super().__init__(enabled, epochs, strict)
-        bounds = {"per_class": 2, "num_vectors": 1, "restarts": 1, "kappa": 0}
-        given = {
-            "per_class": per_class,
-            "num_vectors": num_vectors,
-            "restarts": restarts,
-            "kappa": kappa,
-        }
-        for key, least in bounds.items():
-            if not given[key] >= least:
-                raise InputError(
-                    f"expected manifold_capacity.{key} of at least {least}, received {given[key]}"
-                )
         if not splits:
             raise InputError(f"expected {self.name}.splits of train, test or both, received none")
-        check_seed(self.name, seed)
         self.layers = layers
         self.splits = tuple(splits)
         self.per_class = per_class

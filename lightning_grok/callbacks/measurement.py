@@ -27,6 +27,7 @@ from lightning_grok.callbacks.recording import (
 from lightning_grok.errors import InputError
 from lightning_grok.geometry.activations import evaluating
 from lightning_grok.loggers.run_logger import RunLogger
+from lightning_grok.ranges import Epoch, PerDecade
 from lightning_grok.runs.directory import RunDirectory
 from lightning_grok.runs.files import is_disk_error
 from lightning_grok.runs.names import validate_measurements
@@ -34,12 +35,11 @@ from lightning_grok.schedule import (
     OPEN_END,
     PAPER_EPOCHS,
     evaluation_epochs,
-    log_spaced,
     validate_epochs,
 )
 from lightning_grok.tasks.probe_set import ProbeSet
 
-Epochs = Sequence[int] | int | None
+Epochs = Sequence[Epoch] | PerDecade | None
 """Completed epochs; or how many log-spaced ones a decade beside the paper's; or the paper's."""
 
 
@@ -72,8 +72,6 @@ class Measurement(L.Callback, ABC):
         self.enabled = enabled
         try:
             self.epochs = validate_epochs(epochs) if isinstance(epochs, Sequence) else epochs
-            if isinstance(self.epochs, int):
-                log_spaced(1, self.epochs)
         except ValueError as error:
             raise InputError(f"{self.name}.epochs: {error}") from None
         self.strict = strict
@@ -239,16 +237,6 @@ def enabled_measurements(trainer: L.Trainer) -> list[Measurement]:
     measurements = [c for c in callbacks_of(trainer) if isinstance(c, Measurement) and c.enabled]
     validate_measurements(each.name for each in measurements)
     return measurements
-
-
-def check_seed(name: str, seed: int) -> None:
-    """Refuse a seed that NumPy or PyTorch would refuse in mid-run.
-
-    Raises:
-        InputError: it is negative or needs more than 32 bits.
-    """
-    if not 0 <= seed < 2**32:
-        raise InputError(f"expected {name}.seed of 0 to {2**32 - 1}, received {seed}")
 
 
 def network_of(module: nn.Module) -> nn.Module:

@@ -6,8 +6,8 @@ import lightning as L
 
 from lightning_grok.analysis.onset import OnsetDetector
 from lightning_grok.callbacks.recording import completed_epochs, record
-from lightning_grok.errors import InputError
 from lightning_grok.loggers.run_logger import RunLogger
+from lightning_grok.ranges import Epoch, within_ranges
 
 
 class Onset(L.Callback):
@@ -23,10 +23,9 @@ class Onset(L.Callback):
         InputError: stop_after is negative.
     """
 
-    def __init__(self, stop_after: int | None = None) -> None:
+    @within_ranges("onset")
+    def __init__(self, stop_after: Epoch | None = None) -> None:
         super().__init__()
-        if stop_after is not None and stop_after < 0:
-            raise InputError(f"expected onset.stop_after of at least 0, received {stop_after}")
         self.stop_after = stop_after
         self.detector = OnsetDetector()
         self.generalized: int | None = None

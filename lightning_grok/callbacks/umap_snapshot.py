@@ -3,7 +3,7 @@
 import time
 from collections.abc import Mapping, Sequence
 from functools import cache
-from typing import Any
+from typing import Annotated, Any
 
 import lightning as L
 import torch
@@ -16,7 +16,10 @@ from lightning_grok.callbacks.recording import Value
 from lightning_grok.errors import InputError
 from lightning_grok.geometry import compile_umap, embed
 from lightning_grok.geometry.activations import record
+from lightning_grok.ranges import Count, Range, Seed, Share, within_ranges
 from lightning_grok.tasks.probe_set import ProbeSet
+
+Iterations = Annotated[int, Range(1, 100_000)]
 
 
 class UmapSnapshot(Measurement):
@@ -49,33 +52,25 @@ class UmapSnapshot(Measurement):
 
     name = "umap"
 
+    @within_ranges("umap")
     def __init__(
         self,
         enabled: bool = True,
         layer: str | None = None,
-        count: int = 2000,
-        classes: int | list[int] = 10,
-        neighbors: int = 15,
-        min_dist: float = 0.1,
-        first_iterations: int = 200,
-        iterations: int = 50,
-        seed: int = 0,
+        count: Annotated[int, Range(3, 10**7)] = 2000,
+        classes: Count | list[Annotated[int, Range(0, 10**7)]] = 10,
+        neighbors: Annotated[int, Range(2, 10_000)] = 15,
+        min_dist: Share = 0.1,
+        first_iterations: Iterations = 200,
+        iterations: Iterations = 50,
+        seed: Seed = 0,
         epochs: Epochs = None,
         strict: bool = False,
     ) -> None:
         super().__init__(enabled, epochs, strict)
         number = _number_of(classes)
-        for key, value, least, most in (
-            ("count", count, max(3, number), torch.inf),
-            ("neighbors", neighbors, 2, torch.inf),
-            ("min_dist", min_dist, 0, 1),
-            ("first_iterations", first_iterations, 1, torch.inf),
-            ("iterations", iterations, 1, torch.inf),
-            ("seed", seed, 0, 2**32 - 1),
-        ):
-            if not least <= value <= most:
-                bounds = f"at least {least}" if most == torch.inf else f"{least} to {most}"
-                raise InputError(f"expected umap.{key} of {bounds}, received {value}")
+        if count < number:
+            raise InputError(f"expected umap.count of at least {number}, received {count}")
         self.layer = layer
         self.count = count
         self.classes = classes

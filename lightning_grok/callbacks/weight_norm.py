@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from lightning_grok.callbacks.measurement import Epochs, Measurement
 from lightning_grok.callbacks.recording import Value
 from lightning_grok.geometry import parameter_cosine, parameter_norms
+from lightning_grok.ranges import within_ranges
 
 
 class WeightNorm(Measurement):
@@ -23,6 +24,7 @@ class WeightNorm(Measurement):
 
     name = "weight_norm"
 
+    @within_ranges("weight_norm")
     def __init__(self, enabled: bool = True, epochs: Epochs = None, strict: bool = False) -> None:
         super().__init__(enabled, epochs, strict)
         self._initial: dict[str, Tensor] | None = None

@@ -3,8 +3,9 @@
 import argparse
 import sys
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
+from lightning_grok.commands.arguments import program
 from lightning_grok.errors import InputError
 
 if TYPE_CHECKING:
@@ -12,7 +13,15 @@ if TYPE_CHECKING:
 
 
 class CommandParser(argparse.ArgumentParser):
-    """A parser whose errors are one line, as everywhere."""
+    """A parser whose errors are one line, as everywhere.
+
+    Args:
+        command: the name of the command.
+        options: of `argparse.ArgumentParser`.
+    """
+
+    def __init__(self, command: str, **options: Any) -> None:
+        super().__init__(prog=f"{program()} {command}", allow_abbrev=False, **options)
 
     def error(self, message: str) -> NoReturn:
         """Refuse the command line.

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 def main(arguments: Sequence[str]) -> None:
     """Serve the page until Ctrl-C."""
     parser = CommandParser(
-        prog="python -m lightning_grok dashboard",
+        "dashboard",
         description="Open a page that shows runs while they train, and finished ones: accuracy, "
         "manifold geometry, kernel distance, UMAP, probes and weight norms over one epoch axis. It "
         "is served to this machine only and reads the folder of runs only.",

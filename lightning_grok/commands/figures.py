@@ -12,7 +12,7 @@ from lightning_grok.errors import InputError
 def main(arguments: Sequence[str]) -> None:
     """Write the figures of every run that is named, or with ``--paper`` those of the paper."""
     parser = CommandParser(
-        prog="python -m lightning_grok figures",
+        "figures",
         description="Write the figures of runs (the paper's Figure 2 of each, and its panels) as "
         "PNG and PDF into their directories. A run in progress is drawn as far as it is. With "
         "--paper, Figures 1 to 15 and Table 1 of the paper from all runs together, seeds of one "

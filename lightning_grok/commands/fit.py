@@ -1,12 +1,10 @@
 """The training commands: LightningCLI with the measurements as groups and a run directory."""
 
 import logging
-import re
 import warnings
 from collections.abc import Sequence
-from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import lightning as L
 import yaml
@@ -28,18 +26,17 @@ from lightning_grok.callbacks import (
 from lightning_grok.callbacks.measurement import network_of
 from lightning_grok.callbacks.progress import EpochProgress
 from lightning_grok.callbacks.recording import callbacks_of
+from lightning_grok.commands.checks import check_checkpoint, check_monitors, check_options
 from lightning_grok.commands.fit_run import FitRun, RunOptions
-from lightning_grok.commands.main import EPILOG, config_values
 from lightning_grok.commands.one_process import (
     expect_training,
     plugins_of_one_process,
     stand_alone,
 )
+from lightning_grok.commands.parser import GrokParser, groups_of, reason_of
 from lightning_grok.commands.profiler import NoProfiler
 from lightning_grok.errors import InputError, first_line
 from lightning_grok.loggers.wandb_logger import WandbOptions
-from lightning_grok.runs.checkpoints import is_checkpoint
-from lightning_grok.runs.directory import load_torch
 from lightning_grok.runs.identity import newest_run
 from lightning_grok.tasks.images import GrokData
 from lightning_grok.tasks.module import GrokModule
@@ -64,35 +61,6 @@ _NOISE = (
     r"`isinstance\(treespec, LeafSpec\)` is deprecated",
     r"Be aware that when using `ckpt_path`, callbacks used to create the checkpoint",
 )
-
-
-class GrokParser(LightningArgumentParser):
-    """Lightning's parser with an error of one line instead of two screens of usage.
-
-    An option is given by its whole name: a shortened one may be a typo.
-    """
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, allow_abbrev=False, **kwargs)
-
-    def error(self, message: str, ex: Exception | None = None) -> NoReturn:
-        """Leave with status 2."""
-        own = _own_error(ex)
-        if own is not None:
-            raise own
-        line = " ".join(message.split()) + self._hint(message)
-        if len(line) > 500:  # the parser lists every type that it tried
-            line = f"{line[:350]} ... {line[-140:]}"
-        raise InputError(f"{line} (see --help)") from ex
-
-    def _hint(self, message: str) -> str:
-        """The option that an unknown one is nearest to."""
-        unknown = re.search(r"(?:[Uu]nrecognized|unknown) arguments?:? (--[^ =]+)", message)
-        if unknown is None:
-            return ""
-        known = [option for action in self._actions for option in action.option_strings]
-        near = get_close_matches(unknown[1], known, n=1)
-        return f" (did you mean {near[0]}?)" if near else ""
 
 
 class GrokCLI(LightningCLI):
@@ -120,7 +88,6 @@ class GrokCLI(LightningCLI):
                 "devices": 1,
             },
             parser_class=GrokParser,
-            parser_kwargs={"epilog": EPILOG},
             args=list(args),
             run=run,
             load_from_checkpoint_support=False,  # the module keeps its own arguments
@@ -147,16 +114,12 @@ class GrokCLI(LightningCLI):
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
         """Parse what was given, without a look at ``sys.argv``."""
-        for value in config_values(args):
-            _check_config(Path(value))
-        try:
-            self.config = parser.parse_args(args)
-        except UnicodeDecodeError as error:
-            raise InputError(f"expected a configuration of UTF-8 text, received: {error}") from None
+        self.config = parser.parse_args(args)
         command = self.config.get("subcommand")
-        given = self.config[command].get("ckpt_path") if command else None
-        if given not in (None, "best", "last", "hpc"):
-            _check_checkpoint(Path(given))
+        given = self.config[command] if command else self.config
+        check_options(given, groups_of(self._parser(command)))
+        if given.get("ckpt_path") is not None:
+            check_checkpoint(given.ckpt_path, resumes=command == "fit")
 
     def _set_seed(self) -> None:
         """Seed everything; a seed out of range, or none, is bad input."""
@@ -175,14 +138,12 @@ class GrokCLI(LightningCLI):
         """Build data, model and trainer; what they refuse is bad input."""
         try:
             super().instantiate_classes()
-        except InputError:
-            raise
         except MisconfigurationException as error:
             raise InputError(
                 f"expected options that a Trainer can serve, received: {first_line(error)}"
             ) from None
-        except (ValueError, TypeError) as error:
-            raise (_own_error(error) or InputError(first_line(error))) from None
+        except (ValueError, TypeError, ImportError) as error:
+            raise reason_of(str(error), error) from None
         processes = self.trainer.num_devices * self.trainer.num_nodes
         if processes > 1:
             raise InputError(
@@ -217,6 +178,8 @@ class GrokCLI(LightningCLI):
         try:
             super()._run_subcommand(subcommand)
         except RuntimeError as error:
+            if "conditioned on metric" in str(error):
+                raise InputError(first_line(error)) from None
             if "loading state_dict" not in str(error):
                 raise
             last = str(error).strip().splitlines()[-1].strip()
@@ -234,6 +197,7 @@ class GrokCLI(LightningCLI):
                 callback.plan(self.trainer.max_epochs)
                 callback.check(network_of(model), datamodule.probe_set)
         options = self.config_init[self.subcommand]
+        check_monitors(self.trainer, model, options)
         resolved = self._resolved(self.config[self.subcommand])
         resolved["data"]["dataset"] = datamodule.dataset_used  # given again, it is the same run
         defaults = self._resolved(self._parser(self.subcommand).get_defaults())
@@ -259,42 +223,6 @@ class GrokCLI(LightningCLI):
         parser = self._parser(self.subcommand)
         resolved = yaml.safe_load(parser.dump(config.clone(), skip_none=False))
         return {key: value for key, value in resolved.items() if key not in _OF_THE_COMMAND}
-
-
-def _check_config(path: Path) -> None:
-    """Refuse a file that is no configuration, by its name."""
-    try:
-        if not path.is_file():
-            return  # which the parser says
-        content = yaml.safe_load(path.read_text())
-    except OSError:  # a configuration itself, too long for a name
-        return
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        reason = " ".join(str(error).split())
-        raise InputError(f"expected a configuration in YAML, received {path}: {reason}") from None
-    if isinstance(content, dict) and {"method", "parameters"} <= content.keys():
-        raise InputError(
-            f"expected a configuration, received the sweep {path}: to run it, "
-            f"python -m lightning_grok sweep {path}"
-        )
-    if content is not None and not isinstance(content, dict):
-        kind = type(content).__name__
-        raise InputError(f"expected a configuration of keys and values, received {path}: a {kind}")
-
-
-def _check_checkpoint(path: Path) -> None:
-    """Refuse a file that isn't there, or is no checkpoint, before Lightning looks into it."""
-    if not path.exists():
-        raise InputError(f"expected a checkpoint at ckpt_path, received {path}: no such file")
-    if path.is_file() and not is_checkpoint(load_torch(path)):
-        raise InputError(f"expected Lightning's checkpoint at ckpt_path, received {path}")
-
-
-def _own_error(error: BaseException | None) -> InputError | None:
-    """The error of ours that the parser has wrapped in its own; None where there is none."""
-    while error is not None and not isinstance(error, InputError):
-        error = error.__cause__ or error.__context__
-    return error
 
 
 def _is_no_tip(record: logging.LogRecord) -> bool:

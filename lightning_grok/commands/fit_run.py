@@ -30,6 +30,7 @@ from lightning_grok.dashboard.live_page import live_page
 from lightning_grok.errors import InputError, first_line
 from lightning_grok.loggers.run_logger import RunLogger
 from lightning_grok.loggers.wandb_logger import GrokWandbLogger, WandbOptions, open_wandb
+from lightning_grok.ranges import NotNegative, check_range
 from lightning_grok.runs.checkpoints import newest_checkpoint
 from lightning_grok.runs.configuration import config_digest
 from lightning_grok.runs.directory import RunDirectory
@@ -77,10 +78,7 @@ class RunOptions:
         """Refuse what is out of range."""
         if self.name is not None:
             validate_name(self.name)
-        if not self.checkpoint_seconds >= 0:
-            raise InputError(
-                f"expected run.checkpoint_seconds of at least 0, received {self.checkpoint_seconds}"
-            )
+        check_range("run.checkpoint_seconds", self.checkpoint_seconds, NotNegative)
 
 
 class FitRun:

@@ -3,29 +3,13 @@
 import os
 import sys
 from collections.abc import Sequence
-from difflib import get_close_matches
 from importlib import import_module
 
-from lightning_grok.errors import InputError
-
-TRAINING = ("fit", "validate", "test")
-"""LightningCLI's own commands."""
-
-COMMANDS = {
-    "dashboard": "a live page over runs, in progress and finished",
-    "figures": "draw a run, or with --paper the paper's figures from many",
-    "measure": "compute a measurement afterwards, from a run's snapshots",
-    "report": "runs as one HTML file that needs no network, with their figures",
-    "runs": "list runs with their setup, state and events",
-    "sweep": "run a sweep file on this machine or on a Dask cluster",
-    "verdict": "the paper's claims on runs: held, failed or undecided",
-    "workspace": "save a W&B workspace with the panels of the figures",
-}
-"""Commands that need no trainer to start: `lightning_grok.commands.<name>`."""
+from lightning_grok import __version__
+from lightning_grok.commands.arguments import COMMANDS, TRAINING, overview, resolve_configs
+from lightning_grok.errors import InputError, hint
 
 _SIGPIPE = 13  # which Windows doesn't know
-
-EPILOG = "Further commands: " + "; ".join(f"{name}: {what}" for name, what in COMMANDS.items())
 
 
 def main(args: Sequence[str] | None = None) -> None:
@@ -39,32 +23,31 @@ def main(args: Sequence[str] | None = None) -> None:
     """
     arguments = list(sys.argv[1:] if args is None else args)
     try:
-        if arguments and arguments[0] in COMMANDS:
-            _run_command(arguments[0], arguments[1:])
-        elif not arguments or arguments[0] in TRAINING or arguments[0].startswith("-"):
-            from lightning_grok.commands.fit import GrokCLI
-
-            GrokCLI(arguments)
-        else:
-            near = get_close_matches(arguments[0], (*TRAINING, *COMMANDS), n=1)
-            hint = f" (did you mean {near[0]}?)" if near else ""
-            raise InputError(
-                f"expected a command of {', '.join((*TRAINING, *COMMANDS))}; "
-                f"received {arguments[0]}{hint}"
-            )
+        _run(arguments)
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
 
 
-def config_values(arguments: Sequence[str]) -> list[str]:
-    """What follows each ``--config`` of a command line: paths, or configurations themselves."""
-    values = []
-    for name, following in zip(arguments, [*arguments, ""][1:], strict=True):
-        option, equals, text = name.partition("=")
-        if option == "--config":
-            values.append(text if equals else following)
-    return values
+def _run(arguments: list[str]) -> None:
+    """What the first argument asks for."""
+    match arguments[:1]:
+        case [] | ["-h" | "--help"]:
+            print(overview())
+        case ["--version"]:
+            print(f"lightning_grok {__version__}")
+        case [command] if command in COMMANDS:
+            _run_command(command, arguments[1:])
+        case [command] if command in TRAINING:
+            given = resolve_configs(arguments)  # first: what follows takes seconds to load
+            from lightning_grok.commands.fit import GrokCLI
+
+            GrokCLI(given)
+        case [other]:
+            known = (*TRAINING, *COMMANDS)
+            raise InputError(
+                f"expected a command of {', '.join(known)}; received {other}{hint(other, known)}"
+            )
 
 
 def _run_command(name: str, arguments: Sequence[str]) -> None:

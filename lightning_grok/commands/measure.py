@@ -9,7 +9,7 @@ from lightning_grok.commands import CommandParser
 def main(arguments: Sequence[str]) -> None:
     """Measure a run anew; the options behind its directory are those of fit."""
     parser = CommandParser(
-        prog="python -m lightning_grok measure",
+        "measure",
         description="Compute measurements from a run's snapshots and write them into the run.",
         epilog="All further options are those of fit, on top of the run's own configuration: "
         "--config more.yaml, --kernel_distance.samples=512, ... The groups (and trainer.callbacks) "

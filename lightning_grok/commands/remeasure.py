@@ -1,15 +1,13 @@
 """Measurements afterwards, from the snapshots of a run."""
 
 from pathlib import Path
-from typing import Any
-
-import yaml
 
 from lightning_grok.callbacks.measurement import (
     Measurement,
     enabled_measurements,
     network_of,
 )
+from lightning_grok.commands.arguments import config_values, read_config, resolve_configs
 from lightning_grok.commands.fit import GROUPS, GrokCLI
 from lightning_grok.errors import InputError
 from lightning_grok.loggers.run_logger import RunLogger
@@ -36,6 +34,7 @@ def measure_run(path: Path, arguments: list[str]) -> dict[str, int]:
         InputError: no snapshot, none of an epoch to measure, or nothing to measure; somebody writes
             into the run, or it can still be resumed.
     """
+    arguments = resolve_configs(arguments)
     run = read_run(path)
     if run.state != "finished" and newest_checkpoint(path / "checkpoints") is not None:
         raise InputError(
@@ -121,22 +120,8 @@ def _named(cli: GrokCLI, arguments: list[str]) -> list[Measurement]:
 
 
 def _keys(arguments: list[str]) -> list[str]:
-    """Top-level keys of all configuration files and options."""
-    keys: list[str] = []
-    for index, argument in enumerate(arguments):
-        key, _, value = argument.removeprefix("--").partition("=")
-        if not argument.startswith("--"):
-            continue
-        if key == "config":
-            keys += _top_keys(Path(value or arguments[index + 1]))
-        else:
-            keys.append(key.partition(".")[0])
-    return keys
-
-
-def _top_keys(path: Path) -> list[str]:
-    try:
-        content: Any = yaml.safe_load(path.read_text())
-    except (OSError, yaml.YAMLError) as error:
-        raise InputError(f"expected a YAML file, received {path}: {error}") from None
-    return [str(key).rstrip("+") for key in content] if isinstance(content, dict) else []
+    """Top-level keys of all configurations and options."""
+    keys = [argument[2:].partition("=")[0] for argument in arguments if argument.startswith("--")]
+    for value in config_values(arguments):
+        keys += [str(key).rstrip("+") for key in read_config(value)[1]]
+    return [key.partition(".")[0] for key in keys]

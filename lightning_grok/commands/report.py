@@ -9,7 +9,7 @@ from lightning_grok.commands import CommandParser, say_damage
 def main(arguments: Sequence[str]) -> None:
     """Write the report and say where it is."""
     parser = CommandParser(
-        prog="python -m lightning_grok report",
+        "report",
         description="Write the views of the live page and the verdict on the paper's claims as one "
         "HTML file that opens from disk with no network, and the figures of the runs as PNG and "
         "PDF. A run in progress is shown as far as it is.",

@@ -15,7 +15,7 @@ _COLUMNS = ("run", "dataset", "setup", "seed", "state", "epoch", "t_mem", "t_hal
 def main(arguments: Sequence[str]) -> None:
     """Print a table, with ``--json`` one object a line; with ``--compact`` copy the series."""
     parser = CommandParser(
-        prog="python -m lightning_grok runs",
+        "runs",
         description="List runs with their data, setup, seed, state, newest epoch, the epochs of "
         "memorization (t_mem) and of half of the rise of test accuracy (t_half), and whether the "
         "run grokked: t_half >= 5 t_mem, from a plateau of at most half of the final accuracy. "

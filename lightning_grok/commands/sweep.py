@@ -15,7 +15,7 @@ from lightning_grok.errors import InputError
 def main(arguments: Sequence[str]) -> None:
     """Run all points of a sweep that are not finished."""
     parser = CommandParser(
-        prog="python -m lightning_grok sweep",
+        "sweep",
         description="Run the grid of a W&B sweep file without W&B, each point a fit of its own. "
         "Given again, the command skips points that are finished and resumes those begun.",
     )

@@ -19,7 +19,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from lightning_grok.commands.main import config_values
+from lightning_grok.commands.arguments import config_values, find_file
 from lightning_grok.errors import InputError
 from lightning_grok.runs.files import read_json
 from lightning_grok.runs.names import validate_name
@@ -61,7 +61,8 @@ class Point(NamedTuple):
         """Of the command and of what stands in its configuration files."""
         text = "\0".join(self.command)
         for value in config_values(self.command):
-            file = self.folder / value
+            file = find_file(str(self.folder / value), "configs")
+            file = file if file.is_file() else find_file(value, "configs")
             if file.is_file():
                 text += "\0" + file.read_text()
         return hashlib.sha256(text.encode()).hexdigest()

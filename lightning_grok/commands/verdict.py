@@ -19,7 +19,7 @@ _WIDTHS = (8, 11, 34, 7, 40)
 def main(arguments: Sequence[str]) -> None:
     """Print a table, or with ``--json`` one object keyed by claim."""
     parser = CommandParser(
-        prog="python -m lightning_grok verdict",
+        "verdict",
         description="Test the paper's claims over the seeds of runs: held, failed or undecided, "
         "with an estimate, its interval over seeds, the number of seeds, the paper's figure and "
         "ours to look at, and why. Only logged series are read.",

@@ -10,7 +10,7 @@ from lightning_grok.loggers.wandb_workspace import build_workspace
 def main(arguments: Sequence[str]) -> None:
     """Build the workspace and save it to the server."""
     parser = CommandParser(
-        prog="python -m lightning_grok workspace",
+        "workspace",
         description="Save a W&B workspace with the panels of the figures: accuracy, kernel "
         "distance, manifold geometry, probes, UMAP and weight norms over epochs. It needs an API "
         "key; the runs of the project may come later.",

@@ -9,6 +9,7 @@ import torch
 from lightning.pytorch.utilities.rank_zero import rank_zero_info
 
 from lightning_grok.errors import InputError
+from lightning_grok.ranges import Count, Finite, Positive, Seed, Share, within_ranges
 from lightning_grok.tasks.datasets import (
     EMBEDDED,
     EMBEDDED_TRAIN,
@@ -27,7 +28,7 @@ from lightning_grok.tasks.datasets import (
     to_inputs,
 )
 from lightning_grok.tasks.download import DownloadError, download
-from lightning_grok.tasks.in_memory import InMemoryData, expect_at_least
+from lightning_grok.tasks.in_memory import InMemoryData
 from lightning_grok.tasks.probe_set import ProbeSet, Transfer
 
 DatasetName = Literal["emnist", "mnist", "digits"]
@@ -66,6 +67,7 @@ class GrokData(InMemoryData):
         InputError: an argument is out of range, or the data are missing or damaged.
     """
 
+    @within_ranges("data")
     def __init__(
         self,
         dataset: DatasetName = "emnist",
@@ -73,14 +75,17 @@ class GrokData(InMemoryData):
         root: str | None = None,
         download: bool = True,
         fallback: Literal["digits"] | None = "digits",
-        train_size: int = 1000,
+        train_size: Count = 1000,
         subset: Subset = "first",
-        seed: int | None = None,
-        batch_size: int = 128,
-        eval_batch_size: int = 512,
-        normalization: tuple[float, float] | None = (0.1307, 0.3081),
+        seed: Seed | None = None,
+        batch_size: Count = 128,
+        eval_batch_size: Count = 512,
+        normalization: tuple[Finite, Positive] | None = (
+            0.1307,
+            0.3081,
+        ),
         orientation: Orientation = "stored",
-        permute_fraction: float = 0.0,
+        permute_fraction: Share = 0.0,
     ) -> None:
         super().__init__(seed, batch_size, eval_batch_size)
         _expect_one_of("dataset", dataset, get_args(DatasetName))
@@ -88,15 +93,6 @@ class GrokData(InMemoryData):
         _expect_one_of("fallback", fallback, ("digits", None))
         _expect_one_of("subset", subset, get_args(Subset))
         _expect_one_of("orientation", orientation, get_args(Orientation))
-        expect_at_least("train_size", train_size, 1)
-        if not 0 <= permute_fraction <= 1:
-            raise InputError(
-                f"expected data.permute_fraction in [0, 1], received {permute_fraction}"
-            )
-        if normalization is not None and not normalization[1] > 0:
-            raise InputError(
-                f"expected data.normalization with a positive deviation, received {normalization}"
-            )
         self.dataset = dataset
         self.split = split
         self.root = Path(root or os.environ.get("LIGHTNING_GROK_DATA") or "data")

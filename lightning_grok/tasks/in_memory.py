@@ -8,6 +8,7 @@ import lightning as L
 import numpy as np
 
 from lightning_grok.errors import InputError
+from lightning_grok.ranges import Count, Seed, within_ranges
 from lightning_grok.tasks.batches import BatchLoader, EpochSampler
 from lightning_grok.tasks.datasets import Samples
 
@@ -24,13 +25,14 @@ class InMemoryData(L.LightningDataModule):
         InputError: a size is below 1 or the seed negative.
     """
 
+    @within_ranges("data")
     def __init__(
-        self, seed: int | None = None, batch_size: int | None = None, eval_batch_size: int = 512
+        self,
+        seed: Seed | None = None,
+        batch_size: Count | None = None,
+        eval_batch_size: Count = 512,
     ) -> None:
         super().__init__()
-        expect_at_least("batch_size", 1 if batch_size is None else batch_size, 1)
-        expect_at_least("eval_batch_size", eval_batch_size, 1)
-        expect_at_least("seed", 0 if seed is None else seed, 0)
         self.seed = seed
         self.batch_size = batch_size
         self.eval_batch_size = eval_batch_size

@@ -30,6 +30,8 @@ _ACTIVATIONS: dict[str, type[nn.Module]] = {
     "identity": nn.Identity,
 }
 
+_MOST_WEIGHTS = 250_000_000  # 1 GB in float32, before gradients and moments
+
 
 class MLP(nn.Module):
     """Multilayer perceptron f(x) = output_scale * layers(x) with a scaled initialization.
@@ -67,6 +69,9 @@ class MLP(nn.Module):
         widths = [in_features, *hidden, num_classes]
         if min(widths) < 1:
             raise ValueError(f"expected layer widths of at least 1, received {widths}")
+        size = sum(a * b for a, b in pairwise(widths))
+        if size > _MOST_WEIGHTS:
+            raise ValueError(f"expected at most {_MOST_WEIGHTS:,} weights, received {size:,}")
         for name, scale in (("weight_scale", weight_scale), ("output_scale", output_scale)):
             if not 0 < scale < float("inf"):
                 raise ValueError(f"expected a positive finite {name}, received {scale}")

@@ -2,7 +2,7 @@
 
 import inspect
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import lightning as L
 import torch
@@ -11,8 +11,8 @@ from torch.nn import functional as F
 from torchmetrics import SumMetric
 from torchmetrics.classification import MulticlassAccuracy
 
-from lightning_grok.errors import InputError
 from lightning_grok.geometry.matmul import Matmul, relu_activations, relu_gradients, resolve
+from lightning_grok.ranges import Count, NotNegative, Positive, Range, within_ranges
 from lightning_grok.tasks.denormals import flushed_denormals
 from lightning_grok.tasks.mlp import MLP, Activation, has_hooks
 from lightning_grok.tasks.optimizer import CPUAdam, CPUAdamW
@@ -109,28 +109,23 @@ class GrokModule(L.LightningModule):
             has no oneDNN to take.
     """
 
+    @within_ranges("model")
     def __init__(
         self,
-        num_classes: int = 47,
-        in_features: int = 784,
-        hidden: Sequence[int] = (128, 512, 128),
-        weight_scale: float = 10.0,
-        output_scale: float = 1.0,
+        num_classes: Count = 47,
+        in_features: Count = 784,
+        hidden: Sequence[Annotated[int, Range(1, 100_000)]] = (128, 512, 128),
+        weight_scale: Positive = 10.0,
+        output_scale: Positive = 1.0,
         activation: Activation = "relu",
         loss: Loss = "cross_entropy",
         optimizer: OptimizerName = "adamw",
-        learning_rate: float = 1e-3,
-        weight_decay: float = 1e-3,
-        momentum: float = 0.0,
+        learning_rate: Positive = 1e-3,
+        weight_decay: NotNegative = 1e-3,
+        momentum: Annotated[float, Range(0, 0.999999)] = 0.0,
         matmul: Matmul = "auto",
     ) -> None:
         super().__init__()
-        if not 0 < learning_rate < float("inf"):
-            raise InputError(f"expected a positive model.learning_rate, received {learning_rate}")
-        if not 0 <= weight_decay < float("inf"):
-            raise InputError(f"expected model.weight_decay of at least 0, received {weight_decay}")
-        if not 0 <= momentum < 1:
-            raise InputError(f"expected model.momentum in [0, 1), received {momentum}")
         self.save_hyperparameters(logger=False)
         self.network = MLP(
             in_features=in_features,

@@ -2,17 +2,18 @@
 
 from abc import abstractmethod
 from functools import cached_property
-from typing import Literal
+from typing import Annotated, Literal
 
 import numpy as np
 import torch
 from torch.nn import functional as F
 
 from lightning_grok.errors import InputError
+from lightning_grok.ranges import Range, within_ranges
 from lightning_grok.tasks.arithmetic import Table, modular_table
 from lightning_grok.tasks.datasets import Samples
 from lightning_grok.tasks.groups import composition_table
-from lightning_grok.tasks.in_memory import InMemoryData, expect_at_least
+from lightning_grok.tasks.in_memory import InMemoryData
 
 Encoding = Literal["one_hot", "tokens"]
 
@@ -126,9 +127,10 @@ class ModularArithmetic(TableData):
         InputError: an option is out of range.
     """
 
+    @within_ranges("data")
     def __init__(
         self,
-        p: int = 97,
+        p: Annotated[int, Range(2, 10_000)] = 97,
         operation: str = "add",
         fraction: float = 0.5,
         encoding: Encoding = "one_hot",
@@ -139,7 +141,6 @@ class ModularArithmetic(TableData):
     ) -> None:
         super().__init__(fraction, encoding, label_noise, seed, batch_size, eval_batch_size)
         modular_table(2, operation)  # refuse an operation before anything large is made
-        expect_at_least("p", p, 2)
         self.p = p
         self.operation = operation
 

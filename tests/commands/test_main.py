@@ -8,8 +8,10 @@ from pathlib import Path
 import pytest
 import yaml
 
+from lightning_grok import __version__
+from lightning_grok.commands.arguments import COMMANDS, TRAINING
 from lightning_grok.commands.fit import GROUPS
-from lightning_grok.commands.main import COMMANDS, main
+from lightning_grok.commands.main import main
 from lightning_grok.runs.run import Run
 
 ROOT = Path(__file__).parents[2]
@@ -24,11 +26,21 @@ def printed(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
     return capsys.readouterr().out
 
 
-def test_help_names_every_command(capsys: pytest.CaptureFixture[str]) -> None:
-    text = printed(capsys, "--help")
-    for command in ("fit", "validate", "test", *COMMANDS):
-        assert command in text
-    assert "predict" not in text
+@pytest.mark.parametrize("line", [[], ["--help"], ["-h"]])
+def test_a_bare_call_lists_every_command_with_examples(
+    line: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    main(line)
+    text = capsys.readouterr().out
+    for command, what in (TRAINING | COMMANDS).items():
+        assert f"  {command}" in text
+        assert what in text
+    assert "fit --config digits" in text
+
+
+def test_version(capsys: pytest.CaptureFixture[str]) -> None:
+    main(["--version"])
+    assert capsys.readouterr().out == f"lightning_grok {__version__}\n"
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -81,7 +93,7 @@ def test_a_typo_says_what_is_wrong(capsys: pytest.CaptureFixture[str]) -> None:
         (["fit", "--config", f"{ROOT / 'LICENSE'}"], "received"),
         (["dashboard", f"{ROOT}", "--run=nope"], "expected the name of a run in"),
         (["dashboard", "--port=abc"], "invalid int value: 'abc'"),
-        ([], 'expected "subcommand" to be one of'),
+        (["--versoin"], "expected a command of fit"),
         (["verdict"], "the following arguments are required: runs"),
     ],
 )
@@ -126,7 +138,7 @@ def test_validate_and_test_print_what_the_run_logged(
 def test_commands_without_training_do_not_import_lightning() -> None:
     code = (
         "import sys\n"
-        "from lightning_grok.commands.main import COMMANDS\n"
+        "from lightning_grok.commands.arguments import COMMANDS\n"
         "from importlib import import_module\n"
         "for name in COMMANDS: import_module(f'lightning_grok.commands.{name}')\n"
         "assert not {'lightning', 'wandb', 'torch'} & set(sys.modules), sys.modules.keys()\n"

@@ -192,12 +192,12 @@ class TestSettings:
             ({"fallback": "mnist"}, "data.fallback to be one of digits, null"),
             ({"subset": "last"}, "data.subset"),
             ({"orientation": "left"}, "data.orientation"),
-            ({"train_size": 0}, "data.train_size of at least 1, received 0"),
-            ({"batch_size": 0}, "data.batch_size of at least 1"),
-            ({"eval_batch_size": -1}, "data.eval_batch_size of at least 1"),
-            ({"seed": -1}, "data.seed of at least 0"),
-            ({"permute_fraction": 1.5}, r"data.permute_fraction in \[0, 1\], received 1.5"),
-            ({"normalization": (0.1, 0.0)}, "positive deviation"),
+            ({"train_size": 0}, "data.train_size of 1 to 10,000,000, received 0"),
+            ({"batch_size": 0}, "data.batch_size of 1 to"),
+            ({"eval_batch_size": -1}, "data.eval_batch_size of 1 to"),
+            ({"seed": -1}, "data.seed of 0 to"),
+            ({"permute_fraction": 1.5}, r"data.permute_fraction of 0 to 1, received 1.5"),
+            ({"normalization": (0.1, 0.0)}, "data.normalization of above 0"),
         ],
     )
     def test_out_of_range(self, setting, said):

@@ -1,0 +1,155 @@
+"""What a command line says, before anything that takes time is imported."""
+
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import lightning_grok
+from lightning_grok.errors import InputError, hint, hint_path
+from lightning_grok.runs.yaml_file import parse_yaml, read_text
+
+TRAINING = {
+    "fit": "train a network in a run directory",
+    "validate": "evaluate a checkpoint on both sets",
+    "test": "evaluate a checkpoint on the test set",
+}
+"""LightningCLI's own commands."""
+
+COMMANDS = {
+    "dashboard": "a live page over runs, in progress and finished",
+    "figures": "draw a run, or with --paper the paper's figures from many",
+    "measure": "compute a measurement afterwards, from a run's snapshots",
+    "report": "runs as one HTML file that needs no network, with their figures",
+    "runs": "list runs with their setup, state and events",
+    "sweep": "run a sweep file on this machine or on a Dask cluster",
+    "verdict": "the paper's claims on runs: held, failed or undecided",
+    "workspace": "save a W&B workspace with the panels of the figures",
+}
+"""Commands that need no trainer to start: `lightning_grok.commands.<name>`."""
+
+_SHOWN = 200  # characters of a configuration on the line, in a message
+
+_OVERVIEW = """Grokking and representation geometry, measured while a network trains.
+
+usage: {program} COMMAND [--help] ...
+
+{commands}
+
+examples:
+  {program} fit --config digits            train a network that groks, in minutes
+  {program} fit --help                     its options on one screen
+  {program} dashboard                      look at runs, also while they train
+  {program} runs                           list them
+  {program} sweep weight_decay --dry-run   the commands of a packaged sweep
+"""
+
+
+def program() -> str:
+    """How this program was called: by its script, or as a module."""
+    name = Path(sys.argv[0]).stem
+    return name if name == "lightning-grok" else "python -m lightning_grok"
+
+
+def overview() -> str:
+    """Every command and what it does, with examples."""
+    listed = "\n".join(f"  {name:10} {what}" for name, what in (TRAINING | COMMANDS).items())
+    return _OVERVIEW.format(program=program(), commands=listed).rstrip()
+
+
+def config_values(arguments: Sequence[str]) -> list[str]:
+    """What follows each ``--config`` of a command line: paths, or configurations themselves."""
+    return [value for _, _, value in _config_places(arguments)]
+
+
+def resolve_configs(arguments: Sequence[str]) -> list[str]:
+    """The command line with the file of every ``--config``, each checked to be a configuration.
+
+    Args:
+        arguments: of a training command. A configuration is a file, the name of a packaged one
+            (``grok``, ``table1/AdamW-10-2000-1-0``), or stands on the line itself.
+
+    Raises:
+        InputError: one is no configuration.
+    """
+    resolved = list(arguments)
+    for index, prefix, value in _config_places(arguments):
+        resolved[index] = prefix + read_config(value)[0]
+    return resolved
+
+
+def find_file(value: str, folder: str) -> Path:
+    """A file by its path, else the packaged one of that name; where there is none, the path.
+
+    Args:
+        value: a path, or a name below `folder` with or without ``.yaml``.
+        folder: ``configs`` or ``sweeps``.
+    """
+    path = Path(value).expanduser()
+    if _is_file(path):
+        return path
+    packaged = packaged_folder(folder)
+    name = value.removeprefix(f"{folder}/").removesuffix(".yaml")
+    found = packaged / f"{name}.yaml"
+    return found if _is_file(found) else path
+
+
+def packaged_folder(folder: str) -> Path:
+    """Where ``configs`` or ``sweeps`` lies: in the installed package, or beside it in a clone."""
+    package = Path(lightning_grok.__file__).parent
+    installed = package / folder
+    return installed if installed.is_dir() else package.parent / folder
+
+
+def hint_file(value: str, folder: str) -> str:
+    """`` (did you mean NAME?)`` for a file that isn't there, among its neighbours and packaged."""
+    packaged = packaged_folder(folder)
+    names = [str(path.relative_to(packaged).with_suffix("")) for path in packaged.rglob("*.yaml")]
+    return hint_path(Path(value)) or hint(value.removesuffix(".yaml"), names)
+
+
+def _config_places(arguments: Sequence[str]) -> Iterator[tuple[int, str, str]]:
+    """Of each configuration: the index of its argument, what stands before it there, and it."""
+    for index, argument in enumerate(arguments):
+        option, equals, value = argument.partition("=")
+        if option in ("--config", "-c"):
+            if equals:
+                yield index, f"{option}=", value
+            elif index + 1 < len(arguments):
+                yield index + 1, "", arguments[index + 1]
+
+
+def read_config(value: str) -> tuple[str, dict[str, Any]]:
+    """What to give to the parser for a ``--config``, and its content.
+
+    Raises:
+        InputError: it is no configuration.
+    """
+    path = find_file(value, "configs")
+    shown = str(path)[:_SHOWN]
+    if _is_file(path):
+        text = read_text(path, "a configuration")
+        content = parse_yaml(text, "a configuration", shown)
+        text = str(path) if path.is_file() else text  # what came through a pipe is gone from there
+    else:
+        text, content = value, parse_yaml(value, "a configuration", shown)
+        if not isinstance(content, dict):
+            what = "a folder" if path.is_dir() else f"no such file{hint_file(value, 'configs')}"
+            raise InputError(f"expected a configuration, received {shown}: {what}")
+    if isinstance(content, dict) and {"method", "parameters"} <= content.keys():
+        raise InputError(
+            f"expected a configuration, received the sweep {shown}: to run it, "
+            f"{program()} sweep {shown}"
+        )
+    if content is not None and not isinstance(content, dict):
+        kind = type(content).__name__
+        raise InputError(f"expected a configuration of keys and values, received {shown}: a {kind}")
+    return text, content or {}
+
+
+def _is_file(path: Path) -> bool:
+    """Whether there is something to read: a file, or a pipe such as the shell's ``<(...)``."""
+    try:
+        return path.exists() and not path.is_dir()
+    except (OSError, ValueError):  # no name of a file: too long, a null byte
+        return False

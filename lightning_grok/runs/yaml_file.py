@@ -1,0 +1,146 @@
+"""YAML that people write, read whole or refused: keys twice, endless aliases, too deep or too long.
+
+PyYAML keeps the last of two equal keys, and expands aliases for as long as there is memory.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from lightning_grok.errors import InputError, hint_path
+
+MOST_BYTES = 1_000_000
+_MOST_VALUES = 100_000  # aliases expanded
+_DEEPEST = 50
+
+
+def read_yaml(path: Path, what: str) -> Any:
+    """The content of a file.
+
+    Args:
+        path: of the file; at most `MOST_BYTES` of it.
+        what: it should be, for the message: ``a sweep file``.
+
+    Raises:
+        InputError: it can't be read, or `parse_yaml` refuses it.
+    """
+    return parse_yaml(read_text(path, what), what, str(path))
+
+
+def read_text(path: Path, what: str) -> str:
+    """The text of a file that holds at most `MOST_BYTES` of UTF-8.
+
+    Raises:
+        InputError: it is none, or can't be read.
+    """
+    try:
+        with open(path, "rb") as file:
+            content = file.read(MOST_BYTES + 1)
+        text = content.decode()
+    except FileNotFoundError:
+        reason = f"no such file{hint_path(path)}"
+    except OSError as error:
+        reason = error.strerror or str(error)
+    except ValueError as error:
+        reason = str(error)
+    else:
+        if len(content) <= MOST_BYTES:
+            return text
+        reason = f"more than {MOST_BYTES:,} bytes"
+    raise InputError(f"expected {what}, received {path}: {reason}")
+
+
+def parse_yaml(text: str, what: str, name: str) -> Any:
+    """The content of a text in YAML.
+
+    Args:
+        text: to parse.
+        what: it should be, for the message.
+        name: where the text comes from, for the message.
+
+    Raises:
+        InputError: it is no YAML, has a key twice, refers to itself or grows without end.
+    """
+    import yaml
+
+    try:
+        problem = problem_of(text)
+        if not problem:
+            return yaml.load(text, _loader())
+    except Exception as error:  # a value that is none of its tag's kind fails anywhere in PyYAML
+        problem = " ".join(str(error).split())[:300]
+    raise InputError(f"expected {what} in YAML, received {name}: {problem}")
+
+
+def problem_of(text: str) -> str:
+    """Why a text in YAML is refused; empty where it is not. It takes no time, whatever the text.
+
+    Raises:
+        yaml.YAMLError: it is no YAML.
+    """
+    import yaml
+
+    if len(text) > MOST_BYTES:
+        return f"more than {MOST_BYTES:,} characters"
+    return _problem(yaml.parse(text, _loader()))
+
+
+def _loader() -> Any:
+    import yaml
+
+    return getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+
+def _problem(events: Iterator[Any]) -> str:
+    """What is wrong with a document, with its line; empty where nothing is."""
+    sizes: dict[str, int] = {}  # values below an anchor
+    open_nodes = [_Node(None, mapping=False)]
+    for event in events:
+        kind, line = type(event).__name__, event.start_mark.line + 1
+        parent = open_nodes[-1]
+        if kind == "AliasEvent":
+            if any(node.anchor == event.anchor for node in open_nodes):
+                return f"*{event.anchor} refers to itself, line {line}"
+            parent.add(None, sizes.get(event.anchor, 1))
+        elif kind == "ScalarEvent":
+            if parent.has(event.value):
+                return f"the key {event.value} stands twice, the second time in line {line}"
+            parent.add(event.value, 1)
+            sizes[event.anchor] = 1
+        elif kind in ("MappingStartEvent", "SequenceStartEvent"):
+            if len(open_nodes) > _DEEPEST:
+                return f"more than {_DEEPEST} levels, line {line}"
+            open_nodes.append(_Node(event.anchor, mapping=kind == "MappingStartEvent"))
+        elif kind in ("MappingEndEvent", "SequenceEndEvent"):
+            node = open_nodes.pop()
+            sizes[node.anchor] = node.size
+            open_nodes[-1].add(None, node.size)
+        if open_nodes[-1].size > _MOST_VALUES:
+            return f"more than {_MOST_VALUES:,} values, line {line}"
+    return ""
+
+
+class _Node:
+    """A mapping or sequence whose end has not come yet.
+
+    Args:
+        anchor: its name for aliases.
+        mapping: whether every other child is a key.
+    """
+
+    def __init__(self, anchor: Any, mapping: bool) -> None:
+        self.anchor = anchor
+        self.size = 1
+        self._keys: set[str] | None = set() if mapping else None
+        self._children = 0
+
+    def has(self, text: str) -> bool:
+        """Whether the next child is a key that the mapping has already."""
+        return self._keys is not None and self._children % 2 == 0 and text in self._keys
+
+    def add(self, text: str | None, size: int) -> None:
+        """A child of so many values: a scalar of this text, or another mapping or sequence."""
+        if self._keys is not None and self._children % 2 == 0 and text is not None:
+            self._keys.add(text)
+        self._children += 1
+        self.size += size

@@ -1,0 +1,98 @@
+"""Numbers out of range are refused where an option is defined, from Python as from the terminal."""
+
+import math
+from collections.abc import Sequence
+from typing import Annotated, get_type_hints
+
+import pytest
+from hypothesis import given, strategies as st
+
+from lightning_grok.callbacks import (
+    Evaluation,
+    KernelDistance,
+    LayerMeasurement,
+    LinearProbe,
+    ManifoldCapacity,
+    Onset,
+    UmapSnapshot,
+    WeightNorm,
+)
+from lightning_grok.errors import InputError
+from lightning_grok.ranges import Range, check_range, within_ranges
+from lightning_grok.tasks.images import GrokData
+from lightning_grok.tasks.module import GrokModule
+
+CLASSES = {
+    "data": GrokData, "model": GrokModule, "evaluation": Evaluation, "onset": Onset,
+    "kernel_distance": KernelDistance, "manifold_capacity": ManifoldCapacity,
+    "linear_probe": LinearProbe, "umap": UmapSnapshot, "weight_norm": WeightNorm,
+    "layer_measurement": LayerMeasurement,
+}  # fmt: skip
+REQUIRED = {"layer_measurement": {"function": "lightning_grok.geometry.participation_ratio"}}
+BAD = (-1, 10**20, 10**400, math.nan, math.inf, -math.inf)
+
+
+def numeric_options() -> list[tuple[str, str, object]]:
+    """Group, name and type of every option of the command line that takes numbers."""
+    found = []
+    for group, kind in CLASSES.items():
+        for name, hint in get_type_hints(kind.__init__, include_extras=True).items():
+            text = str(hint)
+            if ("int" in text or "float" in text) and "Literal" not in text:
+                found.append((group, name, hint))
+    return found
+
+
+def test_every_numeric_option_has_a_range() -> None:
+    without = [
+        (group, name) for group, name, hint in numeric_options() if "Annotated" not in str(hint)
+    ]
+    assert without == []
+    assert len(options) > 40
+
+
+@pytest.mark.parametrize("number", BAD, ids=lambda value: str(value)[:6])
+def test_no_option_takes_a_number_that_is_none_or_endless(number: float) -> None:
+    for group, name, hint in numeric_options():
+        listed = any(kind in str(hint) for kind in ("Sequence", "list[", "tuple"))
+        for value in ([number, number],) if listed else (number,):
+            with pytest.raises(InputError, match=rf"{group}\.{name}"):
+                CLASSES[group](**REQUIRED.get(group, {}), **{name: value})
+
+
+@given(st.integers(-20, 20), st.integers(-5, 5), st.integers(0, 10), st.booleans())
+def test_a_range_is_what_it_says(number: int, least: int, width: int, above: bool) -> None:
+    allowed = Range(least, least + width, above)
+    assert (number in allowed) == (least + above <= number <= least + width)
+
+
+def test_ranges_hold_in_sequences_unions_and_tuples() -> None:
+    small = Annotated[int, Range(1, 9)]
+    for value, hint in (
+        ([1, 10], Sequence[small]),
+        (10, small | None),
+        (10, Sequence[small] | small | None),
+        ([[10]], list[list[small]]),
+        ((10, 1), tuple[small, int]),
+        ((1, 10), tuple[small, ...]),
+    ):
+        with pytest.raises(InputError, match=r"expected x.y of 1 to 9, received 10"):
+            check_range("x.y", value, hint)
+    for value, hint in (
+        ((1, 10), tuple[small, int]), ("10", small), (None, small),
+        (True, Annotated[int, Range(2, 3)]),
+        ([9], Sequence[small] | None), (10, int), ("abc", Sequence[small]),
+    ):  # fmt: skip
+        check_range("x.y", value, hint)
+
+
+def test_a_checked_function_takes_its_arguments_as_before() -> None:
+    @within_ranges("group")
+    def function(a: Annotated[float, Range(0, 1, above=True)], *, b: int = 5) -> tuple[float, int]:
+        """Both."""
+        return a, b
+
+    assert function(0.5) == (0.5, 5)
+    assert function.__doc__ == "Both."
+    with pytest.raises(InputError, match=r"expected group.a of above 0 and at most 1, received 0"):
+        function(a=0.0, b=1)
