@@ -1,5 +1,6 @@
 """Every configuration and sweep file is parsed by the command line, and every setup runs."""
 
+import re
 import shlex
 from collections.abc import Callable
 from pathlib import Path
@@ -71,6 +72,10 @@ def test_a_setup_of_the_paper_is_named_by_its_keys(path: Path, resolved: Resolve
         (["--data.normalization=[0,1]"], "-normalized0+1"),
         (["--model.loss=mse"], "-mse-batch128-normalized0.1307+0.3081"),
         (["--data.subset=random"], ""),
+        (["--model.betas=[0.9,0.999]", "--model.eps=1e-8", "--model.loss_precision=float32"], ""),
+        (["--model.betas=[0.9,0.99]", "--model.eps=1e-6"], "-betas0.9+0.99-eps1e-06"),
+        (["--model.loss=stablemax", "--model.orthogonal_gradient=true"], "-stablemax-orthogonal"),
+        (["--model.loss_precision=float64", "--model.hold_norm=true"], "-loss64-held"),
         (["--trainer.gradient_clip_val=0.5"], "-gradient_clip_val0.5"),
         (["--trainer.limit_val_batches=2", "--trainer.precision=32-true"], "-limit_val_batches2"),
     ],
@@ -81,6 +86,15 @@ def test_what_differs_from_the_recipe_is_named(
     name = setup_name(resolved([f"--config={ROOT / 'configs' / 'grok.yaml'}", *options]))
     optimizer = "SGD" if "--model.optimizer=sgd" in options else "AdamW"
     assert name == f"{optimizer}-10-1000-1-0.001{behind}"
+
+
+def test_an_optimizer_by_class_path_is_named_in_place_of_the_models(resolved: Resolve) -> None:
+    given = ["--optimizer=torch.optim.NAdam", "--optimizer.lr=0.01", "--model.learning_rate=0.1"]
+    plain, decayed = (
+        setup_name(resolved([*given, *more])) for more in ([], ["--optimizer.weight_decay=0.5"])
+    )
+    assert re.fullmatch(r"NAdam\.[0-9a-f]{4}-10-1000-1-0", plain)
+    assert re.fullmatch(r"NAdam\.[0-9a-f]{4}-10-1000-1-0\.5", decayed)
 
 
 def test_schedules_of_the_learning_rate_are_told_apart(resolved: Resolve) -> None:

@@ -22,6 +22,13 @@ _TRAINING = {
 }
 """Options of the Trainer that make another experiment, with the values that do not."""
 
+_OPTIMIZERS = {"adamw": "AdamW", "adam": "Adam", "sgd": "SGD"}
+_BETAS = [0.9, 0.999]
+_NAMED = (
+    ("loss_precision", "loss64"), ("orthogonal_gradient", "orthogonal"), ("hold_norm", "held"),
+)  # fmt: skip
+"""Options of the module that stand in a name as they are, with their words."""
+
 _RECIPES = {"cross_entropy": (128, (0.1307, 0.3081)), "mse": (200, None)}
 """The paper's batch size and normalization of pixels, by loss."""
 
@@ -92,24 +99,26 @@ def setup_name(config: dict[str, Any]) -> str:
 
     What else in the groups ``model`` and ``data`` differs from the paper's recipe is appended, but
     for the training subset: for cross-entropy that of its EMNIST runs, for mean squared error that
-    of its MNIST runs. So are options of the Trainer that change training, and an ``optimizer`` or
-    ``lr_scheduler`` of PyTorch's with a digest of its arguments.
+    of its MNIST runs. So are options of the Trainer that change training and an ``lr_scheduler``
+    with a digest of its arguments; an ``optimizer`` of that group stands in place of the model's.
     """
     model, data = config["model"], config["data"]
-    optimizer = {"adamw": "AdamW", "adam": "Adam", "sgd": "SGD"}[model["optimizer"]]
+    optimizer, decay = _OPTIMIZERS[model["optimizer"]], model["weight_decay"]
+    if config.get("optimizer"):
+        optimizer = _class_and_digest(config["optimizer"])
+        decay = config["optimizer"].get("init_args", {}).get("weight_decay", 0)
     scales = (model["weight_scale"], data["train_size"], model["output_scale"])
-    parts = [optimizer, *(f"{v:g}" for v in (*scales, model["weight_decay"]))]
+    parts = [optimizer, *(f"{v:g}" for v in (*scales, decay))]
     if model["loss"] != "cross_entropy":
         parts.append(model["loss"])
     if list(model["hidden"]) != [128, 512, 128]:
         parts.append("x".join(str(width) for width in model["hidden"]) or "linear")
     if model["activation"] != "relu":
         parts.append(model["activation"])
-    if model["learning_rate"] != 1e-3:
-        parts.append(f"lr{model['learning_rate']:g}")
-    if model["momentum"]:
-        parts.append(f"momentum{model['momentum']:g}")
-    batch_size, normalization = _RECIPES[model["loss"]]
+    if not config.get("optimizer"):
+        parts += _optimizer_options(model)
+    parts += [name for key, name in _NAMED if model.get(key) in (True, "float64")]
+    batch_size, normalization = _RECIPES.get(model["loss"], _RECIPES["cross_entropy"])
     if data["batch_size"] != batch_size:
         parts.append(f"batch{data['batch_size']}")
     given = data["normalization"]
@@ -124,9 +133,28 @@ def setup_name(config: dict[str, Any]) -> str:
         value = trainer.get(key, usual[0])
         if value not in usual:
             parts.append(f"{key}{value:g}" if isinstance(value, int | float) else f"{key}-{value}")
-    for key in ("optimizer", "lr_scheduler"):
-        if config.get(key):
-            text = json.dumps(config[key], sort_keys=True, default=str)
-            digest = hashlib.sha256(text.encode()).hexdigest()[:4]
-            parts.append(f"{config[key]['class_path'].rsplit('.', 1)[-1]}.{digest}")
+    if config.get("lr_scheduler"):
+        parts.append(_class_and_digest(config["lr_scheduler"]))
     return "-".join(parts)
+
+
+def _class_and_digest(given: Mapping[str, Any]) -> str:
+    """The name of a class, with a digest of its path and arguments."""
+    text = json.dumps(given, sort_keys=True, default=str)
+    digest = hashlib.sha256(text.encode()).hexdigest()[:4]
+    return f"{given['class_path'].rsplit('.', 1)[-1]}.{digest}"
+
+
+def _optimizer_options(model: Mapping[str, Any]) -> list[str]:
+    """What the model's own optimizer has otherwise than usual."""
+    parts = []
+    if model["learning_rate"] != 1e-3:
+        parts.append(f"lr{model['learning_rate']:g}")
+    if model["momentum"]:
+        parts.append(f"momentum{model['momentum']:g}")
+    betas = list(model.get("betas", _BETAS))
+    if betas != _BETAS:
+        parts.append("betas" + "+".join(f"{beta:g}" for beta in betas))
+    if model.get("eps", 1e-8) != 1e-8:
+        parts.append(f"eps{model['eps']:g}")
+    return parts

@@ -7,76 +7,23 @@ from typing import Annotated, Any, Literal
 import lightning as L
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
-from torchmetrics import SumMetric
-from torchmetrics.classification import MulticlassAccuracy
 
+from lightning_grok.geometry.gradients import perpendicular_gradient
+from lightning_grok.geometry.losses import Loss, loss_and_gradient, sample_losses
 from lightning_grok.geometry.matmul import Matmul, relu_activations, relu_gradients, resolve
 from lightning_grok.ranges import Count, NotNegative, Positive, Range, within_ranges
 from lightning_grok.tasks.denormals import flushed_denormals
 from lightning_grok.tasks.mlp import MLP, Activation, has_hooks
 from lightning_grok.tasks.optimizer import CPUAdam, CPUAdamW
+from lightning_grok.tasks.set_metrics import SetMetrics
 
-Loss = Literal["cross_entropy", "mse"]
 OptimizerName = Literal["adamw", "adam", "sgd"]
+Momentum = Annotated[float, Range(0, 0.999999)]
+"""Share of the past in a moving average."""
+LossPrecision = Literal["float32", "float64"]
 
 SETS = ("train", "test")
 """What the validation dataloaders hold, in their order: the training subset, the test images."""
-
-
-class SetMetrics(nn.Module):
-    """Loss and accuracy over one whole set, gathered chunk by chunk.
-
-    Args:
-        num_classes: number of classes C.
-    """
-
-    def __init__(self, num_classes: int) -> None:
-        super().__init__()
-        options: dict[str, Any] = {"num_classes": num_classes, "validate_args": False}
-        # A diverged loss is news, not to be hidden; MeanMetric would then ignore its weights.
-        self.loss_sum = SumMetric(nan_strategy="disable")
-        self.count = SumMetric(nan_strategy="disable")
-        self.per_class = MulticlassAccuracy(average="none", **options)
-        self.overall = MulticlassAccuracy(average="micro", **options)
-
-    def update(self, loss: Tensor, outputs: Tensor, labels: Tensor) -> None:
-        """Add a chunk: its mean loss (), outputs (n, C) and labels (n,)."""
-        self.loss_sum.update(loss * len(labels))
-        self.count.update(len(labels))
-        predictions = outputs.argmax(dim=1)
-        self.per_class.update(predictions, labels)
-        self.overall.update(predictions, labels)
-
-    def compute(self) -> dict[str, Tensor]:
-        """loss (), accuracy () and accuracy_per_class (C,) of what came since the last call.
-
-        The accuracy of a class without an image is NaN.
-        """
-        found, missed = self.per_class.tp, self.per_class.fn  # (C,)
-        assert isinstance(found, Tensor)
-        assert isinstance(missed, Tensor)
-        values = {
-            "loss": self.loss_sum.compute() / self.count.compute(),
-            "accuracy": self.overall.compute(),
-            "accuracy_per_class": self.per_class.compute().where(found + missed > 0, torch.nan),
-        }
-        for metric in (self.loss_sum, self.count, self.overall, self.per_class):
-            metric.reset()
-        return values
-
-
-def loss_and_gradient(outputs: Tensor, labels: Tensor, loss: Loss) -> tuple[Tensor, Tensor]:
-    """Mean loss () of outputs (n, C), and its derivative by them (n, C); outside any graph."""
-    n, classes = outputs.shape
-    with torch.no_grad():
-        if loss == "cross_entropy":
-            logarithms = F.log_softmax(outputs, 1)
-            gradient = torch.softmax(outputs, 1)  # exp(logarithms) is slow where it underflows
-            gradient.scatter_add_(1, labels[:, None], gradient.new_full((n, 1), -1.0))
-            return F.nll_loss(logarithms, labels), gradient.div_(n)
-        difference = outputs - F.one_hot(labels, classes)
-        return difference.square().mean(), difference.mul_(2 / (n * classes))
 
 
 class GrokModule(L.LightningModule):
@@ -94,17 +41,28 @@ class GrokModule(L.LightningModule):
         weight_scale: factor on every parameter at initialization (alpha').
         output_scale: factor on the outputs (alpha).
         activation: between linear layers.
-        loss: cross-entropy, or the mean squared error of the outputs to one-hot targets.
-        optimizer: AdamW (decoupled weight decay), Adam (decay as an L2 term) or SGD.
+        loss: cross-entropy; the mean squared error of the outputs to one-hot targets; or the
+            cross-entropy of stablemax, which does not saturate.
+        optimizer: AdamW (decoupled weight decay), Adam (decay as an L2 term) or SGD. The command
+            line's group ``optimizer`` takes any other by its class path.
         learning_rate: step size.
         weight_decay: of the optimizer.
         momentum: of SGD; the others ignore it.
+        betas: decay rates of Adam's and AdamW's two moments.
+        eps: added to the root of their second moment.
+        loss_precision: what the outputs are cast to for the loss, and nothing else; None leaves
+            them as they are. In float32 the cross-entropy of an image is exactly 0 once its correct
+            logit leads by 16.64, in float64 by 36.74.
+        orthogonal_gradient: whether to take out of every parameter's gradient what only scales the
+            parameter (`perpendicular_gradient`).
+        hold_norm: whether to scale all parameters, after every step, to the norm that they had
+            together before the first one (the reduced setting of Liu et al. 2023, Omnigrok).
         matmul: backend that multiplies float32 matrices on the CPU: PyTorch's default, oneDNN, or
             the one that is faster on this make of processor (auto). Their results differ by
             rounding: a resumed run keeps the backend it began with, and ``hparams`` names it.
 
     Raises:
-        InputError: the learning rate, weight decay or momentum is out of range.
+        InputError: an option of the optimizer is out of range.
         ValueError: a width, a scale or the activation is out of range (see `MLP`), or this PyTorch
             has no oneDNN to take.
     """
@@ -122,8 +80,13 @@ class GrokModule(L.LightningModule):
         optimizer: OptimizerName = "adamw",
         learning_rate: Positive = 1e-3,
         weight_decay: NotNegative = 1e-3,
-        momentum: Annotated[float, Range(0, 0.999999)] = 0.0,
+        momentum: Momentum = 0.0,
         matmul: Matmul = "auto",
+        betas: tuple[Momentum, Momentum] = (0.9, 0.999),
+        eps: Positive = 1e-8,
+        loss_precision: LossPrecision | None = None,
+        orthogonal_gradient: bool = False,
+        hold_norm: bool = False,
     ) -> None:
         super().__init__()
         self.save_hyperparameters(logger=False)
@@ -138,6 +101,8 @@ class GrokModule(L.LightningModule):
         )
         self.hparams["matmul"] = self.network.matmul
         self.loss = loss
+        self.loss_precision = None if loss_precision is None else getattr(torch, loss_precision)
+        self.held_norm: Tensor | None = None  # of all parameters, once training begins
         self._pass: tuple[list[Tensor], Tensor] | None = None  # hidden units and d loss / d outputs
         self.metrics = nn.ModuleList(SetMetrics(num_classes) for _ in SETS)
 
@@ -156,11 +121,12 @@ class GrokModule(L.LightningModule):
         return self.network(images)
 
     def loss_of(self, outputs: Tensor, labels: Tensor) -> Tensor:
-        """Mean loss () of outputs (n, C)."""
-        if self.loss == "cross_entropy":
-            return F.cross_entropy(outputs, labels)
-        targets = F.one_hot(labels, outputs.shape[1]).to(outputs.dtype)
-        return F.mse_loss(outputs, targets)  # the mean over the batch and the outputs
+        """Mean loss () of outputs (n, C), in `loss_precision`."""
+        return sample_losses(self.in_loss_precision(outputs), labels, self.loss, "mean")
+
+    def in_loss_precision(self, outputs: Tensor) -> Tensor:
+        """Outputs as the loss takes them."""
+        return outputs if self.loss_precision is None else outputs.to(self.loss_precision)
 
     def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
         """Loss of one minibatch. Nothing is logged here: an epoch takes milliseconds."""
@@ -170,10 +136,9 @@ class GrokModule(L.LightningModule):
             return self.loss_of(self.network(images), labels)
         weights, biases = self.network.weights_and_biases()
         *hidden, outputs = relu_activations(features, weights, biases, self.network.backend)
-        loss, gradient = loss_and_gradient(
-            outputs.mul_(self.network.output_scale), labels, self.loss
-        )
-        self._pass = hidden, gradient.mul_(self.network.output_scale)
+        scaled = self.in_loss_precision(outputs.mul_(self.network.output_scale))
+        loss, gradient = loss_and_gradient(scaled, labels, self.loss)
+        self._pass = hidden, gradient.to(outputs.dtype).mul_(self.network.output_scale)
         return loss
 
     def backward(self, loss: Tensor, *arguments: Any, **options: Any) -> None:
@@ -263,14 +228,12 @@ class GrokModule(L.LightningModule):
             "weight_decay": self.hparams["weight_decay"],
             "fused": True,
         }
-        match self.hparams["optimizer"]:
-            case "adamw":
-                return (CPUAdamW if on_cpu else torch.optim.AdamW)(parameters, **options)
-            case "adam":
-                return (CPUAdam if on_cpu else torch.optim.Adam)(parameters, **options)
-            case _:
-                momentum = self.hparams["momentum"]
-                return torch.optim.SGD(parameters, momentum=momentum, **options)
+        if self.hparams["optimizer"] == "sgd":
+            return torch.optim.SGD(parameters, momentum=self.hparams["momentum"], **options)
+        options |= {"betas": tuple(self.hparams["betas"]), "eps": self.hparams["eps"]}
+        if self.hparams["optimizer"] == "adamw":
+            return (CPUAdamW if on_cpu else torch.optim.AdamW)(parameters, **options)
+        return (CPUAdam if on_cpu else torch.optim.Adam)(parameters, **options)
 
     def optimizer_zero_grad(
         self, epoch: int, batch_idx: int, optimizer: torch.optim.Optimizer
@@ -280,14 +243,37 @@ class GrokModule(L.LightningModule):
             for parameter in group["params"]:
                 parameter.grad = None
 
+    def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
+        """Take out of the gradients what only scales the weights, where that is asked for."""
+        if self.hparams["orthogonal_gradient"]:
+            for parameter in self.network.parameters():
+                if parameter.grad is not None:
+                    parameter.grad = perpendicular_gradient(parameter.grad, parameter.detach())
+
     def optimizer_step(self, *arguments: Any, **options: Any) -> None:
         """One step, loss and gradient included, that takes the tiniest numbers for zero."""
+        if self.hparams["hold_norm"] and self.held_norm is None:
+            self.held_norm = self._norm()
         with flushed_denormals():
             super().optimizer_step(*arguments, **options)
+        if self.held_norm is not None:
+            with torch.no_grad():
+                torch._foreach_mul_(list(self.network.parameters()), self.held_norm / self._norm())
+
+    def _norm(self) -> Tensor:
+        """The norm () of all parameters together."""
+        return torch.nn.utils.get_total_norm(self.network.parameters()).detach()
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Keep the norm that is held."""
+        if self.held_norm is not None:
+            checkpoint["held_norm"] = self.held_norm
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Go on with the backend of matrix products that the checkpoint was trained with."""
         self.network.matmul = self.hparams["matmul"] = checkpoint["hyper_parameters"]["matmul"]
+        if self.hparams["hold_norm"]:
+            self.held_norm = checkpoint.get("held_norm")
 
 
 # Lightning asks for its parameters at every step: 1 % of an epoch of the study's network.

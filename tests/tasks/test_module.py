@@ -11,13 +11,15 @@ import torch
 from torch import nn
 
 from lightning_grok.errors import InputError
+from lightning_grok.geometry.losses import logit_margins
 from lightning_grok.geometry.matmul import has_onednn, resolve
 from lightning_grok.runs.run import Run
 from lightning_grok.tasks.batches import BatchLoader
 from lightning_grok.tasks.datasets import Samples
 from lightning_grok.tasks.denormals import flushed_denormals
-from lightning_grok.tasks.module import GrokModule, SetMetrics
+from lightning_grok.tasks.module import GrokModule
 from lightning_grok.tasks.optimizer import CPUAdam, CPUAdamW
+from lightning_grok.tasks.set_metrics import SetMetrics
 
 NETWORK = {
     "num_classes": 3, "in_features": 6, "hidden": (9, 8), "weight_scale": 1.0, "weight_decay": 0.0,
@@ -85,6 +87,99 @@ def test_a_fit_is_the_loop_by_hand(name: str, loss: str) -> None:
     fitted(trained, 15)
     by_hand(trained, OPTIMIZERS[name](layers.parameters(), lr=0.01, weight_decay=0.1), layers, 15)
     assert_close(trained, layers)
+
+
+@pytest.mark.parametrize("name", ["adamw", "adam"])
+def test_adam_has_its_betas_and_its_eps(name: str) -> None:
+    trained = module(optimizer=name, betas=(0.5, 0.7), eps=0.01, learning_rate=0.01)
+    layers = copy.deepcopy(trained.network.layers)
+    options = {"betas": (0.5, 0.7), "eps": 0.01, "lr": 0.01, "weight_decay": 0}
+    fitted(trained, 5)
+    by_hand(trained, OPTIMIZERS[name](layers.parameters(), **options), layers, 5)
+    assert_close(trained, layers)
+
+
+def far_ahead(**options) -> tuple[GrokModule, torch.Tensor]:
+    """A network whose correct logits all lead by more than float32 can tell, and the leads."""
+    trained = module(**options)
+    inputs, labels = blobs()
+    for _ in range(200):
+        gradient = torch.autograd.grad(
+            torch.nn.functional.cross_entropy(trained.network.layers(inputs), labels),
+            list(trained.network.parameters()),
+        )
+        with torch.no_grad():
+            for parameter, value in zip(trained.network.parameters(), gradient, strict=True):
+                parameter -= 0.5 * value
+    with torch.no_grad():
+        trained.network.layers[-1].weight.mul_(8)
+        trained.network.layers[-1].bias.mul_(8)
+        outputs = trained.network.layers(inputs)
+    return trained, logit_margins(outputs, labels)
+
+
+def test_a_loss_in_float64_trains_where_that_of_float32_has_ended() -> None:
+    """And training otherwise stays in float32: the same gradients, up to rounding, before that."""
+    moved = {}
+    for precision in (None, "float32", "float64"):
+        trained, leads = far_ahead(loss_precision=precision, optimizer="sgd", learning_rate=1e6)
+        assert 17 < leads.min() < leads.max() < 200
+        start = copy.deepcopy(trained.network.layers)
+        fitted(trained, 1, limit_val_batches=0)
+        assert {parameter.dtype for parameter in trained.parameters()} == {torch.float32}
+        pairs = zip(trained.network.layers.parameters(), start.parameters(), strict=True)
+        moved[precision] = float(sum((own - old).detach().abs().sum() for own, old in pairs))
+    assert moved[None] == moved["float32"]
+    assert moved["float64"] > 0
+
+
+@pytest.mark.parametrize("options", [{"loss": "stablemax"}, {"loss_precision": "float64"}])
+def test_every_loss_is_the_loop_by_hand(options: dict) -> None:
+    trained = module(optimizer="sgd", learning_rate=0.1, output_scale=1.0, **options)
+    layers = copy.deepcopy(trained.network.layers)
+    fitted(trained, 10)
+    by_hand(trained, torch.optim.SGD(layers.parameters(), lr=0.1), layers, 10)
+    assert_close(trained, layers)
+
+
+@pytest.mark.parametrize("clip", [None, 0.05])
+def test_the_gradient_may_be_kept_perpendicular_to_the_weights(clip: float | None) -> None:
+    options = {} if clip is None else {"gradient_clip_val": clip}
+    trained = module(optimizer="sgd", learning_rate=0.1, orthogonal_gradient=True)
+    layers = copy.deepcopy(trained.network.layers)
+    fitted(trained, 3, **options)
+    optimizer = torch.optim.SGD(layers.parameters(), lr=0.1)
+    for _ in range(3):
+        for inputs, labels in batches():
+            optimizer.zero_grad()
+            trained.loss_of(layers(inputs), labels).backward()
+            for p in layers.parameters():
+                left = p.grad - (p.grad * p.data).sum() / (p.data * p.data).sum() * p.data
+                p.grad = left * p.grad.norm() / left.norm()
+            if clip is not None:
+                nn.utils.clip_grad_norm_(layers.parameters(), clip)
+            optimizer.step()
+    assert_close(trained, layers)
+
+
+def norm_of(trained: GrokModule) -> float:
+    return float(torch.cat([p.detach().flatten() for p in trained.network.parameters()]).norm())
+
+
+def test_the_norm_of_the_weights_may_be_held(tmp_path: Path) -> None:
+    trained, free = module(hold_norm=True, weight_decay=0.5), module(weight_decay=0.5)
+    start = norm_of(trained)
+    runner = fitted(trained, 4)
+    fitted(free, 4)
+    assert norm_of(trained) == pytest.approx(start, rel=1e-6)
+    assert norm_of(free) < 0.99 * start
+    runner.save_checkpoint(tmp_path / "last.ckpt")
+    resumed = module(hold_norm=True)
+    fitted(resumed, 6, tmp_path / "last.ckpt")
+    whole = module(hold_norm=True, weight_decay=0.5)
+    fitted(whole, 6)
+    for own, other in zip(resumed.parameters(), whole.parameters(), strict=True):
+        assert torch.equal(own, other)
 
 
 def test_sgd_has_its_momentum() -> None:
@@ -341,6 +436,8 @@ def test_validation_and_test_log_what_the_network_gets_right() -> None:
         ({"learning_rate": float("inf")}, "model.learning_rate of above 0 .*received inf"),
         ({"weight_decay": -1e-9}, "model.weight_decay of 0 to"),
         ({"momentum": 1.0}, "model.momentum of 0 to 0.999999, received 1"),
+        ({"betas": (0.9, 1.0)}, "model.betas"),
+        ({"eps": 0.0}, "model.eps of above 0"),
     ],
 )
 def test_arguments_out_of_range_are_bad_input(change: dict, message: str) -> None:

@@ -1,0 +1,78 @@
+"""Gradients and Adam's updates beside the weights that they change.
+
+Functions
+    perpendicular_gradient    without what only scales a weight
+    adam_update               the last update of an optimizer of the kind of Adam
+    rms                       root mean square over all entries of tensors
+"""
+
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+
+def perpendicular_gradient(
+    gradient: Float[Tensor, "*shape"], weight: Float[Tensor, "*shape"]
+) -> Float[Tensor, "*shape"]:
+    """g - (⟨w, g⟩ / ⟨w, w⟩) w, rescaled to the norm of g (⊥Grad: Prieto et al. 2025).
+
+    A step along it leaves ‖w‖ as it is to first order, so that the loss can't be lowered by scaling
+    the logits. Where w is 0, or g parallel to it, nothing is rescaled.
+
+    >>> perpendicular_gradient(torch.tensor([3.0, 4.0]), torch.tensor([2.0, 0.0]))
+    tensor([0., 5.])
+    """
+    square = (weight * weight).sum()
+    if not square > 0:
+        return gradient
+    left = gradient - (weight * gradient).sum() / square * weight
+    norm = left.norm()
+    return left * (gradient.norm() / norm) if norm > 0 else left
+
+
+class AdamUpdate(NamedTuple):
+    """What an optimizer of Adam's kind makes of one parameter's gradients.
+
+    Attributes:
+        direction: m̂ / (√v̂ + ε), by which the learning rate multiplies: of order 1 where successive
+            gradients agree.
+        root: √v̂.
+        below: number of entries with √v̂ < ε, where ε sets the size of the step.
+    """
+
+    direction: Tensor
+    root: Tensor
+    below: int
+
+
+def adam_update(state: Mapping[str, Any], options: Mapping[str, Any]) -> AdamUpdate:
+    """The last update of a parameter, from an optimizer's state.
+
+    Args:
+        state: ``exp_avg``, ``exp_avg_sq`` and, where the moments are corrected for their start at
+            0, the number of steps as ``step``.
+        options: of the parameter's group: ``betas`` and ``eps``.
+    """
+    steps = float(state.get("step", options.get("step", torch.inf)))
+    first, second = (1 - float(beta) ** steps for beta in options["betas"])
+    squares = state.get("max_exp_avg_sq", state["exp_avg_sq"])
+    root = (squares / second).sqrt() if second > 0 else squares.sqrt()
+    mean = state["exp_avg"] / first if first > 0 else state["exp_avg"]
+    eps = float(options["eps"])
+    return AdamUpdate(mean / (root + eps), root, int((root < eps).sum()))
+
+
+def rms(tensors: Iterable[Tensor]) -> float:
+    """Root mean square of all entries of all tensors, in float64; NaN of none.
+
+    >>> rms([torch.tensor([3.0]), torch.tensor([[4.0]])])
+    3.5355339059327378
+    """
+    square = count = 0.0
+    for tensor in tensors:
+        square += float(tensor.detach().double().square().sum())
+        count += tensor.numel()
+    return (square / count) ** 0.5 if count else float("nan")

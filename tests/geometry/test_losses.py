@@ -1,0 +1,88 @@
+import math
+
+import pytest
+import torch
+from torch.nn import functional as F
+
+from lightning_grok.geometry.losses import (
+    log_stablemax,
+    logit_margins,
+    loss_and_gradient,
+    sample_losses,
+    zero_loss_share,
+)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "lead"),
+    [
+        (torch.float16, 7.62), (torch.bfloat16, 5.55),
+        (torch.float32, 16.64), (torch.float64, 36.74),
+    ],
+)  # fmt: skip
+def test_a_lead_that_ends_a_number_format_leaves_no_loss(dtype: torch.dtype, lead: float) -> None:
+    half_a_step = torch.finfo(dtype).eps / 2
+    assert -math.log(half_a_step) == pytest.approx(lead, abs=0.006)
+    leads = -math.log(half_a_step) + torch.tensor([-9.0, -0.02, 0.02, 9.0], dtype=torch.float64)
+    outputs = torch.stack([leads, torch.zeros(4)], 1).to(dtype)
+    labels = torch.zeros(4, dtype=torch.long)
+    zero = [zero_loss_share(outputs[i : i + 1], labels[:1]) for i in range(4)]
+    assert zero == [0, 0, 1, 1]
+    assert zero_loss_share(outputs, labels) == 0.5
+    assert zero_loss_share(outputs, 1 - labels) == 0  # the wrong one leads
+    # Independently of any softmax: nothing of the other exponential is left beside 1.
+    collapsed = (outputs - outputs.amax(1, keepdim=True)).exp().sum(1) == 1
+    assert collapsed.tolist() == [False, False, True, True]
+
+
+def test_stablemax_is_its_formula() -> None:
+    outputs = torch.tensor([[3.0, 0.0, -1.0], [-4.0, -0.5, 99.0]], dtype=torch.float64)
+    s = [[4, 1, 1 / 2], [1 / 5, 2 / 3, 100]]
+    expected = torch.tensor([[value / sum(row) for value in row] for row in s])
+    torch.testing.assert_close(log_stablemax(outputs).exp(), expected.double())
+    huge = torch.tensor([[1e30, -1e30]])  # no infinity, no NaN
+    torch.testing.assert_close(log_stablemax(huge), torch.tensor([[0, -2 * math.log(1e30)]]))
+
+
+def test_stablemax_does_not_collapse_where_softmax_does() -> None:
+    outputs, labels = torch.tensor([[40.0, 0.0]]), torch.tensor([0])
+    assert zero_loss_share(outputs, labels) == 1
+    assert zero_loss_share(outputs, labels, "stablemax") == 0
+
+
+@pytest.mark.parametrize("loss", ["cross_entropy", "mse", "stablemax"])
+def test_the_gradient_written_out_is_that_of_autograd(loss) -> None:
+    generator = torch.Generator().manual_seed(0)
+    outputs = 5 * torch.randn(7, 4, generator=generator, dtype=torch.float64)
+    outputs[0, 0] = 0  # where stablemax has its kink in the second derivative
+    labels = torch.tensor([0, 1, 2, 3, 3, 1, 0])
+    leaf = outputs.clone().requires_grad_(True)
+    mean = sample_losses(leaf, labels, loss, "mean")
+    (expected,) = torch.autograd.grad(mean, leaf)
+    found, gradient = loss_and_gradient(outputs.clone(), labels, loss)
+    torch.testing.assert_close(found, mean.detach())
+    torch.testing.assert_close(gradient, expected)
+    torch.testing.assert_close(sample_losses(outputs, labels, loss).mean(), mean.detach())
+    step = torch.zeros_like(outputs)
+    step[0, 0] = 1e-6
+    difference = sample_losses(outputs + step, labels, loss, "mean") - sample_losses(
+        outputs - step, labels, loss, "mean"
+    )
+    assert float(difference) / 2e-6 == pytest.approx(float(gradient[0, 0]), rel=1e-6)
+
+
+def test_sample_losses_are_those_of_pytorch() -> None:
+    outputs, labels = torch.tensor([[2.0, 0, 1], [0, 0, 0]]), torch.tensor([0, 2])
+    torch.testing.assert_close(
+        sample_losses(outputs, labels), F.cross_entropy(outputs, labels, reduction="none")
+    )
+    torch.testing.assert_close(sample_losses(outputs, labels, "mse"), torch.tensor([2 / 3, 1 / 3]))
+
+
+def test_margins_are_those_of_a_loop() -> None:
+    generator = torch.Generator().manual_seed(1)
+    outputs = torch.randn(20, 5, generator=generator)
+    labels = torch.arange(20) % 5
+    for row, label, margin in zip(outputs, labels, logit_margins(outputs, labels), strict=True):
+        others = max(float(row[k]) for k in range(5) if k != label)
+        assert float(margin) == pytest.approx(float(row[label]) - others)
