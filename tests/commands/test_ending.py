@@ -76,7 +76,7 @@ def test_a_run_that_diverged_says_why_and_where_it_comes_from(
     fit: Fit, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(SystemExit):
-        fit(*OFF, "--model.learning_rate=1e30", "--run.checkpoint_seconds=1000")
+        fit(*OFF, "--model.learning_rate=1e9", "--run.checkpoint_seconds=1000")
     meta = read_run(tmp_path / "run").meta
     assert meta["reason"].startswith("expected a finite loss, received ")
     assert meta["reason"].endswith("of checkpoints there is none before it")
