@@ -4,17 +4,25 @@ from typing import Any
 
 import lightning as L
 
-from lightning_grok.analysis.onset import OnsetDetector
+from lightning_grok.analysis.detector import OnsetDetector
+from lightning_grok.analysis.onset import counted_on
+from lightning_grok.analysis.outcome import in_epochs
 from lightning_grok.callbacks.recording import completed_epochs, record
 from lightning_grok.loggers.run_logger import RunLogger
 from lightning_grok.ranges import Epoch, within_ranges
+
+_NAMES = {
+    "memorization": ("memorization", "memorization"),
+    "generalization": ("begins", "generalization begins"),
+}
+"""Of an event: its key in run.json, and its words."""
 
 
 class Onset(L.Callback):
     """Logs the events ``memorization`` and ``generalization`` when evaluations show them.
 
-    Both appear in run.json. The definitions are those of `lightning_grok.analysis.onset`, as far
-    as they need no look ahead.
+    Both appear in run.json, as ``memorization`` and ``begins``. The definitions are those of
+    `lightning_grok.analysis.onset`, as far as they need no look ahead.
 
     Args:
         stop_after: epochs to train on after generalization; None trains to the end.
@@ -30,6 +38,12 @@ class Onset(L.Callback):
         self.detector = OnsetDetector()
         self.generalized: int | None = None
 
+    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Take what the accuracies are counted on from the run's description."""
+        for logger in trainer.loggers:
+            if isinstance(logger, RunLogger):
+                self.detector.of = counted_on(logger.directory.meta)
+
     def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Look at the newest evaluation."""
         if trainer.state.fn != "fit":
@@ -40,12 +54,13 @@ class Onset(L.Callback):
             epoch, float(metrics["train/accuracy"]), float(metrics["test/accuracy"])
         )
         for event in found:
-            what = "generalization begins" if event.name == "generalization" else event.name
-            pl_module.print(f"{what} at epoch {event.epoch} (known at epoch {epoch})")
+            key, what = _NAMES[event.name]
+            known = f"known at epoch {in_epochs(epoch)}"
+            pl_module.print(f"{what} at epoch {in_epochs(event.epoch)} ({known})")
             record(trainer, event.name, event.epoch, {"known_at": epoch})
             for logger in trainer.loggers:
                 if isinstance(logger, RunLogger):
-                    logger.directory.update_meta(**{event.name: event.epoch})
+                    logger.directory.update_meta(**{key: event.epoch})
             if event.name == "generalization":
                 self.generalized = event.epoch
 

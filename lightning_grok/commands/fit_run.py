@@ -38,8 +38,9 @@ from lightning_grok.runs.extension import beginning
 from lightning_grok.runs.files import Lost, is_disk_error, write_atomically
 from lightning_grok.runs.identity import setup_name
 from lightning_grok.runs.names import validate_name
+from lightning_grok.runs.provenance import provenance
 from lightning_grok.runs.run import Run
-from lightning_grok.runs.summary import run_summary
+from lightning_grok.runs.summary import run_outcome, run_record, run_summary
 from lightning_grok.tasks.images import GrokData
 from lightning_grok.tasks.module import GrokModule
 
@@ -137,6 +138,7 @@ class FitRun:
             place = self._close(directory, status)
         if status != 0:
             epoch = self.trainer.current_epoch
+            print(run_outcome(Run(directory.path)))
             print(f"interrupted at epoch {epoch}; to go on:\n{_resume_command()}")
             sys.exit(status)
         say_how_it_went(directory.path, figures=self.options.figures, report=self.options.watch)
@@ -169,7 +171,13 @@ class FitRun:
             own = [RunLogger(directory), *([self.logger] if self.logger else [])]
             self.trainer.loggers = [*own, *self.trainer.loggers]
             callbacks = callbacks_of(self.trainer)
-            callbacks[:] = [signals, FiniteLoss(), Snapshots(directory), *callbacks, checkpoint]
+            callbacks[:] = [
+                signals,
+                FiniteLoss(directory.checkpoints),
+                Snapshots(directory),
+                *callbacks,
+                checkpoint,
+            ]
             if start is not None:
                 kwargs["ckpt_path"] = start
             self.trainer.fit(model, datamodule=datamodule, **kwargs | {"weights_only": True})
@@ -244,17 +252,19 @@ class FitRun:
             network=model.network.arguments,
             layer_names=model.network.layer_names,
             num_classes=datamodule.num_classes,
+            test_samples=len(datamodule.test_samples.labels),
             class_names=list(datamodule.class_names),
             transfer={
                 "name": probe.transfer.name,
                 "same_distribution": probe.transfer.same_distribution,
             },
             memorization=None,
-            generalization=None,
+            begins=None,
             created=datetime.now(UTC).isoformat(timespec="milliseconds"),
             machine=_machine(),
             version=lightning_grok.__version__,
             config_digest=self.digest,
+            **provenance(),
         )
         text = yaml.safe_dump(self.config, sort_keys=False)
         write_atomically(directory.path / "config.yaml", lambda path: path.write_text(text))
@@ -267,7 +277,9 @@ class FitRun:
         begun = state != "failed" or directory.has_begun
         if begun:
             with suppress(OSError):  # a full disk: a run without a writer counts as interrupted
-                directory.update_meta(state=state, logged=Run(directory.path).epoch)
+                run = Run(directory.path)
+                record = run_record(run, so_far=state != "finished")
+                directory.update_meta(state=state, logged=run.epoch, reason=_reason(), **record)
             directory.close()
         place = self.logger.close(run_summary(Run(directory.path)), status) if self.logger else ""
         if not begun:
@@ -303,6 +315,15 @@ def _note_machine(directory: RunDirectory, epoch: int) -> None:
             f"{directory.path} ran on {before} and goes on with {_machine()}: from epoch {epoch} "
             "on its last bits may differ from those of a run that was never interrupted"
         )
+
+
+def _reason() -> str | None:
+    """Why the run ends before its end, from within the handling of what ends it."""
+    error = sys.exc_info()[1]
+    if error is None:
+        return None
+    what = "" if isinstance(error, InputError) else f"{type(error).__name__}: "
+    return what + first_line(error)
 
 
 def _steps_per_epoch(trainer: L.Trainer, batches: int) -> int:

@@ -212,7 +212,7 @@ class GrokWandbLogger(WandbLogger):
             self._known.add(key)
 
     def _announce(self, event: str, epoch: int) -> None:
-        self.experiment.summary[event] = epoch
+        self.experiment.summary["begins" if event == "generalization" else event] = epoch
         if self.alerts:
             self.experiment.alert(title=event, text=f"{self._directory.name}: epoch {epoch}")
 

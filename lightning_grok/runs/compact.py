@@ -20,7 +20,7 @@ _LEFT_OUT = re.compile(
     r"umap/.*|.*/(summary_)?seconds|known_at|.*/(rank|flagged|failed|residual_correlation"
     r"|median_radius|center_correlation|converged|accuracy_all)|linear_probe/.*/loss"
 )
-_LEFT_OUT_META = ("wandb_id",)
+_LEFT_OUT_META = ("wandb_id", "command", "host")
 _HEAD = ("event", "epoch", "step")
 
 

@@ -87,6 +87,13 @@ def verdict(
     }
 
 
+def concerned(runs: Sequence[Run], *, claims: Path | None = None) -> list[Run]:
+    """Those of `runs` that a claim of the file is about: of the data and setup of one it names."""
+    setups = read_claims(claims)["setups"].values()
+    named = {(setup.dataset, setup.setup) for setup in setups}
+    return [run for run in runs if (run.dataset, run.setup) in named]
+
+
 def read_claims(path: Path | None = None) -> dict[str, Any]:
     """The content of a claims file, checked; its setups are `Setup`.
 
