@@ -23,7 +23,9 @@ from lightning_grok.callbacks.checkpoint import (
     Signals,
     Snapshots,
 )
+from lightning_grok.callbacks.measurement import network_of
 from lightning_grok.callbacks.recording import callbacks_of
+from lightning_grok.callbacks.reference import loaders_from
 from lightning_grok.commands.ending import say_how_it_went
 from lightning_grok.commands.one_process import taken
 from lightning_grok.dashboard.live_page import live_page
@@ -36,14 +38,14 @@ from lightning_grok.runs.configuration import config_digest
 from lightning_grok.runs.directory import RunDirectory
 from lightning_grok.runs.extension import beginning
 from lightning_grok.runs.files import Lost, is_disk_error, write_atomically
-from lightning_grok.runs.identity import setup_name
+from lightning_grok.runs.identity import run_name, setup_name
 from lightning_grok.runs.names import validate_name
 from lightning_grok.runs.provenance import provenance
 from lightning_grok.runs.run import Run
 from lightning_grok.runs.summary import run_outcome, run_record, run_summary
-from lightning_grok.tasks.images import GrokData
-from lightning_grok.tasks.module import GrokModule
+from lightning_grok.tasks.reference_set import Transfer, dataset_of
 
+_ENDLESS = 2**53
 _STATES = {0: "finished", 1: "failed", 2: "failed"}
 """By the status with which the process exits; any other is a signal's."""
 
@@ -110,7 +112,11 @@ class FitRun:
         self.logger: GrokWandbLogger | None = None
 
     def run(
-        self, model: GrokModule, datamodule: GrokData, found: Run | None, kwargs: dict[str, Any]
+        self,
+        model: L.LightningModule,
+        datamodule: L.LightningDataModule | None,
+        found: Run | None,
+        kwargs: dict[str, Any],
     ) -> None:
         """Train, and leave the directory in a state that says how it ended."""
         directory = self._open(datamodule, found)
@@ -157,8 +163,8 @@ class FitRun:
     def _train(
         self,
         directory: RunDirectory,
-        model: GrokModule,
-        datamodule: GrokData,
+        model: L.LightningModule,
+        datamodule: L.LightningDataModule | None,
         kwargs: dict[str, Any],
     ) -> int:
         """Train to the end, or to a signal: the exit status."""
@@ -190,19 +196,16 @@ class FitRun:
             received = signal.SIGINT
         return 0 if received is None else 128 + received
 
-    def _open(self, datamodule: GrokData, found: Run | None) -> RunDirectory:
+    def _open(self, datamodule: Any, found: Run | None) -> RunDirectory:
         if found is not None:
-            used = found.meta.get("dataset")
-            if used not in (None, datamodule.dataset_name):
-                raise InputError(
-                    f"expected the data of {found.path}, {used}, received {datamodule.dataset_name}"
-                )
+            used, given = found.meta.get("dataset"), dataset_of(datamodule)
+            if used not in (None, given):
+                raise InputError(f"expected the data of {found.path}, {used}, received {given}")
             return RunDirectory(found.path)
         extends = self.options.extends
         shorter = None if extends is None else beginning(Path(extends), self.config, self.defaults)
         numbered = self.options.name is None
-        data, seed = self.config["data"]["dataset"], self.config["seed_everything"]
-        name = self.options.name or f"{data}_{setup_name(self.config)}_seed{seed}"
+        name = self.options.name or run_name(self.config)
         directory = RunDirectory.create(Path(self.options.root), name, numbered=numbered)
         if shorter is not None:
             print(f"{directory.path} begins with the {shorter.epoch} epochs of {shorter.run.path}")
@@ -217,7 +220,7 @@ class FitRun:
         return directory
 
     def _prepare(
-        self, directory: RunDirectory, model: GrokModule, datamodule: GrokData
+        self, directory: RunDirectory, model: L.LightningModule, datamodule: Any
     ) -> Path | None:
         """Write what describes the run, or rewind it to its checkpoint, which is returned."""
         found = newest_checkpoint(directory.checkpoints)
@@ -238,26 +241,24 @@ class FitRun:
         if directory.meta:
             print(f"{directory.path} has no checkpoint yet: starting it again")
         directory.rewind(0, -1)
-        probe = datamodule.probe_set
+        network = network_of(model)
+        reference = getattr(datamodule, "reference_set", None)
         directory.update_meta(
             name=directory.name,
-            dataset=datamodule.dataset_name,
+            dataset=dataset_of(datamodule),
             setup=setup_name(self.config),
             seed=self.config["seed_everything"],
             state="running",
             epoch=0,
             seconds=0.0,
             max_epochs=self.trainer.max_epochs,
-            steps_per_epoch=_steps_per_epoch(self.trainer, len(datamodule.train_dataloader())),
-            network=model.network.arguments,
-            layer_names=model.network.layer_names,
-            num_classes=datamodule.num_classes,
-            test_samples=len(datamodule.test_samples.labels),
-            class_names=list(datamodule.class_names),
-            transfer={
-                "name": probe.transfer.name,
-                "same_distribution": probe.transfer.same_distribution,
-            },
+            steps_per_epoch=_steps_per_epoch(self.trainer, datamodule or model),
+            network=getattr(network, "arguments", {}),
+            layer_names=list(getattr(network, "layer_names", [])),
+            num_classes=getattr(datamodule, "num_classes", 0),
+            test_samples=len(getattr(datamodule, "test_samples", ((), ()))[1]),
+            class_names=list(getattr(datamodule, "class_names", [])),
+            transfer=_described(getattr(reference, "transfer", None)),
             memorization=None,
             begins=None,
             created=datetime.now(UTC).isoformat(timespec="milliseconds"),
@@ -274,7 +275,8 @@ class FitRun:
     def _close(self, directory: RunDirectory, status: int) -> str:
         """Note how the run ended, or remove one that never began; where W&B has it."""
         state = _STATES.get(status, "interrupted")
-        begun = state != "failed" or directory.has_begun
+        trained = self.trainer.global_step > 0 or directory.checkpoints.exists()
+        begun = state != "failed" or (trained and directory.has_begun)
         if begun:
             with suppress(OSError):  # a full disk: a run without a writer counts as interrupted
                 run = Run(directory.path)
@@ -326,9 +328,34 @@ def _reason() -> str | None:
     return what + first_line(error)
 
 
-def _steps_per_epoch(trainer: L.Trainer, batches: int) -> int:
-    """Optimizer steps an epoch: of as many batches as the trainer takes, gathered as it does."""
+def batches_of(source: Any) -> tuple[int, list[int]]:
+    """Batches an epoch, and of every validation loader; `_ENDLESS` of one without a length."""
+    found = loaders_from(source)
+
+    def length(loader: Any) -> int:
+        return len(loader) if hasattr(loader, "__len__") else _ENDLESS
+
+    validation = source.val_dataloader() if "validation" in found else []
+    several = validation if isinstance(validation, list | tuple) else [validation]
+    return length(found["train"]), [length(loader) for loader in several]
+
+
+def _steps_per_epoch(trainer: L.Trainer, source: Any) -> int:
+    """Optimizer steps an epoch: of as many batches as the trainer takes, gathered as it does.
+
+    1 where a loader has no length.
+    """
+    batches, _ = batches_of(source)
+    if batches == _ENDLESS:
+        return 1
     return -(-taken(batches, trainer.limit_train_batches) // trainer.accumulate_grad_batches)
+
+
+def _described(transfer: Transfer | None) -> dict[str, Any] | None:
+    """The digits that the linear probe transfers to, for run.json."""
+    if transfer is None:
+        return None
+    return {"name": transfer.name, "same_distribution": transfer.same_distribution}
 
 
 def _resume_command() -> str:

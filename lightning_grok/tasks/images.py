@@ -29,7 +29,7 @@ from lightning_grok.tasks.datasets import (
 )
 from lightning_grok.tasks.download import DownloadError, download
 from lightning_grok.tasks.in_memory import InMemoryData
-from lightning_grok.tasks.probe_set import ProbeSet, Transfer
+from lightning_grok.tasks.reference_set import ReferenceSet, Transfer
 
 DatasetName = Literal["emnist", "mnist", "digits"]
 Orientation = Literal["stored", "upright"]
@@ -125,9 +125,9 @@ class GrokData(InMemoryData):
         return self._source.class_names
 
     @cached_property
-    def probe_set(self) -> ProbeSet:
+    def reference_set(self) -> ReferenceSet:
         """The fixed images that measurements look at."""
-        return ProbeSet(self.train_samples, self.test_samples, self._transfer, self.class_names)
+        return ReferenceSet(self.train_samples, self.test_samples, self._transfer, self.class_names)
 
     def prepare_data(self) -> None:
         """Settle which data there are, downloading what is missing."""
