@@ -2,13 +2,13 @@
 
 import os
 from functools import cached_property
-from pathlib import Path
 from typing import Literal, get_args
 
 import torch
 from lightning.pytorch.utilities.rank_zero import rank_zero_info
 
 from lightning_grok.errors import InputError
+from lightning_grok.paths import expand_path
 from lightning_grok.ranges import Count, Finite, Positive, Seed, Share, within_ranges
 from lightning_grok.tasks.datasets import (
     EMBEDDED,
@@ -95,7 +95,7 @@ class GrokData(InMemoryData):
         _expect_one_of("orientation", orientation, get_args(Orientation))
         self.dataset = dataset
         self.split = split
-        self.root = Path(root or os.environ.get("LIGHTNING_GROK_DATA") or "data")
+        self.root = expand_path(root or os.environ.get("LIGHTNING_GROK_DATA") or "data")
         self.download = download
         self.fallback = fallback
         self.train_size = train_size
