@@ -28,7 +28,8 @@ import numpy as np
 from filelock import Timeout
 
 from lightning_grok.errors import InputError
-from lightning_grok.runs.files import PART, Kept, Lost, hold, naming, read_json, write_atomically
+from lightning_grok.locks import hold
+from lightning_grok.runs.files import PART, Kept, Lost, naming, read_json, write_atomically
 from lightning_grok.runs.names import place_inside, validate_name
 
 

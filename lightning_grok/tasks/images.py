@@ -21,6 +21,7 @@ from lightning_grok.tasks.datasets import (
     Subset,
     choose_rows,
     emnist,
+    find_file,
     missing_files,
     mnist,
     permute_labels,
@@ -139,6 +140,12 @@ class GrokData(InMemoryData):
             return self._embedded("")
         wanted = mnist() if self.dataset == "mnist" else emnist(self.split)
         missing = missing_files(wanted, self.root)
+        if missing and (other := find_file(wanted, self.root, missing[0].name, strict=False)):
+            raise InputError(
+                f"expected {wanted.name} in {missing[0].parent}, received files of these names in "
+                f"{other.parent}, which may be another set: move them, or set data.root or "
+                f"LIGHTNING_GROK_DATA to the folder that holds {wanted.folder}"
+            )
         reason = self._provide(wanted)
         if reason is None:
             return wanted
