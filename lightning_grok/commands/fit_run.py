@@ -261,7 +261,9 @@ class FitRun:
             config_digest=self.digest,
         )
         text = yaml.safe_dump(self.config, sort_keys=False)
-        write_atomically(directory.path / "config.yaml", lambda path: path.write_text(text))
+        write_atomically(
+            directory.path / "config.yaml", lambda path: path.write_text(text, encoding="utf-8")
+        )
         print(f"writing {directory.path}")
         return None
 

@@ -124,7 +124,7 @@ def naming(path: Path) -> Iterator[None]:
 def read_json(path: Path) -> dict[str, Any]:
     """The object in a file; empty where there is none."""
     try:
-        content = json.loads(path.read_text())
+        content = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return {}
     return content if isinstance(content, dict) else {}
