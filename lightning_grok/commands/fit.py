@@ -40,6 +40,7 @@ from lightning_grok.commands.parser import GrokParser, groups_of, reason_of
 from lightning_grok.commands.profiler import NoProfiler
 from lightning_grok.errors import InputError, first_line
 from lightning_grok.loggers.wandb_logger import WandbOptions
+from lightning_grok.paths import expand_path
 from lightning_grok.runs.identity import newest_run
 from lightning_grok.tasks.images import GrokData
 from lightning_grok.tasks.module import GrokModule
@@ -131,6 +132,7 @@ class GrokCLI(LightningCLI):
         given = self.config[command] if command else self.config
         check_options(given, groups_of(self._parser(command)))
         if given.get("ckpt_path") is not None:
+            given["ckpt_path"] = str(expand_path(given.ckpt_path))
             check_checkpoint(given.ckpt_path, resumes=command == "fit")
 
     def _set_seed(self) -> None:

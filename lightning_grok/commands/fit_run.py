@@ -14,6 +14,7 @@ from typing import Any
 import lightning as L
 import torch
 import yaml
+from lightning.pytorch.loggers import WandbLogger
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
 import lightning_grok
@@ -32,6 +33,7 @@ from lightning_grok.dashboard.live_page import live_page
 from lightning_grok.errors import InputError, first_line
 from lightning_grok.loggers.run_logger import RunLogger
 from lightning_grok.loggers.wandb_logger import GrokWandbLogger, WandbOptions, open_wandb
+from lightning_grok.paths import expand_path
 from lightning_grok.ranges import NotNegative, check_range
 from lightning_grok.runs.checkpoints import newest_checkpoint
 from lightning_grok.runs.configuration import config_digest
@@ -78,7 +80,9 @@ class RunOptions:
     watch: bool = False
 
     def __post_init__(self) -> None:
-        """Refuse what is out of range."""
+        """Refuse what is out of range; take paths as a shell does."""
+        self.root = str(expand_path(self.root))
+        self.extends = None if self.extends is None else str(expand_path(self.extends))
         if self.name is not None:
             validate_name(self.name)
         check_range("run.checkpoint_seconds", self.checkpoint_seconds, NotNegative)
@@ -268,7 +272,9 @@ class FitRun:
             **provenance(),
         )
         text = yaml.safe_dump(self.config, sort_keys=False)
-        write_atomically(directory.path / "config.yaml", lambda path: path.write_text(text))
+        write_atomically(
+            directory.path / "config.yaml", lambda path: path.write_text(text, encoding="utf-8")
+        )
         print(f"writing {directory.path}")
         return None
 
@@ -294,10 +300,13 @@ class FitRun:
         project = os.environ.get("WANDB_PROJECT") or meta.get("wandb_project", self.wandb.project)
         entity = os.environ.get("WANDB_ENTITY") or meta.get("wandb_entity", self.wandb.entity)
         options = replace(self.wandb, project=project, entity=entity)
-        self.logger = open_wandb(options, directory.path, self.config, meta.get("wandb_id"))
+        unseen = [] if GrokWandbLogger.has_begun(directory.path) else Run(directory.path).events
+        alone = not any(isinstance(logger, WandbLogger) for logger in self.trainer.loggers)
+        self.logger = open_wandb(
+            options, directory.path, self.config, meta.get("wandb_id"), alone=alone
+        )
         if self.logger is not None:
-            if "extends" in meta and "wandb_id" not in meta:
-                self.logger.log_past(Run(directory.path).events)
+            self.logger.log_past(unseen)
             version = self.logger.version
             directory.update_meta(wandb_id=version, wandb_project=project, wandb_entity=entity)
 

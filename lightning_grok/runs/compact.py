@@ -57,7 +57,8 @@ def write_compact(run: Run, out: Path) -> Path:
         copy = path / file.relative_to(run.path)
         write_atomically(copy, lambda target, file=file: shutil.copyfile(file, target))  # type: ignore[misc]
     for name, text in texts.items():
-        write_atomically(path / name, lambda file, text=text: file.write_text(text))  # type: ignore[misc]
+        content = text.encode()
+        write_atomically(path / name, lambda file, content=content: file.write_bytes(content))  # type: ignore[misc]
     return path
 
 

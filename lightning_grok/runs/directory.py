@@ -28,7 +28,8 @@ import numpy as np
 from filelock import Timeout
 
 from lightning_grok.errors import InputError
-from lightning_grok.runs.files import PART, Kept, Lost, hold, naming, read_json, write_atomically
+from lightning_grok.locks import hold
+from lightning_grok.runs.files import PART, Kept, Lost, naming, read_json, write_atomically
 from lightning_grok.runs.names import place_inside, validate_name
 
 
@@ -152,7 +153,9 @@ class RunDirectory:
         if self._is_described and not known:
             raise Lost(self.path / "run.json")
         text = json.dumps({**known, **values}, indent=2) + "\n"
-        write_atomically(self.path / "run.json", lambda path: path.write_text(text))
+        write_atomically(
+            self.path / "run.json", lambda path: path.write_text(text, encoding="utf-8")
+        )
         self._is_described = True
 
     def log(self, event: str, epoch: float, step: int, values: Mapping[str, float | str]) -> None:
@@ -235,9 +238,11 @@ class RunDirectory:
         lines: list[str] = []
         kept: list[str] = []
         if self.events_path.exists():
-            lines = self.events_path.read_text().splitlines(keepends=True)
+            lines = self.events_path.read_text(encoding="utf-8").splitlines(keepends=True)
             kept = [line for line in lines if not _concerns(line, measurement)]
-            write_atomically(self.events_path, lambda path: path.write_text("".join(kept)))
+            write_atomically(
+                self.events_path, lambda path: path.write_text("".join(kept), encoding="utf-8")
+            )
             self._log.note()
         shutil.rmtree(self._arrays_of(measurement), ignore_errors=True)
         return len(kept) < len(lines)

@@ -59,7 +59,9 @@ class Beginning:
                 "extends": str(self.run.path),
             }
         )
-        (directory.path / "config.yaml").write_text(yaml.safe_dump(config, sort_keys=False))
+        (directory.path / "config.yaml").write_text(
+            yaml.safe_dump(config, sort_keys=False), encoding="utf-8"
+        )
         with open(self.run.path / "events.jsonl", "rb") as log:
             covered = log.read(self.log_size)
         directory.events_path.write_bytes(covered)

@@ -22,10 +22,10 @@ import numpy as np
 from filelock import Timeout
 
 from lightning_grok.errors import InputError
+from lightning_grok.locks import hold
 from lightning_grok.runs import event_log
 from lightning_grok.runs.arrays import LIMIT, read_arrays
 from lightning_grok.runs.directory import epoch_of, load_snapshot, snapshot_epochs
-from lightning_grok.runs.files import hold
 from lightning_grok.runs.names import printable
 from lightning_grok.runs.schema import (
     SHAPES,

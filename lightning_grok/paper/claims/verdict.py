@@ -104,7 +104,7 @@ def read_claims(path: Path | None = None) -> dict[str, Any]:
 
     source = files("lightning_grok.paper.claims") / "claims.yaml" if path is None else path
     try:
-        content = yaml.safe_load(source.read_text())
+        content = yaml.safe_load(source.read_text(encoding="utf-8"))
         setups = read_setups(content["setups"])
         claims = dict(content["claims"])
         least = int(content["min_seeds"])
