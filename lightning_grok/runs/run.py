@@ -16,7 +16,7 @@ from contextlib import closing
 from functools import partial, reduce
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 from filelock import Timeout
@@ -159,8 +159,8 @@ class Run:
         if log.damaged:
             lines = "1 line" if log.damaged == 1 else f"{log.damaged:,} lines"
             found.append(f"{lines} of {shown} {'is' if log.damaged == 1 else 'are'} damaged")
-        if log.columns.texts:
-            found.append(f"{log.columns.texts:,} values in {shown} are no numbers")
+        if log.columns.wrong:
+            found.append(f"{log.columns.wrong:,} values in {shown} are none of their key")
         unread = self._source.exists(event_log.NAME) and not self._source.signature(event_log.NAME)
         if log.fault or unread:
             found.append(f"{shown} {log.fault or 'is no ordinary file of the run'}")
@@ -220,6 +220,11 @@ class Run:
             return spent
         return {"training": max(0.0, total - sum(spent.values())), **spent}
 
+    @property
+    def with_arrays(self) -> list[str]:
+        """Names of the measurements that wrote arrays, sorted."""
+        return self._source.names("arrays")
+
     def arrays(self, measurement: str) -> dict[int, dict[str, np.ndarray]]:
         """The arrays of a measurement at whole epochs: epoch -> name -> array."""
         files = [Path(name) for name in self._source.names(f"arrays/{measurement}")]
@@ -246,6 +251,14 @@ class Run:
     def signature_of(self, path: Path) -> Signature | None:
         """Changes whenever the file does; None where there is none inside the folder."""
         return self._source.signature(path.relative_to(self.path).as_posix())
+
+    def open(self, name: str) -> BinaryIO:
+        """One of its files, for reading.
+
+        Raises:
+            OSError: there is none.
+        """
+        return self._source.open(name)
 
     def _shown(self, name: str) -> str:
         return printable(self.path / name)
@@ -364,7 +377,7 @@ def find_runs(root: str | os.PathLike[str]) -> list[Path]:
 def _folders(path: Path) -> list[Path]:
     try:
         with os.scandir(path) as entries:
-            return [path / entry.name for entry in entries if entry.is_dir()]
+            return [path / entry.name for entry in entries if os.path.isdir(entry)]
     except OSError:
         return []
 
