@@ -21,6 +21,7 @@ from lightning_grok.figures.umap import umap_figure, umap_view
 from lightning_grok.runs.files import write_atomically
 from lightning_grok.runs.names import place_inside
 from lightning_grok.runs.run import read_run
+from lightning_grok.runs.source import find_archive
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
