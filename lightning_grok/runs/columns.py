@@ -13,6 +13,7 @@ _HEAD = frozenset({"event", "epoch", "step"})
 _MOST = 10_000  # different keys, and events; a log with more is no log of ours
 _LAST = 2.0**53
 _SHARES = ("train/accuracy", "test/accuracy")
+_HUGE = 1e100  # of which squares can still be summed
 _COSTS = ("seconds", "summary_seconds")
 
 Series = tuple[np.ndarray, np.ndarray]
@@ -134,8 +135,9 @@ class Columns:
             self._wrong[key] += int(text.sum())
             numbers = np.array([v for v in values if not isinstance(v, str)], dtype=np.float64)
             kept = ~text  # type: ignore[assignment]
-        if key in _SHARES:
-            outside = (numbers < 0) | (numbers > 1)
+        least, most = (0.0, 1.0) if key in _SHARES else (-_HUGE, _HUGE)
+        outside = (numbers < least) | (numbers > most)
+        if outside.any():
             self._wrong[key] += int(outside.sum())
             numbers[outside] = np.nan
         if what in _COSTS:

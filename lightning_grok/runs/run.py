@@ -78,7 +78,9 @@ class Run:
         self._log = event_log.EventLog(self._source)
         self._lock = threading.RLock()
         self._files: dict[str, tuple[Signature, dict[str, Any]]] = {}
-        self._arrays: OrderedDict[tuple[str, str], tuple[Signature, Any]] = OrderedDict()
+        self._arrays: OrderedDict[
+            tuple[str, tuple[str, ...]], tuple[Signature, dict[str, np.ndarray]]
+        ] = OrderedDict()
         self._faults: dict[str, str] = {}
         self.refresh()
 
@@ -241,8 +243,10 @@ class Run:
 
         None where there is none, where it can't be read (yet), or is too large to be shown.
         """
-        stem = f"{at:07d}" if isinstance(at, int) else at
-        return (self._array_file(measurement, stem, name) or {}).get(name)
+        stem = at if isinstance(at, str) else f"{at:07d}"
+        together = SHAPES.get(stem) or SHAPES.get(measurement, {})
+        names = tuple(together) if name in together else (name,)
+        return (self._array_file(measurement, stem, names) or {}).get(name)
 
     def snapshot_epochs(self) -> list[int]:
         """Epochs whose weights are kept."""
@@ -285,7 +289,7 @@ class Run:
         return dict(known[1])
 
     def _array_file(
-        self, measurement: str, stem: str, only: str = ""
+        self, measurement: str, stem: str, only: tuple[str, ...] = ()
     ) -> dict[str, np.ndarray] | None:
         """The arrays of a file, or one of them, kept until the file changes; None for none."""
         name = f"arrays/{measurement}/{stem}.npz"
@@ -302,14 +306,14 @@ class Run:
                     kept -= _size(self._arrays.popitem(last=False)[1][1])
         return known[1]
 
-    def _load(self, name: str, measurement: str, stem: str, only: str) -> dict[str, np.ndarray]:
+    def _load(
+        self, name: str, measurement: str, stem: str, only: tuple[str, ...]
+    ) -> dict[str, np.ndarray]:
         shapes = SHAPES.get(stem) or SHAPES.get(measurement, {})
         try:
             with closing(self._source.open(name)) as file:
-                if only:
-                    return read_arrays(file, [only], _ONE_ARRAY)
-                found = read_arrays(file, None, LIMIT)
-            check_arrays(found, shapes)
+                found = read_arrays(file, only or None, _ONE_ARRAY if only else LIMIT)
+            check_arrays(found, shapes if not only or set(only) == set(shapes) else {})
         except UNREADABLE as error:
             self._tell(name, f"can't be read ({getattr(error, 'strerror', None) or error})")
             return {}
@@ -444,7 +448,7 @@ def load_model(
         built = built if hasattr(built, "state_dict") and not isinstance(built, type) else built()
         network = getattr(built, "network", built)
         network.load_state_dict(state)
-    except (KeyError, TypeError, RuntimeError, AttributeError, ImportError) as error:
+    except (KeyError, TypeError, ValueError, RuntimeError, AttributeError, ImportError) as error:
         reason = str(error).splitlines()[0]
         raise InputError(
             f"expected a network of the weights in {run}, received: {reason}"
