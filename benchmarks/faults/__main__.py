@@ -3,8 +3,8 @@
     python -m benchmarks.faults [--kills 50] [--only kill,disk] [--json] [--write PAGE]
 
 Every run is a process of its own, ``python -m lightning_grok fit`` on the embedded digits with
-small measurements; nothing is downloaded. The parts are kill, disk, wandb, names, nan, measurement
-and long.
+small measurements; nothing is downloaded. The parts are kill, disk, wandb, names, nan,
+measurement, damaged and long. The damaged runs are read in this process.
 """
 
 import argparse
@@ -18,6 +18,7 @@ from pathlib import Path
 
 import torch
 
+from benchmarks.faults.damaged import damaged
 from benchmarks.faults.disk import disk
 from benchmarks.faults.diverging import measurement, nan
 from benchmarks.faults.kills import kill
@@ -34,6 +35,7 @@ SECTIONS = {
     "names": "Counted: names",
     "nan": "Counted: divergence",
     "measurement": "Counted: measurements that raise",
+    "damaged": "Counted: damaged runs",
     "long": "Counted: a long run",
 }
 
@@ -61,6 +63,7 @@ def main() -> None:
         "names": names,
         "nan": nan,
         "measurement": measurement,
+        "damaged": damaged,
         "long": long_run,
     }
     chosen = options.only.split(",") if options.only else list(parts)

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 from lightning_grok.commands import CommandParser, say_damage
-from lightning_grok.errors import InputError
 
 _COLUMNS = ("run", "dataset", "setup", "seed", "state", "epoch", "outcome")
 
@@ -30,7 +29,8 @@ def main(arguments: Sequence[str]) -> None:
         "--compact",
         type=Path,
         metavar="OUT",
-        help="write each run's scalar series, run.json and config.yaml to OUT/<run name> instead",
+        help="write series, run.json and config.yaml of all runs into one file instead, a zip "
+        "archive that every command reads like a folder of runs; runs that it holds already stay",
     )
     options = parser.parse_args(arguments)
     if options.compact is not None:
@@ -53,41 +53,29 @@ def main(arguments: Sequence[str]) -> None:
 
 
 def _compact(root: Path, out: Path) -> None:
-    from lightning_grok.runs.compact import size_of, write_compact
-    from lightning_grok.runs.run import Run
+    from lightning_grok.runs.compact import write_compact
+    from lightning_grok.runs.run import read_runs
 
-    sources = [path for path in _found(root) if out.resolve() not in path.resolve().parents]
-    names = [path.name for path in sources]
-    twice = next((name for name in names if names.count(name) > 1), None)
-    if twice is not None:
-        raise InputError(f"expected run names that differ in {root}, received {twice} twice")
-    for path in sources:
-        copy = write_compact(Run(path), out)
-        print(f"{copy}: {size_of(copy) / 1000:.0f} kB of {size_of(path) / 1000:,.0f}")
-
-
-def _found(root: Path) -> list[Path]:
-    from lightning_grok.runs.run import find_runs
-
-    paths = find_runs(root)
-    if not paths:
-        raise InputError(f"expected a folder with runs, received {root}, which holds none")
-    return paths
+    runs = read_runs([root])
+    say_damage(runs)
+    names = write_compact(runs, out)
+    print(f"{out}: {len(names)} runs, {out.stat().st_size / 1e6:.1f} MB")
 
 
 def _rows(root: Path) -> list[dict[str, Any]]:
     from lightning_grok.runs.failures import failed_measurements
-    from lightning_grok.runs.run import Run
+    from lightning_grok.runs.names import printable
+    from lightning_grok.runs.run import read_runs
     from lightning_grok.runs.summary import run_record
 
     rows = []
-    runs = [Run(path) for path in _found(root)]
+    runs = read_runs([root])
     say_damage(runs)
     for run in runs:
         meta = run.meta
         rows.append(
             {
-                "run": str(run.path.relative_to(root)),
+                "run": printable(run.path.relative_to(root)),
                 "dataset": run.dataset,
                 "setup": run.setup,
                 "seed": run.seed,

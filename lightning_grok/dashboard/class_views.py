@@ -26,6 +26,7 @@ from lightning_grok.runs.run import Run
 
 _ROW = 15  # pixels a class
 _LEAST = 330
+_MOST = 1000  # classes
 
 
 class ClassSeries(NamedTuple):
@@ -54,12 +55,17 @@ def class_views(run: Run, events: Events, layer: str | None) -> list[View]:
 def class_series(run: Run, event: str, name: str) -> ClassSeries | None:
     """An array of every class at (a choice of) the epochs of an event; None for none."""
     found = {e: run.array_of(event, e, name) for e in chosen(run.epochs_of(event))}
-    kept = {e: v for e, v in found.items() if v is not None and v.ndim == 1}
+    kept = {e: v for e, v in found.items() if v is not None and _is_of_classes(v)}
     if not kept:
         return None
     count = max(len(values) for values in kept.values())
     epochs = [epoch for epoch, values in kept.items() if len(values) == count]
     return ClassSeries(np.array(epochs), np.array([kept[e] for e in epochs], dtype=np.float64))
+
+
+def _is_of_classes(values: np.ndarray) -> bool:
+    """Whether they are numbers, one a class, of as many classes as can be drawn."""
+    return values.ndim == 1 and len(values) <= _MOST and values.dtype.kind in "biuf"
 
 
 def class_onsets(series: ClassSeries, start: float, of: Counted | None = None) -> list[Transition]:

@@ -3,7 +3,6 @@
 import html
 import json
 import os
-import shutil
 from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
@@ -27,9 +26,8 @@ def write_report(
 ) -> list[Path]:
     """Write ``report.html`` and the figures of the runs (PNG and PDF) into a directory.
 
-    The figures are drawn into the runs' own directories (`write_run_figures`) and copied to
-    ``figures/<run>/``, a run named by its path below the runs' common folder, unless the report
-    stands in the run's directory itself.
+    The figures (`write_run_figures`) stand in ``figures/<run>/``, a run named by its path below the
+    runs' common folder, or in ``figures/`` where the report stands in the run's own directory.
 
     Returns:
         The files written, the report first.
@@ -83,14 +81,8 @@ def _figures(paths: Sequence[Path], directory: Path) -> list[Path]:
     for path in paths:
         # Runs of one name in different folders stay apart.
         below = path.relative_to(base) if path != base else Path(path.name)
-        for figure in write_run_figures(path):
-            target = directory / "figures" / below / figure.name
-            if path == directory:
-                target = figure
-            else:
-                target.parent.mkdir(parents=True, exist_ok=True)
-                shutil.copyfile(figure, target)
-            written.append(target)
+        own = path == directory
+        written += write_run_figures(path, None if own else directory / "figures" / below)
     return written
 
 

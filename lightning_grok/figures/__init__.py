@@ -7,7 +7,6 @@ kernel_distance_figure  kernel distance over pairs of epochs
 linear_probe_figure     linear readouts of digits
 umap_figure             the embedding at one epoch
 write_run_figures       all of them, as files in the run's directory
-write_paper_figures     the paper's figures by number, from the runs of many setups and seeds
 
 A figure belongs to its caller and to no window: nothing here uses pyplot or keeps a setting.
 """
@@ -18,7 +17,6 @@ from lightning_grok.figures.linear_probe import linear_probe_figure
 from lightning_grok.figures.overview import run_figure, write_run_figures
 from lightning_grok.figures.performance import performance_figure
 from lightning_grok.figures.umap import umap_figure
-from lightning_grok.paper.figures.drawing import write_paper_figures
 
 __all__ = [
     "geometry_figure",
@@ -27,6 +25,5 @@ __all__ = [
     "performance_figure",
     "run_figure",
     "umap_figure",
-    "write_paper_figures",
     "write_run_figures",
 ]

@@ -21,6 +21,7 @@ from lightning_grok.figures.umap import umap_figure, umap_view
 from lightning_grok.runs.files import write_atomically
 from lightning_grok.runs.names import place_inside
 from lightning_grok.runs.run import read_run
+from lightning_grok.runs.source import find_archive
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -61,8 +62,10 @@ def run_figure(run: Runs, prefix: str = "") -> "Figure":
     return page_figure(run, rows, prefix)
 
 
-def write_run_figures(run_path: str | os.PathLike[str]) -> list[Path]:
-    """Write all figures of a run into its directory ``figures``, as PNG and PDF.
+def write_run_figures(run_path: str | os.PathLike[str], folder: Path | None = None) -> list[Path]:
+    """Write all figures of a run into a folder, by default its own ``figures``, as PNG and PDF.
+
+    Those of a run in an archive go into ``figures/<name>`` of the working directory.
 
     ``run`` is `run_figure`; ``performance``, ``geometry``, ``kernel_distance``, ``linear_probe``
     and ``umap`` (of the newest epoch) are single views, where they were measured. The same run
@@ -83,13 +86,15 @@ def write_run_figures(run_path: str | os.PathLike[str]) -> list[Path]:
         "linear_probe": linear_probe_figure,
         "umap": _newest_umap,
     }
+    if folder is None and find_archive(run.path) is not None:
+        folder = Path("figures") / run.name
     written = []
     for name, draw in drawn.items():
         try:
             figure = draw(run)
         except InputError:  # not measured in this run
             continue
-        written += write_figure(figure, place_inside(run.path, "figures") / name)
+        written += write_figure(figure, (folder or place_inside(run.path, "figures")) / name)
     return written
 
 

@@ -12,6 +12,8 @@ import numpy as np
 _HEAD = frozenset({"event", "epoch", "step"})
 _MOST = 10_000  # different keys, and events; a log with more is no log of ours
 _LAST = 2.0**53
+_SHARES = ("train/accuracy", "test/accuracy")
+_HUGE = 1e100  # of which squares can still be summed
 _COSTS = ("seconds", "summary_seconds")
 
 Series = tuple[np.ndarray, np.ndarray]
@@ -76,12 +78,12 @@ class Columns:
         self.events: dict[str, Column] = {}
         self.spent: dict[str, float] = {}
         self.last = 0
-        self._texts: dict[str, int] = {}
+        self._wrong: dict[str, int] = defaultdict(int)
 
     @property
-    def texts(self) -> int:
-        """How many values were text under a key that has numbers: they are left out."""
-        return sum(count for key, count in self._texts.items() if key in self.series)
+    def wrong(self) -> int:
+        """How many values were none of their key and are left out: text, accuracies above 1."""
+        return sum(count for key, count in self._wrong.items() if key in self.series)
 
     def add(self, rows: Sequence[Row]) -> int:
         """Take lines of the log in their order; how many were none and are left out.
@@ -130,10 +132,14 @@ class Columns:
             kept, numbers = slice(None), np.array(array("d", values))
         except TypeError:
             text = np.array([isinstance(value, str) for value in values])
-            if text.any():
-                self._texts[key] = self._texts.get(key, 0) + int(text.sum())
+            self._wrong[key] += int(text.sum())
             numbers = np.array([v for v in values if not isinstance(v, str)], dtype=np.float64)
             kept = ~text  # type: ignore[assignment]
+        least, most = (0.0, 1.0) if key in _SHARES else (-_HUGE, _HUGE)
+        outside = (numbers < least) | (numbers > most)
+        if outside.any():
+            self._wrong[key] += int(outside.sum())
+            numbers[outside] = np.nan
         if what in _COSTS:
             self.spent[group] = self.spent.get(group, 0.0) + float(np.nansum(numbers))
         return kept, numbers
