@@ -3,8 +3,8 @@
     python -m benchmarks.faults [--kills 50] [--only kill,disk] [--json] [--write PAGE]
 
 Every run is a process of its own, ``python -m lightning_grok fit`` on the embedded digits with
-small measurements; nothing is downloaded. The parts are kill, disk, wandb, names, nan, measurement
-and long.
+small measurements; nothing is downloaded. The parts are kill, disk, wandb, names, nan,
+measurement, mistyped and long.
 """
 
 import argparse
@@ -22,6 +22,7 @@ from benchmarks.faults.disk import disk
 from benchmarks.faults.diverging import measurement, nan
 from benchmarks.faults.kills import kill
 from benchmarks.faults.memory import Sample, long
+from benchmarks.faults.mistyped import mistyped
 from benchmarks.faults.names import names
 from benchmarks.faults.process import Outcome, Skipped
 from benchmarks.faults.wandb_faults import wandb
@@ -35,6 +36,7 @@ SECTIONS = {
     "nan": "Counted: divergence",
     "measurement": "Counted: measurements that raise",
     "long": "Counted: a long run",
+    "mistyped": "Counted: typing mistakes",
 }
 
 
@@ -62,6 +64,7 @@ def main() -> None:
         "nan": nan,
         "measurement": measurement,
         "long": long_run,
+        "mistyped": mistyped,
     }
     chosen = options.only.split(",") if options.only else list(parts)
     unknown = sorted(set(chosen) - set(parts))
