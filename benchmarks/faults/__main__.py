@@ -4,7 +4,8 @@
 
 Every run is a process of its own, ``python -m lightning_grok fit`` on the embedded digits with
 small measurements; nothing is downloaded. The parts are kill, disk, wandb, names, nan,
-measurement, damaged and long. The damaged runs are read in this process.
+measurement, damaged, mistyped and long. The damaged runs are read, and the mistyped lines given, in
+this process.
 """
 
 import argparse
@@ -23,6 +24,7 @@ from benchmarks.faults.disk import disk
 from benchmarks.faults.diverging import measurement, nan
 from benchmarks.faults.kills import kill
 from benchmarks.faults.memory import Sample, long
+from benchmarks.faults.mistyped import mistyped
 from benchmarks.faults.names import names
 from benchmarks.faults.process import Outcome, Skipped
 from benchmarks.faults.wandb_faults import wandb
@@ -37,6 +39,7 @@ SECTIONS = {
     "measurement": "Counted: measurements that raise",
     "damaged": "Counted: damaged runs",
     "long": "Counted: a long run",
+    "mistyped": "Counted: typing mistakes",
 }
 
 
@@ -65,6 +68,7 @@ def main() -> None:
         "measurement": measurement,
         "damaged": damaged,
         "long": long_run,
+        "mistyped": mistyped,
     }
     chosen = options.only.split(",") if options.only else list(parts)
     unknown = sorted(set(chosen) - set(parts))

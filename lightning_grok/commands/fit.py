@@ -2,6 +2,7 @@
 
 import logging
 import re
+import sys
 import warnings
 from collections.abc import Iterator, Sequence
 from operator import attrgetter
@@ -36,6 +37,7 @@ from lightning_grok.commands.one_process import (
     plugins_of_one_process,
     stand_alone,
 )
+from lightning_grok.commands.options_help import help_of
 from lightning_grok.commands.parser import GrokParser, groups_of, reason_of
 from lightning_grok.commands.profiler import NoProfiler
 from lightning_grok.errors import InputError, first_line
@@ -63,6 +65,7 @@ _OF_THE_COMMAND = ("config", "resume", "ckpt_path", "weights_only")
 _NOISE = (
     r"The number of training batches .* is smaller than the logging interval",
     r"`isinstance\(treespec, LeafSpec\)` is deprecated",
+    r"`\w+.configure_optimizers` will be overridden by",
     r"Be aware that when using `ckpt_path`, callbacks used to create the checkpoint",
 )
 
@@ -127,7 +130,14 @@ class GrokCLI(LightningCLI):
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
         """Parse what was given, without a look at ``sys.argv``."""
-        self.config = parser.parse_args(args)
+        wanted = [a.partition("=")[2] for a in args if a == "-h" or a.partition("=")[0] == "--help"]
+        if wanted:
+            print(help_of(self._parser(args[0]), args[0], wanted[0]))
+            sys.exit(0)
+        try:
+            self.config = parser.parse_args(args)
+        except OverflowError as error:
+            raise InputError(f"expected numbers of at most 64 bits, received: {error}") from None
         command = self.config.get("subcommand")
         given = self.config[command] if command else self.config
         check_options(given, groups_of(self._parser(command)))

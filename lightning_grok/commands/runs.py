@@ -1,13 +1,28 @@
 """``python -m lightning_grok runs``: the runs below a folder, a line each."""
 
 import json
-from collections.abc import Sequence
+import math
+import shutil
+import sys
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from lightning_grok.commands import CommandParser, say_damage
 
-_COLUMNS = ("run", "dataset", "setup", "seed", "state", "epoch", "outcome")
+if TYPE_CHECKING:
+    import numpy as np
+
+_COLUMNS = (
+    "run", "dataset", "setup", "seed", "state", "epoch", "accuracy", "seconds", "created",
+    "outcome",
+)  # fmt: skip
+_DISPENSABLE = ("dataset", "setup", "created", "outcome", "seed", "seconds", "epoch")
+"""Columns that are left out where the terminal is too narrow, the first of them first."""
+
+_HEADS = {"seconds": "duration", "created": "date"}
+_SHORTEST = 12  # characters of a run's name
 
 
 _ORIGIN = ("reason", "command", "commit", "host", "libraries")
@@ -44,12 +59,40 @@ def main(arguments: Sequence[str]) -> None:
     for row in rows:
         row["state"] = ", no ".join([row["state"], *row["failed"]])
         row["outcome"] = "; ".join(filter(None, (row["reason"], row["outcome"])))
-    table = [_COLUMNS, *(tuple(_text(row[column]) for column in _COLUMNS) for row in rows)]
-    widths = [max(len(line[i]) for line in table) for i in range(len(_COLUMNS))]
-    for line in table:
-        print(
-            "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
-        )
+    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+    for line in table(rows, width):
+        print(line)
+
+
+def table(rows: Sequence[Mapping[str, Any]], width: int | None) -> list[str]:
+    """The lines of a table of runs, under their head.
+
+    Args:
+        rows: of runs, each with `_COLUMNS`.
+        width: of the terminal; columns that don't fit are left out, and long names of runs lose
+            their beginnings. None shows all.
+    """
+    columns = list(_COLUMNS)
+    cells = {
+        name: [_HEADS.get(name, name), *(_text(name, row[name]) for row in rows)]
+        for name in columns
+    }
+    widths = {name: max(map(len, column)) for name, column in cells.items()}
+
+    def beyond() -> int:
+        return sum(widths[name] + 2 for name in columns) - 2 - (width or 10**9)
+
+    for name in _DISPENSABLE:
+        if beyond() > 0 and beyond() > widths["run"] - _SHORTEST:
+            columns.remove(name)
+    if beyond() > 0:
+        widths["run"] = max(_SHORTEST, widths["run"] - beyond())
+        kept = widths["run"] - 1
+        cells["run"] = [c if len(c) <= kept + 1 else f"…{c[-kept:]}" for c in cells["run"]]
+    return [
+        "  ".join(cells[name][index].ljust(widths[name]) for name in columns).rstrip()
+        for index in range(len(rows) + 1)
+    ]
 
 
 def _compact(root: Path, out: Path) -> None:
@@ -83,13 +126,27 @@ def _rows(root: Path) -> list[dict[str, Any]]:
                 "failed": sorted(failed_measurements(run)),
                 "epoch": run.epoch,
                 **run_record(run),
-                **{key: meta.get(key) for key in _ORIGIN},
+                "accuracy": _newest(run.series("test/accuracy")[1]),
+                **{key: meta.get(key) for key in ("seconds", "created", *_ORIGIN)},
             }
         )
     return rows
 
 
-def _text(value: Any) -> str:
+def _newest(values: "np.ndarray") -> float | None:
+    return round(float(values[-1]), 6) if len(values) and math.isfinite(values[-1]) else None
+
+
+def _text(column: str, value: Any) -> str:
     if value is None:
         return "-"
-    return str(value)
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    match column:
+        case "accuracy":
+            return f"{100 * value:.1f} %"
+        case "seconds":
+            return str(timedelta(seconds=round(value)))
+        case "created":
+            return str(value)[:16].replace("T", " ")
+    return f"{value:.0f}" if isinstance(value, float) else str(value)

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import numpy as np
 from filelock import Timeout
 
-from lightning_grok.errors import InputError
+from lightning_grok.errors import InputError, hint_path
 from lightning_grok.locks import hold
 from lightning_grok.runs import event_log
 from lightning_grok.runs.arrays import LIMIT, read_arrays
@@ -342,7 +342,10 @@ def read_run(path: str | os.PathLike[str]) -> Run:
     """
     run = Run(path)
     if run.signature_of(run.path / "run.json") is None:
-        raise InputError(f"expected the directory of a run (with run.json), received {run.path}")
+        near = "" if run.path.exists() else hint_path(run.path)
+        raise InputError(
+            f"expected the directory of a run (with run.json), received {run.path}{near}"
+        )
     return run
 
 
@@ -356,7 +359,8 @@ def read_runs(paths: Iterable[str | os.PathLike[str]]) -> list[Run]:
     for path in paths:
         below = find_runs(path)
         if not below:
-            raise InputError(f"expected a run or a folder with runs, received {path}")
+            near = "" if Path(path).exists() else hint_path(Path(path))
+            raise InputError(f"expected a run or a folder with runs, received {path}{near}")
         for each in below:
             if each.resolve() not in found:
                 found[each.resolve()] = Run(each)
