@@ -3,8 +3,8 @@
     python -m benchmarks.faults [--kills 50] [--only kill,disk] [--json] [--write PAGE]
 
 Every run is a process of its own, ``python -m lightning_grok fit`` on the embedded digits with
-small measurements; nothing is downloaded. The parts are kill, disk, wandb, names, nan, measurement
-and long.
+small measurements; nothing is downloaded. The parts are kill, disk, wandb, names, nan, measurement,
+surroundings (in this process) and long.
 """
 
 import argparse
@@ -24,6 +24,7 @@ from benchmarks.faults.kills import kill
 from benchmarks.faults.memory import Sample, long
 from benchmarks.faults.names import names
 from benchmarks.faults.process import Outcome, Skipped
+from benchmarks.faults.surroundings import surroundings
 from benchmarks.faults.wandb_faults import wandb
 from benchmarks.page import machine, markdown, write_section
 
@@ -34,6 +35,7 @@ SECTIONS = {
     "names": "Counted: names",
     "nan": "Counted: divergence",
     "measurement": "Counted: measurements that raise",
+    "surroundings": "Counted: surroundings",
     "long": "Counted: a long run",
 }
 
@@ -61,6 +63,7 @@ def main() -> None:
         "names": names,
         "nan": nan,
         "measurement": measurement,
+        "surroundings": surroundings,
         "long": long_run,
     }
     chosen = options.only.split(",") if options.only else list(parts)
