@@ -4,8 +4,8 @@
 
 Every run is a process of its own, ``python -m lightning_grok fit`` on the embedded digits with
 small measurements; nothing is downloaded. The parts are kill, disk, wandb, names, nan,
-measurement, damaged, mistyped and long. The damaged runs are read, and the mistyped lines given, in
-this process.
+measurement, damaged, surroundings, mistyped and long. Damaged runs, surroundings and mistyped lines
+are tried in this process.
 """
 
 import argparse
@@ -27,6 +27,7 @@ from benchmarks.faults.memory import Sample, long
 from benchmarks.faults.mistyped import mistyped
 from benchmarks.faults.names import names
 from benchmarks.faults.process import Outcome, Skipped
+from benchmarks.faults.surroundings import surroundings
 from benchmarks.faults.wandb_faults import wandb
 from benchmarks.page import machine, markdown, write_section
 
@@ -38,6 +39,7 @@ SECTIONS = {
     "nan": "Counted: divergence",
     "measurement": "Counted: measurements that raise",
     "damaged": "Counted: damaged runs",
+    "surroundings": "Counted: surroundings",
     "long": "Counted: a long run",
     "mistyped": "Counted: typing mistakes",
 }
@@ -67,6 +69,7 @@ def main() -> None:
         "nan": nan,
         "measurement": measurement,
         "damaged": damaged,
+        "surroundings": surroundings,
         "long": long_run,
         "mistyped": mistyped,
     }
