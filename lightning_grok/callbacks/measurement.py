@@ -110,7 +110,8 @@ class Measurement(L.Callback, ABC):
         try:
             self.schedule = Schedule(epochs, steps, every_n_epochs, every_n_steps)
         except ValueError as error:
-            raise InputError(f"{self.name}.epochs: {error}") from None
+            option = self.name if epochs is None else f"{self.name}.epochs"
+            raise InputError(f"{option}: {error}") from None
         self.strict = strict
         self.inputs = inputs
         self.labels = labels

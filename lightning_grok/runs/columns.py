@@ -17,7 +17,7 @@ _HUGE = 1e100  # of which squares can still be summed
 _COSTS = ("seconds", "summary_seconds")
 
 Series = tuple[np.ndarray, np.ndarray]
-"""Epochs (T,) and values (T,)."""
+"""Epochs (T,), whole unless something was measured within one, and values (T,)."""
 
 Row = dict[str, Any]
 
@@ -45,6 +45,7 @@ class Column:
 
     def _append(self, epochs: np.ndarray, values: np.ndarray) -> None:
         end = self._size + len(epochs)
+        self._epochs = self._epochs.astype(np.result_type(self._epochs, epochs), copy=False)
         if end > len(self._epochs):
             room = max(end, math.ceil(1.3 * self._size))
             for name in ("_epochs", "_values"):
@@ -113,7 +114,7 @@ class Columns:
         self, found: Mapping[str, list[Any]], at: np.ndarray, events: "_Pieces", series: "_Pieces"
     ) -> None:
         """Take events of the same keys, which stand at the places `at` among the lines."""
-        epochs, names = np.array(found["epoch"], dtype=np.int64), found["event"]
+        epochs, names = _epochs_from(found["epoch"]), found["event"]
         self.last = max(self.last, int(epochs.max()))
         different = set(names)
         for event in different:
@@ -170,6 +171,13 @@ class _Pieces:
                 columns.setdefault(key, Column()).add(epochs, values)
 
 
+def _epochs_from(values: Sequence[float]) -> np.ndarray:
+    """Whole numbers; or real ones where something was measured in the middle of an epoch."""
+    epochs = np.array(values, dtype=np.float64)
+    whole = epochs.astype(np.int64)
+    return whole if (whole == epochs).all() else epochs
+
+
 def _events_among(columns: Mapping[str, Sequence[Any]], count: int) -> np.ndarray:
     """Which of `count` lines of the same keys are events: with a name, an epoch and steps."""
     if "event" not in columns or "epoch" not in columns:
@@ -180,7 +188,9 @@ def _events_among(columns: Mapping[str, Sequence[Any]], count: int) -> np.ndarra
             values = np.array(array("d", columns.get(key, [0.0] * count)))
         except TypeError:
             values = np.array([v if isinstance(v, float) else np.nan for v in columns[key]])
-        good &= (values >= 0) & (values <= _LAST) & (values == np.floor(values))
+        good &= (values >= 0) & (values <= _LAST)
+        if key == "step":
+            good &= values == np.floor(values)
     if set(map(type, columns["event"])) != {str}:
         good &= [isinstance(event, str) for event in columns["event"]]
     return np.flatnonzero(good)

@@ -228,6 +228,7 @@ class RunDirectory:
             lines = self.events_path.read_bytes().splitlines(keepends=True)
             kept = [line for line in lines if not _is_after(line, epoch)]
             write_atomically(self.events_path, lambda path: path.write_bytes(b"".join(kept)))
+            self._log.note()
         self.rewind(self.log_size, epoch)
 
     def forget(self, measurement: str) -> bool:
