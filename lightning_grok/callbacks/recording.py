@@ -8,6 +8,8 @@ import lightning as L
 import numpy as np
 import torch
 
+from lightning_grok.runs.directory import RunDirectory
+
 Value = float | np.ndarray
 Result = TypeVar("Result")
 
@@ -25,6 +27,13 @@ class EventLogger(Protocol):
         arrays: Mapping[str, np.ndarray],
     ) -> None:
         """Take one event."""
+
+
+@runtime_checkable
+class DirectoryLogger(Protocol):
+    """A logger of a run's own directory, where measurements write what concerns the whole run."""
+
+    directory: RunDirectory
 
 
 @runtime_checkable

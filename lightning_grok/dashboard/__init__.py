@@ -9,7 +9,6 @@ pages         what the browser asks for: views with their titles, legends and ep
 server        hands pages out on 127.0.0.1
 live_page     the server as a process beside a run, for as long as it goes on
 report        the same pages in one HTML file
-verdict_table the verdict on the paper's claims under them
 
 Everything here reads run directories only. ``static/`` has the page itself; its script knows views,
 epochs and a slider, but nothing of what is measured: a new view is one function in `run_views`.
