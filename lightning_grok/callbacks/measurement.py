@@ -431,8 +431,9 @@ def placed(inputs: Any, model: nn.Module) -> Any:
 
 def _runs_of(trainer: L.Trainer) -> list[DirectoryLogger]:
     """The loggers with a run directory, on rank zero; elsewhere none."""
-    loggers = [each for each in trainer.loggers if isinstance(each, DirectoryLogger)]
-    return loggers if trainer.is_global_zero else []
+    if not trainer.is_global_zero:
+        return []
+    return [each for each in trainer.loggers if isinstance(each, DirectoryLogger)]
 
 
 def _described(inputs: Any) -> str:

@@ -6,7 +6,6 @@ does what only diagnoses a measurement.
 """
 
 import json
-import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath, PureWindowsPath
@@ -14,12 +13,9 @@ from typing import Any
 
 from lightning_grok.errors import InputError
 from lightning_grok.runs.files import read_json, write_atomically
+from lightning_grok.runs.quantities import is_diagnostic
 from lightning_grok.runs.run import Run
 
-_LEFT_OUT = re.compile(
-    r"umap/.*|.*/(summary_)?seconds|known_at|.*/(rank|flagged|failed|residual_correlation"
-    r"|median_radius|center_correlation|converged|accuracy_all)|linear_probe/.*/loss"
-)
 _LEFT_OUT_META = ("wandb_id", "command", "host")
 _HEAD = ("event", "epoch", "step")
 
@@ -76,11 +72,16 @@ def _lines(run: Run) -> Iterator[str]:
         kept = {
             key: _rounded(value, 3 if key.endswith(("_se", "_sd")) else 6)
             for key, value in event.items()
-            if key in _HEAD or not _LEFT_OUT.fullmatch(key)
+            if key in _HEAD or not _is_left_out(key)
         }
         # Events of the onset have no further key, and those of measurements have one at least.
         if len(kept) > len(_HEAD) or event["event"] in ("memorization", "generalization"):
             yield json.dumps(kept, separators=(",", ":")) + "\n"
+
+
+def _is_left_out(key: str) -> bool:
+    """Whether it diagnoses a measurement, or a picture that stays behind."""
+    return key.startswith("umap/") or is_diagnostic(key)
 
 
 def _rounded(value: Any, digits: int) -> Any:
