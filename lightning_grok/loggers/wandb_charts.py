@@ -14,14 +14,14 @@ def views_of(measurement: str, run: Run, epoch: int) -> dict[str, Any]:
     """Pictures and charts of a measurement by key, as W&B logs them."""
     charts = _layer_charts(measurement, run)
     try:
-        with swept():
+        with free_figures():
             return charts | PICTURES.get(measurement, lambda run, epoch: {})(run, epoch)
     except InputError:  # an option has switched off what the picture shows
         return charts
 
 
 @contextmanager
-def swept() -> Iterator[None]:
+def free_figures() -> Iterator[None]:
     """Free the figures drawn inside, whose cycles would wait long for the collector."""
     was_enabled = gc.isenabled()
     gc.disable()  # else some of them grow old meanwhile
