@@ -15,13 +15,13 @@ from lightning_grok.dashboard.epoch_axis import (
     event_lines_on_heat,
     limits,
 )
-from lightning_grok.dashboard.run_views import measured_layers
 from lightning_grok.dashboard.traces import epoch_figure, heatmap, numbers
 from lightning_grok.dashboard.umap_view import class_name
 from lightning_grok.dashboard.view import View
 from lightning_grok.figures.epoch_axis import Events
 from lightning_grok.figures.kernel_distance import cells
 from lightning_grok.figures.palette import SOUND_PROBE, TEST
+from lightning_grok.runs.panels import measured_layers
 from lightning_grok.runs.run import Run
 
 _ROW = 15  # pixels a class

@@ -7,7 +7,6 @@ measurement. The seconds that a run took stand in its run.json, by measurement w
 """
 
 import json
-import re
 import zipfile
 from collections.abc import Iterator, Sequence
 from contextlib import closing
@@ -16,13 +15,10 @@ from typing import Any
 
 from lightning_grok.errors import InputError
 from lightning_grok.runs.files import write_atomically
+from lightning_grok.runs.quantities import is_diagnostic
 from lightning_grok.runs.run import Run, find_runs
 from lightning_grok.runs.source import is_archive, open_archive
 
-_LEFT_OUT = re.compile(
-    r"umap/.*|.*/(summary_)?seconds|known_at|.*/(rank|flagged|failed|residual_correlation"
-    r"|median_radius|center_correlation|converged|accuracy_all)|linear_probe/.*/loss"
-)
 _LEFT_OUT_META = ("wandb_id", "command", "host")
 _HEAD = ("event", "epoch", "step")
 _MADE = (1980, 1, 1, 0, 0, 0)  # the same runs give the same bytes
@@ -106,11 +102,16 @@ def _lines(run: Run) -> Iterator[str]:
         kept = {
             key: _rounded(value, 3 if key.endswith(("_se", "_sd")) else 6)
             for key, value in event.items()
-            if key in _HEAD or not _LEFT_OUT.fullmatch(key)
+            if key in _HEAD or not _is_left_out(key)
         }
         # Events of the onset have no further key, and those of measurements have one at least.
         if len(kept) > len(_HEAD) or event["event"] in ("memorization", "generalization"):
             yield json.dumps(kept, separators=(",", ":")) + "\n"
+
+
+def _is_left_out(key: str) -> bool:
+    """Whether it diagnoses a measurement, or a picture that stays behind."""
+    return key.startswith("umap/") or is_diagnostic(key)
 
 
 def _rounded(value: Any, digits: int) -> Any:
