@@ -345,6 +345,7 @@ def test_two_runs_with_one_name_at_once(tmp_path: Path) -> None:
     kept(names.names(tmp_path, times=1, races=1))
 
 
+@pytest.mark.slow
 def test_typing_mistakes_of_every_kind_are_answered_in_a_line(tmp_path: Path) -> None:
     outcomes = mistyped(tmp_path, 2, seed=1)
     assert len(outcomes) == 8
