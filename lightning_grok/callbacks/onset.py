@@ -9,6 +9,7 @@ from lightning.pytorch.utilities.rank_zero import rank_zero_info
 from lightning_grok.analysis.detector import OnsetDetector
 from lightning_grok.analysis.onset import counted_on
 from lightning_grok.analysis.outcome import in_epochs
+from lightning_grok.callbacks.measurement import network_of
 from lightning_grok.callbacks.recording import completed_epochs, record
 from lightning_grok.errors import InputError
 from lightning_grok.loggers.run_logger import RunLogger
@@ -62,6 +63,7 @@ class Onset(L.Callback):
         """Take what the accuracies are counted on from the run's description."""
         for logger in trainer.loggers:
             if isinstance(logger, RunLogger) and trainer.is_global_zero:
+                logger.begin(pl_module, network_of(pl_module))
                 self.detector.of = counted_on(logger.directory.meta)
 
     def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
