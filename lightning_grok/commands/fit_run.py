@@ -260,7 +260,7 @@ class FitRun:
             network=getattr(network, "arguments", {}),
             layer_names=list(getattr(network, "layer_names", [])),
             num_classes=getattr(datamodule, "num_classes", 0),
-            test_samples=len(getattr(datamodule, "test_samples", ((), ()))[1]),
+            **_counted_on(datamodule),
             class_names=list(getattr(datamodule, "class_names", [])),
             transfer=_described(getattr(reference, "transfer", None)),
             memorization=None,
@@ -358,6 +358,12 @@ def _steps_per_epoch(trainer: L.Trainer, source: Any) -> int:
     if batches == _ENDLESS:
         return 1
     return -(-taken(batches, trainer.limit_train_batches) // trainer.accumulate_grad_batches)
+
+
+def _counted_on(datamodule: Any) -> dict[str, int]:
+    """How many samples the accuracy of the test set is counted on, where the data know."""
+    samples = getattr(datamodule, "test_samples", None)
+    return {} if samples is None else {"test_samples": len(samples.labels)}
 
 
 def _described(transfer: Transfer | None) -> dict[str, Any]:

@@ -6,7 +6,8 @@ import math
 import os
 import platform
 import time
-from collections.abc import Mapping
+import weakref
+from collections.abc import Mapping, Sized
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -53,7 +54,7 @@ class RunLogger(Logger):
         self._path = directory.path if isinstance(directory, RunDirectory) else Path(directory)
         self._resume = resume
         self._hparams: dict[str, Any] = {}
-        self._fit: int | None = None  # the newest one that was written
+        self._fit: weakref.ref[Any] | None = None  # the loop of the newest fit that was written
         self._last = 0  # whole epochs with a line in the log
         self._opened = time.monotonic()
 
@@ -66,7 +67,9 @@ class RunLogger(Logger):
 
     def _open(self) -> RunDirectory:
         if self._resume and (self._path / "run.json").is_file():
-            return RunDirectory(self._path)
+            directory = RunDirectory(self._path)
+            directory.update_meta(state="running")
+            return directory
         directory = RunDirectory.create(self._path.parent, self._path.name, numbered=True)
         self._path, self._resume = directory.path, True
         directory.update_meta(
@@ -98,22 +101,22 @@ class RunLogger(Logger):
     @rank_zero_only
     def log_hyperparams(self, params: Any = None, *args: Any, **kwargs: Any) -> None:
         """Keep them for config.yaml, which `begin` writes where nobody else has."""
-        self._hparams = dict(vars(params) if hasattr(params, "__dict__") else params or {})
+        self._hparams = dict(params or {}) if isinstance(params, Mapping | None) else vars(params)
 
     @rank_zero_only
     def begin(self, module: L.LightningModule, network: nn.Module) -> None:
         """Write what is known of the run that a fit begins, or forget what a resumed one redoes.
 
-        Measurements call it before the first step; only the first call of a fit counts.
+        Callbacks call it before the first step; only the first call of a fit counts.
         """
         trainer = module.trainer
-        if not self._owns or self._fit == id(trainer.fit_loop):
+        if not self._owns or (self._fit is not None and self._fit() is trainer.fit_loop):
             return
         if self._fit is not None:  # the logger of an earlier fit serves another one
             self.finalize("success")
         resumed = trainer.global_step > 0
         self._resume = resumed or (self._resume and self._fit is None)
-        self._fit = id(trainer.fit_loop)
+        self._fit = weakref.ref(trainer.fit_loop)
         if resumed and self.directory.meta.get("config_digest"):
             self.directory.forget_after(trainer.current_epoch)
             self.directory.update_meta(state="running", epoch=trainer.current_epoch)
@@ -132,6 +135,7 @@ class RunLogger(Logger):
             steps_per_epoch=_steps_per_epoch(trainer),
             layer_names=list(getattr(network, "layer_names", [])),
             config_digest=digest[:16],
+            **_test_samples(trainer),
         )
         text = yaml.safe_dump(config, sort_keys=False)
         write_atomically(self.directory.path / "config.yaml", lambda path: path.write_text(text))
@@ -192,6 +196,13 @@ def _steps_per_epoch(trainer: L.Trainer) -> int:
     """Optimizer steps an epoch; 1 where a loader has no length."""
     batches = trainer.num_training_batches
     return math.ceil(batches / trainer.accumulate_grad_batches) if math.isfinite(batches) else 1
+
+
+def _test_samples(trainer: L.Trainer) -> dict[str, int]:
+    """How many samples the accuracy of the validation set is counted on, where that is known."""
+    dataset = getattr(trainer.val_dataloaders, "dataset", ())
+    count = len(dataset) if isinstance(dataset, Sized) else 0
+    return {"test_samples": count} if count else {}
 
 
 def _plain(values: Any) -> Any:

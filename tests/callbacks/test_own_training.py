@@ -281,7 +281,7 @@ def test_a_resumed_fit_goes_on_in_its_directory(tmp_path: Path) -> None:
     with open(tmp_path / "part" / "events.jsonl", "a") as log:  # after the checkpoint, then killed
         log.write('{"event": "weight_norm", "epoch": 3, "step": 9, "weight_norm/total": 1.0}\n')
     logger = RunLogger(tmp_path / "part")
-    again = L.Trainer(max_epochs=4, logger=logger, callbacks=[WeightNorm()], **QUIET)
+    again = L.Trainer(max_epochs=4, logger=logger, callbacks=[Onset(), WeightNorm()], **QUIET)
     again.fit(Convolutions(), *loaders(), ckpt_path=tmp_path / "two.ckpt")
     run = read_run(tmp_path / "part")
     assert (run.state, run.epoch) == ("finished", 4)
@@ -302,3 +302,41 @@ def test_a_network_of_another_shape_is_not_loaded(measured: Path) -> None:
     with pytest.raises(InputError, match="expected a network of the weights"):
         load_model(measured / "mine", 0, Convolutions(5))
     assert not load_model(measured / "mine", 0, Convolutions(4)).training
+
+
+class LogsAtTheEnd(Convolutions):
+    """Logs nothing in training steps, and one accuracy where callbacks have had their turn."""
+
+    def training_step(self, batch: Any, batch_idx: int) -> Tensor:
+        return nn.functional.cross_entropy(self(batch[0]), batch[1])
+
+    def on_train_epoch_end(self) -> None:
+        self.log("train_acc", float(self.current_epoch))
+
+
+class LogsBySteps(Convolutions):
+    """Logs the training accuracy by step, too: the newest batch is no accuracy of an epoch."""
+
+    def training_step(self, batch: Any, batch_idx: int) -> Tensor:
+        value = float(100 * self.current_epoch + batch_idx)
+        self.log("train_acc", value, on_step=True, on_epoch=True)
+        return nn.functional.cross_entropy(self(batch[0]), batch[1])
+
+
+@pytest.mark.parametrize(
+    ("module", "expected"), [(LogsAtTheEnd, [0, 1, 2]), (LogsBySteps, [1, 101, 201])]
+)
+def test_onset_looks_where_both_accuracies_are_new(
+    module: type[Convolutions], expected: list[float], tmp_path: Path
+) -> None:
+    train(module(), [Onset()], logger=RunLogger(tmp_path / "mine"), max_epochs=3)
+    run = read_run(tmp_path / "mine")
+    assert run.series("train/accuracy")[0].tolist() == [1, 2, 3]
+    assert run.series("train/accuracy")[1].tolist() == expected
+    assert run.series("test/accuracy")[1] == pytest.approx(run.series("val_acc")[1])
+    assert run.meta["test_samples"] == 60
+
+
+def test_accuracies_that_are_named_but_not_logged_stop_the_run() -> None:
+    with pytest.raises(InputError, match=r"expected metrics accuracy/train.*train_acc, val_acc"):
+        train(callbacks=[Onset(train_key="accuracy/train")])
