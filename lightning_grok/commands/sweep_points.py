@@ -24,6 +24,7 @@ from lightning_grok.errors import InputError
 from lightning_grok.runs.files import read_json
 from lightning_grok.runs.names import validate_name
 from lightning_grok.runs.run import Run, is_alive
+from lightning_grok.runs.yaml_file import read_yaml
 
 _LOCK_SECONDS = 120.0
 """How long a point waits for the process of a worker that died to write its checkpoint."""
@@ -86,13 +87,7 @@ def read_sweep(path: Path) -> dict[str, Any]:
     Raises:
         InputError: it can't be read, is no grid, or a parameter has neither values nor a value.
     """
-    import yaml
-
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        reason = " ".join(str(error).split())
-        raise InputError(f"expected a sweep file, received {path}: {reason}") from None
+    content = read_yaml(path, "a sweep file")
     if not isinstance(content, dict) or not isinstance(content.get("parameters"), dict):
         raise InputError(f"expected `parameters` in the sweep file {path}, received none")
     if content.get("method") != "grid":
