@@ -79,8 +79,10 @@ class Published:
         try:
             number = float(value)
             at = float(epoch) if epoch else None
+            if math.isinf(number):
+                raise ValueError
         except ValueError:
-            text = f"{epoch!r} and {value!r}"
+            text = f"{epoch[:40]!r} and {value[:40]!r}"
             raise InputError(
                 f"expected numbers as epoch and value in {place}, received {text}"
             ) from None

@@ -35,7 +35,7 @@ from lightning_grok.runs.schema import (
     check_arrays,
     fitting,
     parse_json,
-    parse_yaml,
+    parse_yaml_mapping,
 )
 from lightning_grok.runs.source import (
     UNREADABLE,
@@ -118,7 +118,7 @@ class Run:
     @property
     def config(self) -> dict[str, Any]:
         """The resolved configuration, as far as it is of the right types."""
-        return self._described("config.yaml", Config, _CONFIG_LIMIT, parse_yaml)
+        return self._described("config.yaml", Config, _CONFIG_LIMIT, parse_yaml_mapping)
 
     @property
     def setup(self) -> str:

@@ -12,6 +12,9 @@ from typing import Annotated, Any, Literal, TypedDict, get_type_hints
 import msgspec
 import numpy as np
 
+from lightning_grok.errors import InputError, first_line
+from lightning_grok.runs.yaml_file import parse_yaml
+
 Epoch = Annotated[int, msgspec.Meta(ge=0, le=2**53)]
 Count = Annotated[int, msgspec.Meta(ge=1, le=2**53)]
 Text = Annotated[str, msgspec.Meta(max_length=400)]
@@ -123,37 +126,19 @@ def parse_json(content: bytes) -> dict[str, Any]:
         raise DamageError(f"is no JSON object ({str(error).splitlines()[0]})") from None
 
 
-def parse_yaml(content: bytes) -> dict[str, Any]:
+def parse_yaml_mapping(content: bytes) -> dict[str, Any]:
     """The mapping in a YAML file; only plain values are made of it.
 
     Raises:
-        DamageError: it holds anything else, or grows when it is read.
+        DamageError: it holds anything else, refers to itself or grows when it is read.
     """
-    import yaml
-
-    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     try:
-        found = yaml.load(content.decode(), loader)
-        _count_values([found], 0, [0])
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise DamageError(f"is no YAML mapping ({str(error).splitlines()[0]})") from None
+        found = parse_yaml(content.decode(), "a mapping", "it")
+    except (InputError, UnicodeDecodeError) as error:
+        raise DamageError(f"is no YAML mapping ({first_line(error)})") from None
     if not isinstance(found, dict) or not all(isinstance(key, str) for key in found):
         raise DamageError("is no YAML mapping of names")
     return found
-
-
-def _count_values(value: Any, depth: int, seen: list[int]) -> None:
-    """Refuse what refers to itself or grows by references.
-
-    Raises:
-        ValueError: more than 100,000 values or 50 levels.
-    """
-    seen[0] += 1
-    if depth > 50 or seen[0] > 100_000:
-        raise ValueError("more than 100,000 values or 50 levels")
-    for each in [*value, *value.values()] if isinstance(value, dict) else value:
-        if isinstance(each, dict | list | tuple | set):
-            _count_values(each, depth + 1, seen)
 
 
 @cache

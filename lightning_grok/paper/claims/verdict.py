@@ -101,13 +101,14 @@ def read_claims(path: Path | None = None) -> dict[str, Any]:
     Raises:
         InputError: it can't be read, or a claim lacks something or names what there isn't.
     """
-    source = files("lightning_grok.paper.claims") / "claims.yaml" if path is None else path
-    content = read_yaml(Path(str(source)), "a claims file")
+    own = Path(str(files("lightning_grok.paper.claims") / "claims.yaml"))
+    source = own if path is None else path
+    content = read_yaml(source, "a claims file")
     try:
         setups = read_setups(content["setups"])
         claims = dict(content["claims"])
         least = int(content["min_seeds"])
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         reason = " ".join(str(error).split())
         raise InputError(
             f"expected a claims file with setups, claims and min_seeds, received {source}: {reason}"
