@@ -155,8 +155,10 @@ def quantities(states: list[State], model: Any, inputs: Tensor, labels: Tensor) 
         return distances
 
     def sketched(n: int) -> Callable[[], float]:
-        start = kernel_sketch(factors(0, n))
-        return lambda: sketched_kernel_distance(start, kernel_sketch(factors(-1, n))).estimate
+        start = kernel_sketch(model, inputs[:n], parameters=states[0])
+        return lambda: sketched_kernel_distance(
+            start, kernel_sketch(model, inputs[:n], parameters=states[-1])
+        ).estimate
 
     last, first = explicit(-1), explicit(0)
     slow = cost(lambda: (explicit(-1), explicit(-2)))

@@ -1,22 +1,24 @@
 """How far the neural tangent kernel has moved: from its own start, and since the last look."""
 
-import copy
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
 import numpy as np
 import torch
+from lightning.pytorch.utilities.rank_zero import rank_zero_info
 from torch import Tensor, nn
 
-from lightning_grok.callbacks.measurement import Epochs, Measurement, placed
+from lightning_grok.callbacks.layer_measurement import imported
+from lightning_grok.callbacks.measurement import Epochs, Measurement, selection
 from lightning_grok.callbacks.recording import Value
 from lightning_grok.errors import InputError
 from lightning_grok.geometry import (
-    NotALinearStackError,
+    KernelSketch,
     NTKFactors,
     distance_between,
     effective_rank,
-    kernel_distance_floor,
+    fresh_copy,
     kernel_sketch,
     kernel_target_alignment,
     kernel_velocity,
@@ -25,46 +27,69 @@ from lightning_grok.geometry import (
     sketched_kernel_distance,
 )
 from lightning_grok.geometry.ntk.empirical import trace_kernel
-from lightning_grok.geometry.ntk.sketch import DistanceEstimate, KernelSketch
+from lightning_grok.geometry.ntk.floor import fresh_pairs, mean_and_spread
+from lightning_grok.geometry.ntk.pairwise import distance_cost
+from lightning_grok.geometry.ntk.sketch import DistanceEstimate
+from lightning_grok.geometry.samples import count_samples, place_samples, take_samples
 from lightning_grok.ranges import Range, Seed, within_ranges
 from lightning_grok.runs.directory import RunDirectory, snapshot_epochs
-from lightning_grok.tasks.mlp import MLP
 from lightning_grok.tasks.reference_set import ReferenceSet
 
 Parameters = dict[str, Tensor]
+Method = Literal["auto", "exact", "sketch", "trace"]
 _DTYPES = {"float32": torch.float32, "float64": torch.float64}
 _FLOOR_PAIRS = 5
 # Of the fresh network that stands for the paper's reference: one that no run begins from.
 _FOREIGN_SEED = 0x5EED_F0E1
+# Multiplications of one exact distance up to which it is taken: some ten seconds of one core.
+_AFFORDED = 3e11
+
+
+@dataclass
+class _Kernel:
+    """The kernel of one checkpoint as it is needed: by factors, and by a sketch."""
+
+    factors: NTKFactors
+    sketch: KernelSketch | None
 
 
 class KernelDistance(Measurement):
     """Kernel distance S of the full block kernel and of the trace kernel, over fixed samples.
 
-    The network is a stack of linear layers and elementwise activations, as in every setup of the
-    paper; `empirical_ntk` takes any other one, a kernel at a time.
+    The network is any module. Logged: ``{full,trace}/own`` to the run's own initialization,
+    ``{full,trace}/previous`` to the measurement before and ``{full,trace}/velocity``, that distance
+    over the difference of the two epochs' natural logarithms (not from epoch 0, which has none);
+    ``{full,trace}/foreign`` to another random network of the same architecture and scale (the
+    paper's reference), the null floor ``{full,trace}/floor`` between fresh initializations with its
+    standard deviation ``floor_sd``, once; of the trace kernel ``alignment`` and
+    ``centered_alignment`` with the labels, or with real-valued targets themselves, and
+    ``effective_rank``. All are exact. Where the full kernel is sketched, an estimate stands under
+    ``sketch/...`` instead of ``full/...``, with its standard error ``sketch/own_se`` and so on.
+    Between the other pairs an estimate with its standard error stands in ``pairwise_estimate.npz``
+    while the run goes on, and the exact matrix in ``pairwise.npz`` at its end.
 
-    Logged: ``{full,trace}/own`` to the run's own initialization, ``{full,trace}/previous`` to the
-    measurement before and ``{full,trace}/velocity``, that distance over the difference of the two
-    epochs' natural logarithms (not from epoch 0, which has none); ``{full,trace}/foreign`` to
-    another random network of the same architecture and scale (the paper's reference), the null
-    floor ``{full,trace}/floor`` between fresh initializations with its standard deviation
-    ``floor_sd``, once; of the trace kernel ``alignment`` and ``centered_alignment`` with the labels
-    and ``effective_rank``. All are exact. Between the other pairs an estimate with its standard
-    error stands in ``pairwise_estimate.npz`` while the run goes on, and the exact matrix in
-    ``pairwise.npz`` at its end.
+    ``foreign`` and ``floor`` need to know how the network begins: by the ``reset_parameters`` of
+    its modules, or by `fresh`. Without either they are left out, which is said once.
 
     Args:
-        samples: images the kernel is taken over.
+        samples: samples the kernel is taken over; of `inputs` that are given, at most so many.
         split: ``train`` (the first rows of the training subset, as in the paper) or ``test``.
+        method: of the full kernel: ``exact``, ``sketch`` (`probes` random sign vectors), ``trace``
+            (left out, the trace kernel alone) or ``auto``: exact where one distance takes no more
+            than 3e11 multiplications and two kernels no more than 2 GB, by the shapes alone, else
+            the sketch. Which one is said once.
         dtype: precision of the kernels: the network's own by default (None), or ``float32`` or
             ``float64``.
         seed: of the test images drawn and of the estimate's random signs.
-        probes: random sign vectors of the estimate; 0 leaves it out.
+        probes: random sign vectors of the estimate; 0 leaves the estimate of pairs out.
         pairwise: whether to compute the exact matrix at the end.
         enabled, epochs, strict, options: as for every `Measurement`.
         name: prefix of the keys; another one lets a second such measurement stand in
             ``trainer.callbacks`` of the same run.
+        fresh: builds the network anew, without arguments: a function, a class, or a dotted path.
+
+    Raises:
+        InputError: an argument is out of range, or there is no such function.
     """
 
     name = "kernel_distance"
@@ -75,6 +100,7 @@ class KernelDistance(Measurement):
         enabled: bool = True,
         samples: Annotated[int, Range(2, 10**7)] = 256,
         split: Literal["train", "test"] = "train",
+        method: Method = "auto",
         dtype: Literal["float32", "float64"] | None = None,
         seed: Seed = 0,
         probes: Annotated[int, Range(0, 10_000)] = 64,
@@ -82,63 +108,117 @@ class KernelDistance(Measurement):
         epochs: Epochs = None,
         strict: bool = False,
         name: str | None = None,
+        fresh: str | Callable[[], nn.Module] | None = None,
         **options: Any,
     ) -> None:
         self.name = name or type(self).name
         super().__init__(enabled, epochs, strict, **options)
         if probes == 1:
             raise InputError(f"expected kernel_distance.probes of 0 or above 1, received {probes}")
+        if method == "sketch" and not probes:
+            raise InputError("expected kernel_distance.probes above 1 for a sketch, received 0")
         self.samples = samples
         self.split = split
+        self.method = method
         self.dtype = None if dtype is None else _DTYPES[dtype]
         self.seed = seed
         self.probes = probes
         self.pairwise = pairwise
+        self.fresh = imported(fresh) if isinstance(fresh, str) else fresh
         self._initial: Parameters | None = None
         self._previous: Parameters | None = None
         self._previous_epoch: float = 0
-        self._references: dict[str, NTKFactors] = {}
+        self._taken: str | None = None  # the method, once the shapes are known
+        self._references: dict[str, _Kernel] = {}
         self._sketches: dict[float, KernelSketch] = {}
         self._estimates: dict[tuple[int, int], DistanceEstimate] = {}
 
-    def check(self, model: nn.Module, probe: ReferenceSet) -> None:
-        """Refuse more samples than there are, and networks whose kernel has no factors."""
-        inputs, _ = self._inputs(model, probe)
+    def check(self, model: nn.Module, reference: ReferenceSet) -> None:
+        """Refuse more samples than there are, and networks whose answer has no kernel."""
+        inputs, _ = self._samples(model, reference)
         try:
-            ntk_factors(model, inputs[:1])
-        except NotALinearStackError as error:
-            raise InputError(
-                f"{self.name}: expected a network (module.network, or the module itself) that is a "
-                f"stack of linear layers and elementwise activations: {error}"
-            ) from None
+            ntk_factors(model, take_samples(inputs, slice(0, 2)))
+        except ValueError as error:
+            raise InputError(f"{self.name}: {error}") from None
 
     def start(self, model: nn.Module) -> None:
         """Keep the initialization: its parameters, a thousandth of what its kernel would take."""
-        self._initial = _parameters(model)
+        self._initial = _state(model)
         self._previous = None
         self._previous_epoch = 0
         self._references = {}
         self._sketches = {}
         self._estimates = {}
 
-    def measure(self, model: nn.Module, probe: ReferenceSet) -> Mapping[str, Value | Tensor]:
+    def measure(self, model: nn.Module, reference: ReferenceSet) -> Mapping[str, Value | Tensor]:
         """All distances of the network as it is now."""
-        inputs, labels = self._inputs(model, probe)
-        now = ntk_factors(model, inputs, dtype=self.dtype)
+        inputs, labels = self._samples(model, reference)
+        now = self._kernel(model, inputs)
         if self.probes:
-            self._sketches[self.epoch] = kernel_sketch(now, probes=self.probes, seed=self.seed)
+            self._sketches[self.epoch] = now.sketch or self._sketch(model, inputs)
         values = self._floor(model, inputs) if self._previous is None else {}
-        for kind, reference in self._settled(model, inputs).items():
-            values[f"full/{kind}"] = distance_between(reference, now)
-            values[f"trace/{kind}"] = distance_between(reference, now, kind="trace")
+        for key, kernel in self._settled(model, inputs).items():
+            values |= self._distances(key, kernel, now)
         values |= self._velocity(values)
-        kernel = trace_kernel(now)
-        values["alignment"] = kernel_target_alignment(kernel, labels)
-        values["centered_alignment"] = kernel_target_alignment(kernel, labels, centered=True)
-        values["effective_rank"] = effective_rank(kernel)
-        self._previous = _parameters(model)
+        values |= _of_the_trace_kernel(trace_kernel(now.factors), labels)
+        self._previous = _state(model)
         self._previous_epoch = self.epoch
         self._references["previous"] = now
+        return values
+
+    def _samples(self, model: nn.Module, reference: ReferenceSet) -> tuple[Any, Any]:
+        """Inputs on the network's device, and labels or None."""
+        known = count_samples(reference.part(self.split).images)
+        samples = self.samples if self.inputs is None else min(self.samples, known)
+        inputs, labels = reference.kernel_inputs(samples, self.split, self.seed)
+        parameter = next(model.parameters())
+        return place_samples(inputs, parameter.device, parameter.dtype), labels
+
+    def _kernel(
+        self, model: nn.Module, inputs: Any, parameters: Parameters | None = None
+    ) -> _Kernel:
+        """Of the network at `parameters`, by the method that its shapes settle."""
+        factors = ntk_factors(
+            model, inputs, parameters=parameters, dtype=self.dtype, output=self.output
+        )
+        sketched = self._method_for(factors) == "sketch"
+        return _Kernel(factors, self._sketch(model, inputs, parameters) if sketched else None)
+
+    def _method_for(self, factors: NTKFactors) -> str:
+        if self._taken is None:
+            cost = distance_cost(factors)
+            self._taken = self.method
+            if self.method == "auto":
+                self._taken = "exact" if cost <= _AFFORDED or not self.probes else "sketch"
+            rank_zero_info(
+                f"{self.name}: {self._taken} ({factors.samples} samples x {factors.outputs} "
+                f"outputs, {cost:.1g} multiplications for one exact distance)"
+            )
+        return self._taken
+
+    def _sketch(
+        self, model: nn.Module, inputs: Any, parameters: Parameters | None = None
+    ) -> KernelSketch:
+        return kernel_sketch(
+            model,
+            inputs,
+            probes=self.probes,
+            seed=self.seed,
+            parameters=parameters,
+            dtype=self.dtype,
+        )
+
+    def _distances(self, key: str, first: _Kernel, second: _Kernel) -> dict[str, Value | Tensor]:
+        """Of two kernels, under the name of the reference, by kind."""
+        values: dict[str, Value | Tensor] = {
+            f"trace/{key}": distance_between(first.factors, second.factors, kind="trace")
+        }
+        if first.sketch is not None and second.sketch is not None:
+            estimate = sketched_kernel_distance(first.sketch, second.sketch)
+            values[f"sketch/{key}"] = estimate.estimate
+            values[f"sketch/{key}_se"] = estimate.standard_error
+        elif self._taken == "exact":
+            values[f"full/{key}"] = distance_between(first.factors, second.factors)
         return values
 
     def _velocity(self, values: Mapping[str, Value | Tensor]) -> dict[str, Value | Tensor]:
@@ -149,77 +229,91 @@ class KernelDistance(Measurement):
             f"{kind}/velocity": float(
                 kernel_velocity(epochs, np.array([values[f"{kind}/previous"]])).velocity[0]
             )
-            for kind in ("full", "trace")
+            for kind in ("full", "sketch", "trace")
+            if f"{kind}/previous" in values
         }
 
-    def _inputs(self, model: nn.Module, probe: ReferenceSet) -> tuple[Tensor, Tensor]:
-        inputs, labels = probe.kernel_inputs(self.samples, self.split, self.seed)
-        return placed(inputs, model), labels
-
-    def _settled(self, model: nn.Module, inputs: Tensor) -> dict[str, NTKFactors]:
-        """Factors of the references; they are rebuilt from parameters after a resume only."""
-        known = {"own": self._initial, "previous": self._previous}
-        if isinstance(model, MLP):
-            known["foreign"] = self._foreign(model)
-        for kind, parameters in known.items():
-            if kind not in self._references and parameters is not None:
-                self._references[kind] = ntk_factors(
-                    model, inputs, parameters=_on(model, parameters), dtype=self.dtype
-                )
+    def _settled(self, model: nn.Module, inputs: Any) -> dict[str, _Kernel]:
+        """Kernels of the references; they are rebuilt from parameters after a resume only."""
+        for key, parameters in (("own", self._initial), ("previous", self._previous)):
+            if key not in self._references and parameters is not None:
+                self._references[key] = self._kernel(model, inputs, _on(model, parameters))
+        if "foreign" not in self._references and self._begins_anew(model):
+            self._references["foreign"] = self._kernel(self._fresh(model, _FOREIGN_SEED), inputs)
         return self._references
 
-    def _foreign(self, model: MLP) -> Parameters | None:
-        if "foreign" in self._references:
-            return None
-        return _parameters(_fresh(model, _FOREIGN_SEED))
+    def _fresh(self, model: nn.Module, seed: int) -> nn.Module:
+        """Another initialization of the architecture, where the network is."""
+        if self.fresh is None:
+            return fresh_copy(model, seed)
+        with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
+            torch.manual_seed(seed)
+            fresh = self.fresh()
+        choose = selection(self.output)
+        if choose is not None:
+            fresh.register_forward_hook(choose)
+        parameter = next(model.parameters())
+        return fresh.to(parameter.device, parameter.dtype)
 
-    def _floor(self, model: nn.Module, inputs: Tensor) -> dict[str, Value | Tensor]:
-        if not isinstance(model, MLP):  # another network doesn't say how it is built anew
+    def _begins_anew(self, model: nn.Module) -> bool:
+        """Whether the network says how it begins."""
+        try:
+            self._fresh(model, _FOREIGN_SEED)
+        except ValueError:
+            return False
+        return True
+
+    def _floor(self, model: nn.Module, inputs: Any) -> dict[str, Value | Tensor]:
+        if not self._begins_anew(model):
+            rank_zero_info(
+                f"{self.name}: no foreign and no floor, since a part of the network has no "
+                "reset_parameters; fresh= takes a function that builds it"
+            )
             return {}
-        floor = kernel_distance_floor(
-            lambda seed: _fresh(model, seed),
-            inputs,
-            pairs=_FLOOR_PAIRS,
-            seed=self.seed,
-            dtype=self.dtype,
-        )
-        return {
-            "full/floor": floor.full,
-            "full/floor_sd": floor.full_sd,
-            "trace/floor": floor.trace,
-            "trace/floor_sd": floor.trace_sd,
-        }
+        found: dict[str, list[float]] = {}
+        for pair in fresh_pairs(
+            lambda seed: self._fresh(model, seed), pairs=_FLOOR_PAIRS, seed=self.seed
+        ):
+            first, second = (self._kernel(each, inputs) for each in pair)
+            for key, value in self._distances("floor", first, second).items():
+                found.setdefault(key, []).append(float(value))
+        values: dict[str, Value | Tensor] = {}
+        for key, distances in found.items():
+            if not key.endswith("_se"):
+                values[key], values[f"{key}_sd"] = mean_and_spread(distances)
+        return values
 
     def summarize(
-        self, run: RunDirectory, model: nn.Module, probe: ReferenceSet, final: bool
+        self, run: RunDirectory, model: nn.Module, reference: ReferenceSet, final: bool
     ) -> None:
         """Write the distances of all pairs: an estimate, or the exact matrix at the end."""
         epochs = [epoch for epoch in snapshot_epochs(run.path) if self.due(epoch)]
-        if len(epochs) < 2 or not (self.pairwise if final else self.probes):
+        exact = final and self._taken != "sketch"
+        if len(epochs) < 2 or not (self.pairwise if exact else self.probes):
             return
-        inputs, _ = self._inputs(model, probe)
-        if not final:
-            run.save_arrays(
-                self.name, "pairwise_estimate", self._estimate(run, model, inputs, epochs)
-            )
+        inputs, _ = self._samples(model, reference)
+        if not exact:
+            estimate = self._estimate(run, model, inputs, epochs)
+            run.save_arrays(self.name, "pairwise_estimate", estimate)
             return
         states = [_on(model, run.load_snapshot(epoch)) for epoch in epochs]
-        full, trace = (
-            pairwise_kernel_distance(states, model, inputs, kind=kind, dtype=self.dtype)
-            for kind in ("full", "trace")
-        )
-        arrays = {"epochs": np.array(epochs), "distance": full, "trace_distance": trace}
+        arrays = {"epochs": np.array(epochs)}
+        keys: dict[Literal["full", "trace"], str] = {"full": "distance", "trace": "trace_distance"}
+        for kind, key in keys.items():
+            if kind == "trace" or self._taken != "trace":
+                arrays[key] = pairwise_kernel_distance(
+                    states, model, inputs, kind=kind, dtype=self.dtype, output=self.output
+                )
         run.save_arrays(self.name, "pairwise", arrays)
         run.remove_arrays(self.name, "pairwise_estimate")
 
     def _estimate(
-        self, run: RunDirectory, model: nn.Module, inputs: Tensor, epochs: list[int]
+        self, run: RunDirectory, model: nn.Module, inputs: Any, epochs: list[int]
     ) -> dict[str, np.ndarray]:
         for epoch in epochs:
             if epoch not in self._sketches:  # measured before this process resumed the run
                 parameters = _on(model, run.load_snapshot(epoch))
-                factors = ntk_factors(model, inputs, parameters=parameters, dtype=self.dtype)
-                self._sketches[epoch] = kernel_sketch(factors, probes=self.probes, seed=self.seed)
+                self._sketches[epoch] = self._sketch(model, inputs, parameters)
         distance = np.zeros((len(epochs), len(epochs)))
         error = np.zeros_like(distance)
         for i, first in enumerate(epochs):
@@ -247,18 +341,19 @@ class KernelDistance(Measurement):
         self._previous_epoch = state_dict["previous_epoch"]
 
 
-def _parameters(model: nn.Module) -> Parameters:
+def _of_the_trace_kernel(kernel: Tensor, labels: Any) -> dict[str, Value | Tensor]:
+    """Effective rank, and alignments where there are labels."""
+    values: dict[str, Value | Tensor] = {"effective_rank": effective_rank(kernel)}
+    if labels is not None:
+        values["alignment"] = kernel_target_alignment(kernel, labels)
+        values["centered_alignment"] = kernel_target_alignment(kernel, labels, centered=True)
+    return values
+
+
+def _state(model: nn.Module) -> Parameters:
     return {key: value.detach().cpu().clone() for key, value in model.state_dict().items()}
 
 
 def _on(model: nn.Module, parameters: Mapping[str, Tensor]) -> Parameters:
     own = model.state_dict()
     return {key: value.to(own[key]) for key, value in parameters.items()}
-
-
-def _fresh(model: MLP, seed: int) -> MLP:
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        fresh = MLP(**copy.deepcopy(model.arguments))
-    parameter = next(model.parameters())
-    return fresh.to(parameter.device, parameter.dtype)

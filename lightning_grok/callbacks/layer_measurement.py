@@ -2,6 +2,7 @@
 
 import inspect
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from importlib import import_module
 from typing import Any, Literal
 
@@ -32,8 +33,8 @@ class LayerMeasurement(Measurement):
     points alone.
 
     Args:
-        function: dotted path of f(points (n, d), labels (n,)) -> number or NamedTuple of numbers
-            and arrays. Both arguments are NumPy arrays.
+        function: f(points (n, d), labels (n,)) -> number or NamedTuple of numbers and arrays, or
+            its dotted path. Both arguments are NumPy arrays.
         layers: names of submodules; None takes all of ``model.layer_names``, else at most twelve.
         name: prefix of the keys; None takes the function's name.
         arguments: further keyword arguments of the function.
@@ -49,7 +50,7 @@ class LayerMeasurement(Measurement):
     @within_ranges("layer_measurement")
     def __init__(
         self,
-        function: str,
+        function: str | Callable[..., Any],
         layers: Sequence[str] | None = None,
         name: str | None = None,
         arguments: dict[str, Any] | None = None,
@@ -61,8 +62,8 @@ class LayerMeasurement(Measurement):
         strict: bool = False,
         **options: Any,
     ) -> None:
-        self.function = _imported(function)
-        self.name = name or function.rpartition(".")[2]
+        self.function = imported(function) if isinstance(function, str) else function
+        self.name = name or _name_of(function)
         super().__init__(enabled, epochs, strict, **options)
         self.layers = layers
         self.arguments = arguments or {}
@@ -94,7 +95,12 @@ class LayerMeasurement(Measurement):
         return values
 
 
-def _imported(path: str) -> Callable[..., Any]:
+def imported(path: str) -> Callable[..., Any]:
+    """The function at a dotted path.
+
+    Raises:
+        InputError: there is none.
+    """
     module, _, name = path.rpartition(".")
     try:
         function = getattr(import_module(module), name)
@@ -105,6 +111,17 @@ def _imported(path: str) -> Callable[..., Any]:
     if not callable(function):
         raise InputError(f"expected a function, received {path}, a {type(function).__name__}")
     return function
+
+
+def _name_of(function: str | Callable[..., Any]) -> str:
+    if isinstance(function, str):
+        return function.rpartition(".")[2]
+    while isinstance(function, partial):
+        function = function.func
+    name = getattr(function, "__name__", type(function).__name__)
+    if name == "<lambda>":
+        raise InputError("expected a name for the measurement of a lambda, received none")
+    return name
 
 
 def _given(function: Callable[..., Any], arguments: Mapping[str, Any]) -> int:

@@ -448,14 +448,22 @@ def _described(inputs: Any) -> str:
     return ", ".join(found)
 
 
+def selection(output: Output) -> Callable[[nn.Module, Any, Any], Tensor] | None:
+    """The forward hook that chooses the output; None where all of it is looked at."""
+    if output is None:
+        return None
+    choose = output if callable(output) else lambda found: found[:, output]
+    return lambda module, arguments, found: choose(found)
+
+
 @contextmanager
 def selected(model: nn.Module, output: Output) -> Iterator[None]:
     """The network answers with one position of its output, or a function of it, inside."""
-    if output is None:
+    choose = selection(output)
+    if choose is None:
         yield
         return
-    choose = output if callable(output) else lambda found: found[:, output]
-    hook = model.register_forward_hook(lambda module, arguments, found: choose(found))
+    hook = model.register_forward_hook(choose)
     try:
         yield
     finally:

@@ -27,7 +27,8 @@ if TYPE_CHECKING:
         sound_probe,
     )
     from lightning_grok.geometry.ntk.empirical import empirical_ntk, layer_ntk
-    from lightning_grok.geometry.ntk.factors import NotALinearStackError, NTKFactors, ntk_factors
+    from lightning_grok.geometry.ntk.factors import NTKFactors, ntk_factors
+    from lightning_grok.geometry.ntk.floor import fresh_copy, kernel_distance_floor
     from lightning_grok.geometry.ntk.kernel import (
         kernel_distance,
         kernel_target_alignment,
@@ -35,7 +36,6 @@ if TYPE_CHECKING:
     )
     from lightning_grok.geometry.ntk.pairwise import (
         distance_between,
-        kernel_distance_floor,
         pairwise_kernel_distance,
     )
     from lightning_grok.geometry.ntk.sketch import (
@@ -55,7 +55,6 @@ _SUBMODULE = {
     "KernelSketch": "ntk.sketch",
     "ManifoldCapacity": "capacity.manifold_capacity",
     "NTKFactors": "ntk.factors",
-    "NotALinearStackError": "ntk.factors",
     "OwnReadout": "readout",
     "PaperProbe": "linear_probe",
     "ParameterNorms": "weights",
@@ -69,8 +68,9 @@ _SUBMODULE = {
     "effective_rank": "spectrum",
     "embed": "embedding",
     "empirical_ntk": "ntk.empirical",
+    "fresh_copy": "ntk.floor",
     "kernel_distance": "ntk.kernel",
-    "kernel_distance_floor": "ntk.pairwise",
+    "kernel_distance_floor": "ntk.floor",
     "kernel_sketch": "ntk.sketch",
     "kernel_target_alignment": "ntk.kernel",
     "kernel_velocity": "ntk.kernel",
@@ -95,7 +95,6 @@ __all__ = [
     "KernelSketch",
     "ManifoldCapacity",
     "NTKFactors",
-    "NotALinearStackError",
     "OwnReadout",
     "PaperProbe",
     "ParameterNorms",
@@ -109,6 +108,7 @@ __all__ = [
     "effective_rank",
     "embed",
     "empirical_ntk",
+    "fresh_copy",
     "kernel_distance",
     "kernel_distance_floor",
     "kernel_sketch",

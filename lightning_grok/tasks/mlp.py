@@ -94,9 +94,19 @@ class MLP(nn.Module):
         self.in_features = in_features
         self.num_classes = num_classes
         self.output_scale = output_scale
+        self._scale()
+
+    def reset_parameters(self) -> None:
+        """Draw all parameters anew, as a new network of the same arguments does."""
+        for layer in self.layers:
+            if isinstance(layer, nn.Linear):
+                layer.reset_parameters()
+        self._scale()
+
+    def _scale(self) -> None:
         with torch.no_grad():
             for parameter in self.parameters():
-                parameter.mul_(weight_scale)
+                parameter.mul_(self.arguments["weight_scale"])
 
     @property
     def matmul(self) -> Backend:

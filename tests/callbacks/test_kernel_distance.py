@@ -1,22 +1,28 @@
 """What is logged of the kernel against whole kernels of the run's own snapshots."""
 
+import copy
 import math
 from collections.abc import Callable
 from pathlib import Path
 
-import lightning as L
 import numpy as np
 import pytest
 import torch
 import yaml
+from networks import case
 from torch import Tensor
 
 from lightning_grok.callbacks import KernelDistance
+from lightning_grok.callbacks.reference import given_reference
 from lightning_grok.errors import InputError
-from lightning_grok.geometry import empirical_ntk, kernel_distance, kernel_target_alignment
+from lightning_grok.geometry import (
+    empirical_ntk,
+    kernel_distance,
+    kernel_target_alignment,
+    ntk_factors,
+)
 from lightning_grok.runs.run import Run, load_model
 from lightning_grok.tasks.images import GrokData
-from lightning_grok.tasks.module import GrokModule
 
 Fit = Callable[..., Run]
 OTHERS = [
@@ -109,17 +115,84 @@ def test_a_second_one_goes_by_its_own_name(fit: Fit, tmp_path: Path) -> None:
     assert exact[0] == pytest.approx(expected, abs=1e-6)
 
 
-def test_a_network_without_factors_is_refused_before_training() -> None:
-    class Branched(GrokModule):
-        def __init__(self) -> None:
-            super().__init__(10, 784, hidden=[8])
-            self.network = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.LayerNorm(784))
+INPUTS = torch.cartesian_prod(torch.arange(7), torch.arange(7), torch.tensor([0]))
+LABELS = INPUTS.sum(1) % 7
 
-    trainer = L.Trainer(
-        max_epochs=1, callbacks=[KernelDistance(samples=8)], logger=False, accelerator="cpu",
-        enable_checkpointing=False, enable_progress_bar=False, enable_model_summary=False,
-    )  # fmt: skip
-    data = GrokData(dataset="digits", train_size=64)
-    with pytest.raises(InputError, match=r"stack of linear layers .* received LayerNorm"):
-        trainer.fit(Branched(), datamodule=data)
-    assert trainer.global_step == 0
+
+def measured(callback: KernelDistance, model: torch.nn.Module) -> dict[str, float]:
+    """What the callback finds after a step of training, by hand: it knows no Trainer."""
+    reference = given_reference(callback.inputs, callback.labels)
+    callback.start(model)
+    values = dict(callback.measure(model, reference))
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.mul_(1.1).add_(0.05)
+    callback.epoch = 1
+    return values | dict(callback.measure(model, reference))
+
+
+@pytest.mark.parametrize("method", ["auto", "exact", "sketch", "trace"])
+def test_tokens_by_every_method(method: str) -> None:
+    model = case("modular transformer").model
+    before = copy.deepcopy(model)
+    callback = KernelDistance(inputs=INPUTS, labels=LABELS, samples=20, method=method, probes=256)
+    values = measured(callback, model)
+    group = {"auto": "full", "exact": "full", "sketch": "sketch", "trace": None}[method]
+    kernels = [empirical_ntk(each, INPUTS[:20]) for each in (before, model)]
+    expected = kernel_distance(*kernels)
+    groups = {key.partition("/")[0] for key in values if "/" in key}
+    assert groups == {"trace", group} - {None}
+    if group == "full":
+        assert values["full/own"] == pytest.approx(expected, abs=1e-10)
+    if group == "sketch":
+        assert abs(values["sketch/own"] - expected) < 5 * values["sketch/own_se"]
+        assert 0 < values["sketch/own_se"] < 0.05
+    traces = [empirical_ntk(each, INPUTS[:20], "trace") for each in (before, model)]
+    assert values["trace/own"] == pytest.approx(kernel_distance(*traces), abs=1e-10)
+    alignment = kernel_target_alignment(traces[1], LABELS[:20])
+    assert values["alignment"] == pytest.approx(alignment, abs=1e-10)
+    # Bare parameters have no reset_parameters: neither foreign nor floor.
+    assert not any("foreign" in key or "floor" in key for key in values)
+
+
+def test_auto_goes_by_shapes_and_says_what_it_took(caplog: pytest.LogCaptureFixture) -> None:
+    model = torch.nn.Sequential(torch.nn.Unflatten(1, (1, 28, 28)), torch.nn.Conv2d(1, 4, 5),
+                                torch.nn.Flatten(), torch.nn.Linear(2304, 120))  # fmt: skip
+    callback = KernelDistance(inputs=torch.randn(300, 784), samples=300)
+    factors = ntk_factors(model, callback.inputs)
+    with caplog.at_level("INFO", "lightning.pytorch.utilities.rank_zero"):
+        assert callback._method_for(factors) == "sketch"  # two kernels of 5 GB
+    assert "kernel_distance: sketch (300 samples x 120 outputs" in caplog.text
+
+
+def test_a_factory_or_reset_parameters_gives_foreign_and_floor() -> None:
+    options = {"inputs": INPUTS, "samples": 8, "probes": 0}
+    build = lambda: case("modular transformer", int(torch.initial_seed())).model  # noqa: E731
+    given = measured(KernelDistance(**options, fresh=build), build())
+    reset = measured(
+        KernelDistance(inputs=torch.randn(8, 5), probes=0),
+        torch.nn.Sequential(torch.nn.Linear(5, 6), torch.nn.LayerNorm(6), torch.nn.Linear(6, 2)),
+    )
+    for values in (given, reset):
+        assert 0 < values["full/floor"] < 1
+        assert values["full/floor_sd"] > 0
+        assert 0 < values["full/foreign"] < 1
+        assert "alignment" not in values
+
+
+def test_real_valued_targets_are_targets() -> None:
+    model = torch.nn.Sequential(torch.nn.Linear(5, 6), torch.nn.Tanh(), torch.nn.Linear(6, 1))
+    inputs, targets = torch.randn(8, 5), torch.randn(8)
+    values = measured(KernelDistance(inputs=inputs, labels=targets, probes=0), model)
+    kernel = empirical_ntk(model, inputs, "trace").double().numpy()
+    outer = np.outer(targets, targets)
+    cosine = (kernel * outer).sum() / np.linalg.norm(kernel) / np.linalg.norm(outer)
+    assert values["alignment"] == pytest.approx(cosine, abs=1e-6)
+
+
+def test_a_network_without_a_kernel_is_refused_before_training() -> None:
+    callback = KernelDistance(inputs=INPUTS, samples=8)
+    model = case("tied embeddings, last position").model
+    model.positions = torch.nn.Parameter(torch.randn(3, 8).double())
+    with pytest.raises(InputError, match=r"received \(n, 3, 7\); choose them by output="):
+        callback.check(model, given_reference(INPUTS, None))

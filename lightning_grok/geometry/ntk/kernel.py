@@ -4,7 +4,7 @@ All functions take kernels or distances that exist already; `geometry.ntk.pairwi
 the same distances from layer factors without building a kernel.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -78,7 +78,7 @@ def distance_from_products(inner: float, squares1: float, squares2: float) -> fl
 
 def kernel_target_alignment(
     kernel: Float[Tensor, "n n"] | Float[np.ndarray, "n n"],
-    labels: Integer[Tensor, " n"] | Integer[np.ndarray, " n"],
+    labels: Any,
     *,
     centered: bool = False,
 ) -> float:
@@ -90,7 +90,7 @@ def kernel_target_alignment(
 
     Args:
         kernel: K (n, n), one row a sample: the trace or the sum kernel.
-        labels: n class numbers.
+        labels: n class numbers; or real-valued targets (n,) or (n, k), which are Y themselves.
         centered: remove the mean of both kernels in feature space.
 
     Returns:
@@ -104,19 +104,31 @@ def kernel_target_alignment(
     1.0
     """
     values = np.asarray(torch.as_tensor(kernel).detach().cpu().double())
-    classes = np.asarray(torch.as_tensor(labels).detach().cpu())
-    if values.shape != (len(classes), len(classes)):
-        raise ValueError(f"expected a kernel {(len(classes),) * 2}, received {values.shape}")
-    target = (classes[:, None] == classes[None, :]).astype(float)
+    target = _target_kernel(torch.as_tensor(labels).detach().cpu())
+    if values.shape != target.shape:
+        raise ValueError(f"expected a kernel {target.shape}, received {values.shape}")
     if centered:
-        if (target == 1).all():
+        if (target == target[0, 0]).all():
             raise ValueError("expected at least two classes, received one")
         size = np.abs(values).max()
         values, target = _centered(values), _centered(target)
         # What centering leaves of a constant kernel is rounding, not structure.
-        if np.abs(values).max() <= len(classes) * np.finfo(float).eps * size:
+        if np.abs(values).max() <= len(values) * np.finfo(float).eps * size:
             raise ValueError("expected a kernel that is not constant, received a constant one")
     return 1.0 - kernel_distance(values, target)
+
+
+def _target_kernel(labels: Tensor) -> np.ndarray:
+    """YYᵀ of one-hot classes, or of targets."""
+    if labels.is_floating_point():
+        if labels.ndim not in (1, 2):
+            raise ValueError(f"expected targets (n,) or (n, k), received {tuple(labels.shape)}")
+        targets = np.asarray(labels.double()).reshape(len(labels), -1)
+        return targets @ targets.T
+    if labels.ndim != 1:
+        raise ValueError(f"expected class numbers (n,), received {tuple(labels.shape)}")
+    classes = np.asarray(labels)
+    return (classes[:, None] == classes[None, :]).astype(float)
 
 
 def _centered(kernel: np.ndarray) -> np.ndarray:

@@ -1,26 +1,28 @@
-"""Distances between the kernels of checkpoints, from layer factors and without a whole kernel.
+"""Distances between the kernels of checkpoints, from layer factors.
 
-<K1, K2>_F is a sum over pairs of samples (i, j) of inner products of c x c blocks. Two exact ways:
+<K1, K2>_F is a sum over pairs of samples (i, j) of inner products of c x c blocks, taken exactly in
+one of three ways:
 
-- Many checkpoints (`pairwise_kernel_distance`): small tiles of all T kernels are built side by
-  side and their T x T products added up. Every tile is built once a checkpoint, T n² c² Σ_l p_l
-  multiplications over two, and no kernel ever exists as a whole.
-- Two checkpoints (`distance_between`): no block is built at all. With C_i = B1_l,iᵀ B2_m,i,
+- Many checkpoints (`pairwise_kernel_distance`): blocks of all T kernels are built side by side and
+  their T x T products added up. Every block is built once a checkpoint and no kernel ever exists as
+  a whole.
+- Two checkpoints whose layers act at a single position: no block is built at all. With
+  C_i = B1_l,iᵀ B2_m,i, B the derivatives by what leaves a layer,
 
       <B1_l,i B1_l,jᵀ, B2_m,i B2_m,jᵀ>_F = <C_i, C_j>_F,
 
-  so that <K1, K2> = Σ_lm Σ_ij (G1_l ∘ G2_m)_ij <C_i, C_j>, with G = A Aᵀ + 1: n² Σ_lm p_l p_m
+  so that <K1, K2> = Σ_lm Σ_ij (G1_l ∘ G2_m)_ij <C_i, C_j>, with G = A Aᵀ: n² Σ_lm p_l p_m
   multiplications at most (`geometry.ntk.contraction` passes over silent units), on the
-  processor wherever the factors are. Whichever costs less for the shapes at hand is taken.
+  processor wherever the factors are.
+- Two others: both kernels are built and kept, where they are small enough to be.
 
-Tiles are in the factors' dtype, sums over tiles in float64. The kernels must be those of linear
-stacks (`geometry.ntk.factors`); distances of other networks come from `empirical_ntk`
-and `kernel_distance`.
+Whichever costs less for the shapes at hand is taken. Blocks are in the factors' dtype, sums over
+blocks in float64.
 """
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Literal, NamedTuple
+from collections.abc import Iterable, Mapping
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import torch
@@ -28,12 +30,21 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from lightning_grok.geometry.ntk.contraction import Units, units_of, weighted_gram_sums
-from lightning_grok.geometry.ntk.empirical import kernel_block, trace_kernel, upper_blocks
+from lightning_grok.geometry.ntk.empirical import (
+    check_kind,
+    kernel_of,
+    trace_kernel,
+    upper_blocks,
+)
 from lightning_grok.geometry.ntk.factors import NTKFactors, ntk_factors
 from lightning_grok.geometry.ntk.kernel import distance_from_products, kernel_distance
+from lightning_grok.geometry.ntk.network import Output
+from lightning_grok.geometry.ntk.terms import Term, add_terms, block_cost, mirror
 
 PairKind = Literal["full", "trace"]
-_TILE = 16  # samples a side of a tile
+_KINDS = ("full", "trace")
+_TOO_MUCH = 2e9  # bytes of two kernels that no exact distance is worth
+_KEPT = 256e6  # bytes of a kernel that is kept with its factors
 
 
 def distance_between(first: NTKFactors, second: NTKFactors, *, kind: PairKind = "full") -> float:
@@ -52,7 +63,7 @@ def distance_between(first: NTKFactors, second: NTKFactors, *, kind: PairKind = 
     Raises:
         ValueError: shapes differ, a kernel is zero or not finite, or an unknown kind.
     """
-    _check_kind(kind)
+    check_kind(kind, _KINDS)
     if (first.samples, first.outputs) != (second.samples, second.outputs):
         raise ValueError(
             f"expected factors of the same samples and outputs, received {first.samples} x "
@@ -70,23 +81,49 @@ def _squared_norm(factors: NTKFactors) -> float:
     return factors.cache["squared_norm"]
 
 
-def _check_kind(kind: str) -> None:
-    if kind not in ("full", "trace"):
-        raise ValueError(f"expected kind full or trace, received {kind!r}")
-
-
 def kernel_inner_product(first: NTKFactors, second: NTKFactors) -> float:
     """Exact <K1, K2>_F of the full kernels; ‖K‖² where both are the same object."""
-    widths1, widths2 = sum(first.widths), sum(second.widths)
-    contracted = widths1 * widths2
-    built = first.outputs**2 * (widths1 + widths2)
-    if contracted > built:
-        factors = [first] if first is second else [first, second]
-        products = _tiled_products(factors)
-        for each, squared_norm in zip(factors, products.diagonal(), strict=True):
-            each.cache.setdefault("squared_norm", float(squared_norm))
-        return float(products[0, -1])
-    return _contracted_product(first, second)
+    if is_contracted(first):
+        return _contracted_product(first, second)
+    if _kernel_bytes(first) <= _KEPT:
+        one, other = (_kept_kernel(each).flatten() for each in (first, second))
+        parts = zip(one.split(2**20), other.split(2**20), strict=True)
+        return math.fsum(float(a.double() @ b.double()) for a, b in parts)
+    factors = [first] if first is second else [first, second]
+    products = _blockwise_products(factors)
+    for each, squared_norm in zip(factors, products.diagonal(), strict=True):
+        each.cache.setdefault("squared_norm", float(squared_norm))
+    return float(products[0, -1])
+
+
+def is_contracted(factors: NTKFactors) -> bool:
+    """Whether products of two kernels are taken without building them."""
+    widths = sum(shape.outputs for shape in factors.shapes)
+    return factors.has_one_position and widths <= 2 * factors.outputs**2
+
+
+def distance_cost(factors: NTKFactors) -> float:
+    """Multiplications of one exact distance, by the shapes alone; infinite past 2 GB of memory.
+
+    A kernel that is built costs half of its pairs of samples times what the cheaper way through
+    each layer does; a contraction costs n² (Σ q)² / 2 for the product and as much for the norm.
+    """
+    n, c = factors.samples, factors.outputs
+    if is_contracted(factors):
+        return float(n**2 * sum(shape.outputs for shape in factors.shapes) ** 2)
+    if 2 * _kernel_bytes(factors) > _TOO_MUCH:
+        return math.inf
+    return n**2 / 2 * sum(min(block_cost(shape, c).values()) for shape in factors.shapes)
+
+
+def _kernel_bytes(factors: NTKFactors) -> int:
+    return (factors.samples * factors.outputs) ** 2 * factors.function.reference.element_size()
+
+
+def _kept_kernel(factors: NTKFactors) -> Tensor:
+    if "kernel" not in factors.cache:
+        factors.cache["kernel"] = kernel_of(factors)
+    return factors.cache["kernel"]
 
 
 def _contracted_product(first: NTKFactors, second: NTKFactors) -> float:
@@ -104,21 +141,19 @@ def _contracted_product(first: NTKFactors, second: NTKFactors) -> float:
 
 
 class _Layer(NamedTuple):
-    gram: np.ndarray  # A Aᵀ + 1 in float64
+    gram: np.ndarray  # A Aᵀ in float64, with the one of the bias
     units: Units  # of B, in at least float32
 
 
 def _laid_out(factors: NTKFactors) -> list[_Layer]:
     """Every learning layer as the contraction wants it, kept with the factors."""
     if "laid_out" not in factors.cache:
-        whole = slice(None)
-        jacobians = (b if b.ndim == 3 else torch.diag_embed(b) for b in factors.jacobians())
         factors.cache["laid_out"] = [
             _Layer(
-                layer.gram(whole, whole).double().cpu().numpy(),
-                units_of(_at_least_single(b).cpu().numpy()),
+                term.gram(term)[:, 0, :, 0].double().cpu().numpy(),
+                units_of(_at_least_single(term.pulled[:, :, 0]).cpu().numpy()),
             )
-            for layer, b in zip(factors.learning, jacobians, strict=True)
+            for term in factors.terms()
         ]
     return factors.cache["laid_out"]
 
@@ -130,41 +165,42 @@ def _at_least_single(values: Tensor) -> Tensor:
 def pairwise_kernel_distance(
     checkpoints: Iterable[Mapping[str, Tensor] | nn.Module],
     model: nn.Module,
-    inputs: Float[Tensor, "n *shape"],
+    inputs: Any,
     *,
     kind: PairKind = "full",
     dtype: torch.dtype | None = None,
-    memory: float = 0.5e9,
+    output: Output = None,
+    memory: int | float = 0.5e9,
 ) -> Float[np.ndarray, "checkpoints checkpoints"]:
     """Exact kernel distances of all pairs of T checkpoints, streamed over tiles of samples.
 
     Args:
         checkpoints: state dicts of the model, or modules of its architecture; read one at a time.
         model: the architecture; its own parameters are not used, only which of them learn.
-        inputs: n samples as the model takes them.
+        inputs, dtype, output: as in `empirical_ntk`.
         kind: ``full`` or ``trace``.
-        dtype: floating type of the tiles; the parameters' own by default.
-        memory: bytes for the backpropagated Jacobians. Where those of all samples need more,
-            they are rebuilt for two blocks of samples at a time. To this come T tiles of
-            16 c x 16 c numbers and the factors of T checkpoints, 2 to 3 MB each.
+        memory: bytes for factors and blocks of all T kernels together, which settle how many
+            samples make a block. To this come T copies of the parameters.
 
     Returns:
         (T, T), symmetric, zero on the diagonal.
 
     Raises:
-        ValueError: fewer than two checkpoints, one that doesn't fit the model, a kernel that is
-            zero or not finite, or a model that is no linear stack.
+        ValueError: fewer than two checkpoints, one that doesn't fit the model, or a kernel that is
+            zero or not finite.
     """
-    _check_kind(kind)
+    check_kind(kind, _KINDS)
     states = (c.state_dict() if isinstance(c, nn.Module) else c for c in checkpoints)
-    factors = [ntk_factors(model, inputs, parameters=state, dtype=dtype) for state in states]
+    factors = [
+        ntk_factors(model, inputs, parameters=state, dtype=dtype, output=output) for state in states
+    ]
     if len(factors) < 2:
         raise ValueError(f"expected at least two checkpoints, received {len(factors)}")
     if kind == "trace":
         kernels = torch.stack([trace_kernel(each).flatten().double() for each in factors])
         products = (kernels @ kernels.T).cpu().numpy()
     else:
-        products = _tiled_products(factors, memory)
+        products = _blockwise_products(factors, memory)
     return _distances(products)
 
 
@@ -178,116 +214,32 @@ def _distances(products: np.ndarray) -> np.ndarray:
     return distance
 
 
-def _tiled_products(factors: list[NTKFactors], memory: float = 0.5e9) -> np.ndarray:
+def _blockwise_products(factors: list[NTKFactors], memory: int | float = 0.5e9) -> np.ndarray:
     """<K_s, K_t>_F of all pairs, (T, T) in float64."""
     n, c = factors[0].samples, factors[0].outputs
-    itemsize = factors[0].layers[0].inputs.element_size()
-    a_sample = c * itemsize * sum(sum(each.widths) for each in factors)
-    whole = n * a_sample <= memory
-    # Whole tiles only, so that all are of one shape and one place in memory serves them.
-    block = n if whole else _TILE * max(1, int(memory / (2 * a_sample * _TILE)))
+    itemsize = factors[0].function.reference.element_size()
+    # Factors of rows and columns take half of the memory, the blocks of the kernels the other.
+    a_sample = 2 * sum(each.bytes() for each in factors)
+    side = (memory / 2 / (len(factors) * itemsize)) ** 0.5 / c
+    size = max(1, min(n, int(memory / 2 / a_sample), int(side)))
     products = torch.zeros(len(factors), len(factors), dtype=torch.float64)
-    tiles: dict[tuple[int, int], Tensor] = {}
-    left_start, left = -1, []
-    for rows, columns in upper_blocks(n, block):
-        if rows.start != left_start:
-            left_start, left = rows.start, [each.jacobians(rows) for each in factors]
-        right = left if rows == columns else [each.jacobians(columns) for each in factors]
-        for i, j in _tile_pairs(rows, columns):
-            shape = len(range(n)[i]) * c, len(range(n)[j]) * c
-            if shape not in tiles:
-                tiles[shape] = left[0][0].new_empty(len(factors), *shape)
-            for t, each in enumerate(factors):
-                kernel_block(
-                    [layer.gram(i, j) for layer in each.learning],
-                    [b[i.start - rows.start : i.stop - rows.start] for b in left[t]],
-                    [b[j.start - columns.start : j.stop - columns.start] for b in right[t]],
-                    out=tiles[shape][t],
-                )
-            products += (1 if i == j else 2) * _products_within(tiles[shape], c).cpu()
+    top, left = -1, list[list[Term]]()
+    for rows, columns in upper_blocks(n, size):
+        if rows.start != top:
+            top, left = rows.start, [each.terms(rows) for each in factors]
+        same = rows == columns
+        shape = len(range(n)[rows]) * c, len(range(n)[columns]) * c
+        blocks = factors[0].function.reference.new_zeros(len(factors), *shape)
+        for t, each in enumerate(factors):
+            add_terms(blocks[t], left[t], left[t] if same else each.terms(columns))
+            if same:
+                mirror(blocks[t])
+        products += (1 if same else 2) * _products_within(blocks, c).cpu()
     return products.numpy()
 
 
-def _tile_pairs(rows: slice, columns: slice) -> Iterator[tuple[slice, slice]]:
-    """Tiles of a block of samples; only those on and above the diagonal where it has one."""
-    if rows == columns:
-        for i, j in upper_blocks(rows.stop - rows.start, _TILE):
-            yield _shifted(i, rows.start), _shifted(j, rows.start)
-        return
-    for top in range(rows.start, rows.stop, _TILE):
-        for first in range(columns.start, columns.stop, _TILE):
-            bottom, last = min(top + _TILE, rows.stop), min(first + _TILE, columns.stop)
-            yield slice(top, bottom), slice(first, last)
-
-
-def _shifted(part: slice, by: int) -> slice:
-    return slice(part.start + by, part.stop + by)
-
-
-def _products_within(tiles: Tensor, outputs: int) -> Tensor:
-    """Products of T tiles (T, b c, d c), by one sample's rows at a time: short float32 sums."""
+def _products_within(blocks: Tensor, outputs: int) -> Tensor:
+    """Products of T blocks (T, b c, d c), by one sample's rows at a time: short float32 sums."""
     # (T, b c, d c) -> (b, T, c d c)
-    rows = tiles.view(len(tiles), -1, outputs * tiles.shape[2]).transpose(0, 1)
+    rows = blocks.view(len(blocks), -1, outputs * blocks.shape[2]).transpose(0, 1)
     return torch.bmm(rows, rows.transpose(1, 2)).double().sum(0)
-
-
-class DistanceFloor(NamedTuple):
-    """Kernel distance of two fresh initializations: what no training explains.
-
-    Attributes:
-        full, full_sd: mean and standard deviation over pairs, full kernel.
-        trace, trace_sd: the same, trace kernel.
-    """
-
-    full: float
-    full_sd: float
-    trace: float
-    trace_sd: float
-
-
-def kernel_distance_floor(
-    fresh: Callable[[int], nn.Module],
-    inputs: Float[Tensor, "n *shape"],
-    *,
-    pairs: int = 5,
-    seed: int = 0,
-    dtype: torch.dtype | None = None,
-) -> DistanceFloor:
-    """Null floor: distances between independent initializations of one architecture.
-
-    Pairs share no network, so that the standard deviation is over independent values.
-
-    Args:
-        fresh: seed -> newly initialized module. The global seed is set to the same number before
-            each call and put back afterwards, so that ``lambda seed: MLP()`` will do.
-        inputs: n samples as the model takes them.
-        pairs: number of pairs, at least two.
-        seed: of the seeds handed to `fresh`.
-        dtype: as in `ntk_factors`.
-
-    Returns:
-        Means and standard deviations (n - 1 in the denominator).
-
-    Raises:
-        ValueError: fewer than two pairs, or a network that is no linear stack.
-    """
-    if pairs < 2:
-        raise ValueError(f"expected at least two pairs for a spread, received {pairs}")
-    seeds = np.random.default_rng(seed).choice(2**31, size=2 * pairs, replace=False).tolist()
-    full, trace = [], []
-    for one, other in zip(seeds[::2], seeds[1::2], strict=True):
-        first, second = (ntk_factors(_fresh(fresh, s), inputs, dtype=dtype) for s in (one, other))
-        full.append(distance_between(first, second))
-        trace.append(distance_between(first, second, kind="trace"))
-    return DistanceFloor(
-        float(np.mean(full)),
-        float(np.std(full, ddof=1)),
-        float(np.mean(trace)),
-        float(np.std(trace, ddof=1)),
-    )
-
-
-def _fresh(make: Callable[[int], nn.Module], seed: int) -> nn.Module:
-    with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
-        torch.manual_seed(seed)
-        return make(seed)

@@ -6,15 +6,22 @@ two sketches of the same V give a distance without their kernels. What comes out
 its standard error is returned with it, and `pairwise_kernel_distance` is the exact quantity.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from jaxtyping import Float
-from torch import Tensor
+from torch import Tensor, nn
+from torch.func import jvp, vjp
 
-from lightning_grok.geometry.ntk.factors import NTKFactors
+from lightning_grok.geometry.ntk.network import (
+    NetworkFunction,
+    Output,
+    differentiable,
+    network_function,
+)
 
 
 @dataclass(frozen=True)
@@ -37,39 +44,63 @@ class DistanceEstimate(NamedTuple):
     standard_error: float
 
 
-def kernel_sketch(factors: NTKFactors, *, probes: int = 64, seed: int = 0) -> KernelSketch:
-    """K V of the full kernel from layer factors, for k seeded columns of signs.
+def kernel_sketch(
+    model: nn.Module,
+    inputs: Any,
+    *,
+    probes: int = 64,
+    seed: int = 0,
+    parameters: Mapping[str, Tensor] | None = None,
+    dtype: torch.dtype | None = None,
+    output: Output = None,
+) -> KernelSketch:
+    """K V of the full kernel for k seeded columns of signs, of any network.
 
-    Cost n c k Σ p + n² k Σ p multiplications, under a tenth of a second for the paper's network.
+    K v = J (Jᵀ v): one product with the transposed Jacobian (backward) and one with the Jacobian
+    (forward) a column, each about two forward passes over all samples. No kernel and no Jacobian.
 
     Args:
-        factors: of one checkpoint.
+        model, inputs, parameters, dtype, output: as in `empirical_ntk`.
         probes: k, at least two.
         seed: of V.
 
     Returns:
-        The sketch, in the factors' dtype.
+        The sketch, in the parameters' dtype.
 
     Raises:
-        ValueError: fewer than two probes.
+        ValueError: fewer than two probes, and as `empirical_ntk`.
     """
     if probes < 2:
         raise ValueError(f"expected at least two probes, received {probes}")
-    n, c = factors.samples, factors.outputs
+    function = network_function(model, inputs, parameters=parameters, dtype=dtype, output=output)
+    with differentiable(model):
+        try:
+            image = _image(function, probes, seed)
+        except NotImplementedError:
+            # oneDNN's recurrent layers know no forward derivative; those of PyTorch do.
+            with torch.backends.mkldnn.flags(enabled=False):
+                image = _image(function, probes, seed)
+    return KernelSketch(image, seed)
+
+
+def _image(function: NetworkFunction, probes: int, seed: int) -> Tensor:
+    forward = lambda learned: function(learned, function.inputs)  # noqa: E731
+    outputs, pull = vjp(forward, function.learned)[:2]
+    if not bool(torch.isfinite(outputs).all()):
+        raise ValueError("expected finite outputs, received NaN or infinity from the model")
+    vectors = signs(len(outputs), outputs.shape[1], probes, seed).to(outputs)  # (n, c, k)
+
+    def push(direction: dict[str, Tensor]) -> Tensor:
+        return jvp(forward, (function.learned,), (direction,))[1]
+
+    image = [push(pull(vectors[:, :, k])[0]).detach().flatten() for k in range(probes)]
+    return torch.stack(image, 1)
+
+
+def signs(samples: int, outputs: int, probes: int, seed: int) -> Float[Tensor, "n c k"]:
+    """V, independent signs: the same for equal sizes and seed."""
     generator = torch.Generator().manual_seed(seed)
-    signs = torch.randint(2, (n, c, probes), generator=generator) * 2 - 1
-    vectors = signs.to(factors.layers[0].inputs)
-    image = torch.zeros_like(vectors)
-    for layer, jacobian in zip(factors.learning, factors.jacobians(), strict=True):
-        gram = layer.gram(slice(None), slice(None))
-        if jacobian.ndim == 2:
-            spread = gram @ (jacobian[:, :, None] * vectors).flatten(1)
-            image += jacobian[:, :, None] * spread.view(n, c, probes)
-            continue
-        # (n, p, c) (n, c, k) -> (n, p k), mixed over samples, then back to (n, c, k)
-        gathered = (jacobian.transpose(1, 2) @ vectors).flatten(1)
-        image.baddbmm_(jacobian, (gram @ gathered).view(n, -1, probes))
-    return KernelSketch(image.flatten(0, 1), seed)
+    return torch.randint(2, (samples, outputs, probes), generator=generator) * 2.0 - 1.0
 
 
 def sketched_kernel_distance(first: KernelSketch, second: KernelSketch) -> DistanceEstimate:

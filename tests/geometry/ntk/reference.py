@@ -4,47 +4,52 @@ from itertools import permutations
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from networks import Case
+from torch import Tensor
 
 
-def explicit_jacobians(model: nn.Module, inputs: Tensor) -> dict[str, Tensor]:
+def explicit_jacobians(case: Case) -> dict[str, Tensor]:
     """Derivatives (n, c, p) of all outputs by each learning parameter, one backward pass each."""
-    names = [name for name, own in model.named_parameters() if own.requires_grad]
-    learned = [own for own in model.parameters() if own.requires_grad]
-    rows: list[list[list[Tensor]]] = []
-    for sample in inputs:
-        outputs = model(sample[None])[0]
-        rows.append(
-            [
-                [
-                    torch.zeros(own.numel(), dtype=own.dtype) if grad is None else grad.flatten()
-                    for own, grad in zip(
-                        learned,
-                        torch.autograd.grad(output, learned, retain_graph=True, allow_unused=True),
-                        strict=True,
-                    )
-                ]
-                for output in outputs
-            ]
-        )
+    names = [name for name, own in case.model.named_parameters() if own.requires_grad]
+    learned = [own for own in case.model.parameters() if own.requires_grad]
+    modes = [(module, module.training) for module in case.model.modules()]
+    case.model.eval()
+    outputs = case.oracle(case.model, _copied(case.inputs))
+    rows = [
+        [
+            torch.zeros(own.numel(), dtype=own.dtype) if grad is None else grad.flatten()
+            for own, grad in zip(
+                learned,
+                torch.autograd.grad(output, learned, retain_graph=True, allow_unused=True),
+                strict=True,
+            )
+        ]
+        for output in outputs.flatten()
+    ]
+    for module, training in modes:
+        module.training = training
     return {
-        name: torch.stack([torch.stack([grads[k] for grads in sample]) for sample in rows])
+        name: torch.stack([row[k] for row in rows]).unflatten(0, outputs.shape)
         for k, name in enumerate(names)
     }
 
 
-def explicit_ntk(model: nn.Module, inputs: Tensor, kind: str = "full", layer: str = "") -> Tensor:
+def _copied(inputs):
+    if isinstance(inputs, dict):
+        return {key: value.clone() for key, value in inputs.items()}
+    return tuple(v.clone() for v in inputs) if isinstance(inputs, tuple) else inputs.clone()
+
+
+def explicit_ntk(case: Case, kind: str = "full", layer: str = "") -> Tensor:
     """K = J Jᵀ, of all parameters or of those whose name begins with `layer`."""
-    found = explicit_jacobians(model, inputs)
+    found = explicit_jacobians(case)
     jacobian = torch.cat([j for name, j in found.items() if name.startswith(layer)], dim=2)
     n, c, _ = jacobian.shape
     kernel = jacobian.flatten(0, 1) @ jacobian.flatten(0, 1).T
     if kind == "full":
         return kernel
     blocks = kernel.view(n, c, n, c)
-    if kind == "trace":
-        return torch.einsum("iaja->ij", blocks) / c
-    return torch.einsum("iajb->ij", blocks) / c
+    return torch.einsum("iaja->ij" if kind == "trace" else "iajb->ij", blocks) / c
 
 
 def distance(first: Tensor, second: Tensor) -> float:

