@@ -23,6 +23,8 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Num
 
+from lightning_grok.analysis.onset import memorization_epoch
+
 COLLAPSED = 0.5
 """Share of training samples without a loss."""
 
@@ -111,6 +113,24 @@ def ungrokking_epoch(
         elif epochs[i] >= 2 * epochs[start]:
             return float(epochs[start])
     return math.inf
+
+
+def stability_events(
+    epochs: Num[np.ndarray, " t"],
+    loss: Num[np.ndarray, " t"],
+    train_accuracy: Num[np.ndarray, " t"],
+    test_accuracy: Num[np.ndarray, " t"],
+    zero_loss_share: Num[np.ndarray, " t"],
+) -> list[tuple[str, int]]:
+    """All events ``collapse``, ``instability`` and ``ungrokking``, with their epochs."""
+    memorized = memorization_epoch(epochs, train_accuracy)
+    found = [
+        ("collapse", collapse_epoch(epochs, zero_loss_share)),
+        ("ungrokking", ungrokking_epoch(epochs, train_accuracy, test_accuracy)),
+    ]
+    events = [(name, int(epoch)) for name, epoch in found if math.isfinite(epoch)]
+    jumps = find_instabilities(epochs, loss, memorized)
+    return [*events, *(("instability", each.epoch) for each in jumps)]
 
 
 def onset_sentence(onset: float, instabilities: Sequence[Instability]) -> str:

@@ -49,7 +49,8 @@ class Snapshots(L.Callback):
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Keep the weights of an epoch that may be looked at again."""
         epoch = completed_epochs(trainer)
-        measured = (c for c in callbacks_of(trainer) if isinstance(c, Measurement) and c.enabled)
+        callbacks = (c for c in callbacks_of(trainer) if isinstance(c, Measurement) and c.enabled)
+        measured = (measurement for measurement in callbacks if measurement.keeps_snapshots)
         wanted = epoch in PAPER_EPOCHS or epoch == trainer.max_epochs
         if wanted or any(measurement.due(epoch) for measurement in measured):
             expect_finite(pl_module, epoch)

@@ -66,6 +66,8 @@ class Measurement(L.Callback, ABC):
     """
 
     name: str
+    keeps_snapshots = True
+    """Whether the weights are kept that it was taken of, and it can be taken afterwards."""
 
     def __init__(self, enabled: bool = True, epochs: Epochs = None, strict: bool = False) -> None:
         super().__init__()

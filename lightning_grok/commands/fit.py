@@ -20,6 +20,7 @@ from lightning_grok.callbacks import (
     ManifoldCapacity,
     Measurement,
     Onset,
+    Stability,
     UmapSnapshot,
     WeightNorm,
 )
@@ -44,6 +45,7 @@ from lightning_grok.tasks.module import GrokModule
 GROUPS: dict[str, type[L.Callback]] = {
     "evaluation": Evaluation,
     "onset": Onset,
+    "stability": Stability,
     "kernel_distance": KernelDistance,
     "manifold_capacity": ManifoldCapacity,
     "linear_probe": LinearProbe,
