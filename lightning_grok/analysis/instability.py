@@ -23,7 +23,8 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Num
 
-from lightning_grok.analysis.onset import memorization_epoch
+from lightning_grok.analysis.crossing import first_held, on_log_axis
+from lightning_grok.analysis.onset import RunLike, run_events
 
 COLLAPSED = 0.5
 """Share of training samples without a loss."""
@@ -123,7 +124,7 @@ def stability_events(
     zero_loss_share: Num[np.ndarray, " t"],
 ) -> list[tuple[str, int]]:
     """All events ``collapse``, ``instability`` and ``ungrokking``, with their epochs."""
-    memorized = memorization_epoch(epochs, train_accuracy)
+    memorized = _memorized(epochs, train_accuracy)
     found = [
         ("collapse", collapse_epoch(epochs, zero_loss_share)),
         ("ungrokking", ungrokking_epoch(epochs, train_accuracy, test_accuracy)),
@@ -131,6 +132,23 @@ def stability_events(
     events = [(name, int(epoch)) for name, epoch in found if math.isfinite(epoch)]
     jumps = find_instabilities(epochs, loss, memorized)
     return [*events, *(("instability", each.epoch) for each in jumps)]
+
+
+def run_instabilities(run: RunLike) -> list[Instability]:
+    """`find_instabilities` of the logged training loss of a run."""
+    return find_instabilities(*run.series("train/loss"), _memorized(*run.series("train/accuracy")))
+
+
+def _memorized(epochs: Num[np.ndarray, " t"], train_accuracy: Num[np.ndarray, " t"]) -> float:
+    """The first of three evaluations in a row with the training set learned; infinite if none."""
+    at, accuracy = on_log_axis(epochs, train_accuracy)
+    first = first_held(accuracy >= _HOLDS)
+    return math.inf if first is None else float(at[first])
+
+
+def onset_in_words(run: RunLike) -> str:
+    """`onset_sentence` of a run's onset, t_10 of test accuracy."""
+    return onset_sentence(run_events(run).test.t_10, run_instabilities(run))
 
 
 def onset_sentence(onset: float, instabilities: Sequence[Instability]) -> str:

@@ -3,6 +3,7 @@
 import os
 import signal
 import time
+from collections.abc import Container
 from types import FrameType
 from typing import Any
 
@@ -20,7 +21,7 @@ from lightning_grok.callbacks.recording import (
     trained_epochs,
 )
 from lightning_grok.errors import InputError
-from lightning_grok.runs.checkpoints import LAST, PREVIOUS
+from lightning_grok.runs.checkpoints import LAST, PREVIOUS, kept_path
 from lightning_grok.runs.directory import RunDirectory, snapshot_epochs
 from lightning_grok.runs.files import write_atomically
 from lightning_grok.schedule import PAPER_EPOCHS
@@ -170,10 +171,18 @@ class RunCheckpoint(Checkpoint):
         directory: of the run.
         seconds: shortest time between two checkpoints; 0 writes one every epoch.
         signals: that stop the run.
+        kept: epochs whose checkpoint stays as ``epoch_<epoch>.ckpt``, to branch from.
     """
 
-    def __init__(self, directory: RunDirectory, seconds: float, signals: Signals) -> None:
+    def __init__(
+        self,
+        directory: RunDirectory,
+        seconds: float,
+        signals: Signals,
+        kept: Container[int] = (),
+    ) -> None:
         super().__init__()
+        self.kept = kept
         self.directory = directory
         self.seconds = seconds
         self.signals = signals
@@ -189,8 +198,12 @@ class RunCheckpoint(Checkpoint):
 
     def state_dict(self) -> dict[str, Any]:
         """Where the event log ends, whether the run does, and the newest metrics."""
-        log_size = self.directory.log_size
-        return {"log_size": log_size, "stopped": self.stopped, "metrics": self.metrics}
+        return {
+            "log_size": self.directory.log_size,
+            "stopped": self.stopped,
+            "metrics": self.metrics,
+            "seconds": self._seconds(),
+        }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Take back what Lightning does not keep."""
@@ -230,13 +243,24 @@ class RunCheckpoint(Checkpoint):
         if ends or not 0 <= time.monotonic() - self._written < self.seconds:
             expect_finite(pl_module, completed_epochs(trainer))
             self.write(trainer)
+        if completed_epochs(trainer) in self.kept:
+            expect_finite(pl_module, completed_epochs(trainer))
+            self._note(trainer)
+            write_atomically(
+                kept_path(self.directory.checkpoints, completed_epochs(trainer)),
+                lambda path: trainer.save_checkpoint(path, weights_only=False),
+            )
+
+    def _note(self, trainer: L.Trainer) -> None:
+        """Have the log on the disk, and the newest metrics in the state."""
+        newest = trainer.callback_metrics.items()
+        self.metrics = {key: float(value) for key, value in newest if "seconds" not in key}
+        self.directory.sync()
 
     def write(self, trainer: L.Trainer) -> None:
         """Write the checkpoint whole, then move it into place."""
         folder = self.directory.checkpoints
-        newest = trainer.callback_metrics.items()
-        self.metrics = {key: float(value) for key, value in newest if "seconds" not in key}
-        self.directory.sync()
+        self._note(trainer)
         write_atomically(
             folder / "next.ckpt", lambda path: trainer.save_checkpoint(path, weights_only=False)
         )

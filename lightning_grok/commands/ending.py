@@ -4,6 +4,7 @@ import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from lightning_grok.analysis.instability import onset_in_words
 from lightning_grok.analysis.onset import GrokkingEvents, run_events
 from lightning_grok.errors import InputError, first_line
 from lightning_grok.runs.failures import failed_measurements
@@ -17,6 +18,8 @@ def say_how_it_went(path: Path, *, figures: bool, report: bool) -> None:
         print(f"INCOMPLETE: {name} failed at every epoch at which it was due ({how})")
     for line in _event_lines(run_events(run)):
         print(line)
+    if inside := onset_in_words(run):
+        print(inside)
     print(f"took {_cost_line(run.costs())}")
     print(f"run: {path}")
     if report:

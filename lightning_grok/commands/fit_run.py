@@ -17,12 +17,14 @@ import yaml
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
 import lightning_grok
+from lightning_grok.callbacks.branching import branching, check_changes
 from lightning_grok.callbacks.checkpoint import (
     FiniteLoss,
     RunCheckpoint,
     Signals,
     Snapshots,
 )
+from lightning_grok.callbacks.measurement import network_of
 from lightning_grok.callbacks.recording import callbacks_of
 from lightning_grok.commands.ending import say_how_it_went
 from lightning_grok.commands.one_process import taken
@@ -34,12 +36,13 @@ from lightning_grok.ranges import NotNegative, check_range
 from lightning_grok.runs.checkpoints import newest_checkpoint
 from lightning_grok.runs.configuration import config_digest
 from lightning_grok.runs.directory import RunDirectory
-from lightning_grok.runs.extension import beginning
+from lightning_grok.runs.extension import Beginning, branch, longer
 from lightning_grok.runs.files import Lost, is_disk_error, write_atomically
 from lightning_grok.runs.identity import setup_name
 from lightning_grok.runs.names import validate_name
 from lightning_grok.runs.run import Run
 from lightning_grok.runs.summary import run_summary
+from lightning_grok.schedule import OPEN_END, log_spaced, validate_epochs
 from lightning_grok.tasks.images import GrokData
 from lightning_grok.tasks.module import GrokModule
 
@@ -63,6 +66,17 @@ class RunOptions:
         extends: directory of a shorter run of the same configuration, which the new run begins with
             instead of training these epochs again; besides trainer.max_epochs only measured epochs
             after its end may differ. It stays as it is.
+        branches: directory of a run, the trunk, that this one shares its first epochs with. Options
+            of model, optimizer, data, trainer and evaluation may differ; network, random vectors
+            and measured images are the trunk's.
+        from_epoch: at which to leave the trunk; it needs a checkpoint there (``branch_points``).
+        set: changes of the trunk's state there: factors on ``weights``, on the optimizer's
+            ``first_moment`` and ``second_moment`` and on the number of ``steps`` it has counted, of
+            one layer with ``/layers.0`` behind it; ``reinitialize/layers.6: SEED`` draws a layer
+            anew.
+        branch_points: epochs whose checkpoint is kept to branch from, or so many log-spaced ones a
+            decade; a checkpoint takes three times the weights and what measurements remember
+            (about 5 MB for the network of grok.yaml).
         watch: whether to open the live page while the run goes on, and to leave it in the run's
             directory as report.html, with the figures and the verdict on the paper's claims.
     """
@@ -73,12 +87,34 @@ class RunOptions:
     figures: bool = True
     extends: str | None = None
     watch: bool = False
+    branches: str | None = None
+    from_epoch: int | None = None
+    set: dict[str, float] | None = None
+    branch_points: list[int] | int | None = None
 
     def __post_init__(self) -> None:
         """Refuse what is out of range."""
         if self.name is not None:
             validate_name(self.name)
         check_range("run.checkpoint_seconds", self.checkpoint_seconds, NotNegative)
+        if self.branches is not None and (self.from_epoch is None or self.extends is not None):
+            other = "run.extends" if self.extends is not None else "no run.from_epoch"
+            raise InputError(f"expected run.branches with run.from_epoch, received {other}")
+        if self.branches is None and (self.from_epoch is not None or self.set):
+            raise InputError("expected run.from_epoch and run.set with run.branches, received none")
+        try:
+            self.points = branch_epochs(self.branch_points)
+        except ValueError as error:
+            raise InputError(f"run.branch_points: {error}") from None
+
+
+def branch_epochs(points: list[int] | int | None) -> frozenset[int]:
+    """The epochs that ``run.branch_points`` means."""
+    if points is None:
+        return frozenset()
+    if isinstance(points, int):
+        return frozenset(log_spaced(OPEN_END, points))
+    return frozenset(validate_epochs(points))
 
 
 class FitRun:
@@ -112,7 +148,7 @@ class FitRun:
         self, model: GrokModule, datamodule: GrokData, found: Run | None, kwargs: dict[str, Any]
     ) -> None:
         """Train, and leave the directory in a state that says how it ended."""
-        directory = self._open(datamodule, found)
+        directory = self._open(model, datamodule, found)
         status = 1
         try:
             with live_page(directory.path) if self.options.watch else nullcontext():
@@ -164,12 +200,17 @@ class FitRun:
         try:
             start = self._prepare(directory, model, datamodule)
             signals = Signals()
-            checkpoint = RunCheckpoint(directory, self.options.checkpoint_seconds, signals)
+            checkpoint = RunCheckpoint(
+                directory, self.options.checkpoint_seconds, signals, self.options.points
+            )
             self._open_wandb(directory)
             own = [RunLogger(directory), *([self.logger] if self.logger else [])]
             self.trainer.loggers = [*own, *self.trainer.loggers]
             callbacks = callbacks_of(self.trainer)
-            callbacks[:] = [signals, FiniteLoss(), Snapshots(directory), *callbacks, checkpoint]
+            branches = directory.meta.get("branches")
+            leaves = [branching(branches)] if branches and self.options.branches else []
+            own_callbacks = [signals, FiniteLoss(), *leaves, Snapshots(directory)]
+            callbacks[:] = [*own_callbacks, *callbacks, checkpoint]
             if start is not None:
                 kwargs["ckpt_path"] = start
             self.trainer.fit(model, datamodule=datamodule, **kwargs | {"weights_only": True})
@@ -182,31 +223,74 @@ class FitRun:
             received = signal.SIGINT
         return 0 if received is None else 128 + received
 
-    def _open(self, datamodule: GrokData, found: Run | None) -> RunDirectory:
+    def _open(self, model: GrokModule, datamodule: GrokData, found: Run | None) -> RunDirectory:
         if found is not None:
             used = found.meta.get("dataset")
             if used not in (None, datamodule.dataset_name):
                 raise InputError(
                     f"expected the data of {found.path}, {used}, received {datamodule.dataset_name}"
                 )
-            return RunDirectory(found.path)
-        extends = self.options.extends
-        shorter = None if extends is None else beginning(Path(extends), self.config, self.defaults)
-        numbered = self.options.name is None
-        data, seed = self.config["data"]["dataset"], self.config["seed_everything"]
-        name = self.options.name or f"{data}_{setup_name(self.config)}_seed{seed}"
-        directory = RunDirectory.create(Path(self.options.root), name, numbered=numbered)
-        if shorter is not None:
-            print(f"{directory.path} begins with the {shorter.epoch} epochs of {shorter.run.path}")
-            try:
-                shorter.copy_to(directory, self.config, self.digest)
-            except OSError as error:
-                directory.discard()
-                raise InputError(
-                    f"expected room to write {error.filename or directory.path}, received: "
-                    f"{error.strerror}"
-                ) from None
+            if newest_checkpoint(found.path / "checkpoints") is not None:
+                return RunDirectory(found.path)
+        begins = self._beginning(model)
+        if found is not None:
+            directory = RunDirectory(found.path)
+        else:
+            numbered = self.options.name is None
+            data, seed = self.config["data"]["dataset"], self.config["seed_everything"]
+            name = self.options.name or f"{data}_{setup_name(self.config)}_seed{seed}"
+            directory = RunDirectory.create(Path(self.options.root), name, numbered=numbered)
+        if begins is not None:
+            self._begin(directory, begins, model, datamodule)
         return directory
+
+    def _beginning(self, model: GrokModule) -> Beginning | None:
+        """The run that this one begins with, if any."""
+        if self.options.extends is not None:
+            return longer(Path(self.options.extends), self.config, self.defaults)
+        if self.options.branches is None:
+            return None
+        assert self.options.from_epoch is not None
+        check_changes(network_of(model), self.options.set or {})
+        trunk = branch(
+            Path(self.options.branches), self.options.from_epoch, self.config, self.defaults
+        )
+        shapes = (
+            {key: tuple(value.shape) for key, value in state.items()}
+            for state in (trunk.content["state_dict"], model.state_dict())
+        )
+        if next(shapes) != next(shapes):
+            raise InputError(f"run.branches: expected the network of {trunk.run.path}")
+        return trunk
+
+    def _begin(
+        self,
+        directory: RunDirectory,
+        begins: Beginning,
+        model: GrokModule,
+        datamodule: GrokData,
+    ) -> None:
+        """Fill the directory with what the run begins with."""
+        path = begins.run.path
+        print(f"{directory.path} begins with the {begins.epoch} epochs of {path}")
+        if self.options.branches is None:
+            length, name = self.config["trainer"]["max_epochs"], directory.name
+            meta = begins.of_the_run() | {"name": name, "max_epochs": length, "extends": str(path)}
+        else:
+            for key, (old, new) in begins.changed.items():
+                print(f"  {key}: {new} instead of {old}")
+            changed = {key: list(values) for key, values in begins.changed.items()}
+            trunk = {"run": str(path), "epoch": begins.epoch, "changed": changed}
+            meta = self._description(directory, model, datamodule)
+            meta |= {"branches": trunk | {"set": self.options.set or {}}}
+        try:
+            begins.copy_to(directory, self.config, meta | {"config_digest": self.digest})
+        except OSError as error:
+            directory.discard()
+            raise InputError(
+                f"expected room to write {error.filename or directory.path}, received: "
+                f"{error.strerror}"
+            ) from None
 
     def _prepare(
         self, directory: RunDirectory, model: GrokModule, datamodule: GrokData
@@ -230,36 +314,42 @@ class FitRun:
         if directory.meta:
             print(f"{directory.path} has no checkpoint yet: starting it again")
         directory.rewind(0, -1)
-        probe = datamodule.probe_set
-        directory.update_meta(
-            name=directory.name,
-            dataset=datamodule.dataset_name,
-            setup=setup_name(self.config),
-            seed=self.config["seed_everything"],
-            state="running",
-            epoch=0,
-            seconds=0.0,
-            max_epochs=self.trainer.max_epochs,
-            steps_per_epoch=_steps_per_epoch(self.trainer, len(datamodule.train_dataloader())),
-            network=model.network.arguments,
-            layer_names=model.network.layer_names,
-            num_classes=datamodule.num_classes,
-            class_names=list(datamodule.class_names),
-            transfer={
-                "name": probe.transfer.name,
-                "same_distribution": probe.transfer.same_distribution,
-            },
-            memorization=None,
-            generalization=None,
-            created=datetime.now(UTC).isoformat(timespec="milliseconds"),
-            machine=_machine(),
-            version=lightning_grok.__version__,
-            config_digest=self.digest,
-        )
+        description = self._description(directory, model, datamodule)
+        directory.update_meta(**description, state="running")
         text = yaml.safe_dump(self.config, sort_keys=False)
         write_atomically(directory.path / "config.yaml", lambda path: path.write_text(text))
         print(f"writing {directory.path}")
         return None
+
+    def _description(
+        self, directory: RunDirectory, model: GrokModule, datamodule: GrokData
+    ) -> dict[str, Any]:
+        """What stands in run.json of a run that begins."""
+        probe = datamodule.probe_set
+        return {
+            "name": directory.name,
+            "dataset": datamodule.dataset_name,
+            "setup": setup_name(self.config),
+            "seed": self.config["seed_everything"],
+            "epoch": 0,
+            "seconds": 0.0,
+            "max_epochs": self.trainer.max_epochs,
+            "steps_per_epoch": _steps_per_epoch(self.trainer, len(datamodule.train_dataloader())),
+            "network": model.network.arguments,
+            "layer_names": model.network.layer_names,
+            "num_classes": datamodule.num_classes,
+            "class_names": list(datamodule.class_names),
+            "transfer": {
+                "name": probe.transfer.name,
+                "same_distribution": probe.transfer.same_distribution,
+            },
+            "memorization": None,
+            "generalization": None,
+            "created": datetime.now(UTC).isoformat(timespec="milliseconds"),
+            "machine": _machine(),
+            "version": lightning_grok.__version__,
+            "config_digest": self.digest,
+        }
 
     def _close(self, directory: RunDirectory, status: int) -> str:
         """Note how the run ended, or remove one that never began; where W&B has it."""
@@ -282,7 +372,7 @@ class FitRun:
         options = replace(self.wandb, project=project, entity=entity)
         self.logger = open_wandb(options, directory.path, self.config, meta.get("wandb_id"))
         if self.logger is not None:
-            if "extends" in meta and "wandb_id" not in meta:
+            if meta.keys() & {"extends", "branches"} and "wandb_id" not in meta:
                 self.logger.log_past(Run(directory.path).events)
             version = self.logger.version
             directory.update_meta(wandb_id=version, wandb_project=project, wandb_entity=entity)

@@ -46,6 +46,9 @@ def main(arguments: Sequence[str]) -> None:
         print(
             "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
         )
+    for row in rows:
+        if row["instability"]:
+            print(f"{row['run']}: {row['instability']}")
 
 
 def _compact(root: Path, out: Path) -> None:
@@ -72,6 +75,7 @@ def _found(root: Path) -> list[Path]:
 
 
 def _rows(root: Path) -> list[dict[str, Any]]:
+    from lightning_grok.analysis.instability import onset_in_words
     from lightning_grok.analysis.onset import run_events
     from lightning_grok.runs.failures import failed_measurements
     from lightning_grok.runs.run import Run
@@ -93,6 +97,7 @@ def _rows(root: Path) -> list[dict[str, Any]]:
                 "t_mem": _finite(events.t_mem),
                 "t_half": _finite(events.test.t_half),
                 "grokked": events.grokked,
+                "instability": onset_in_words(run) or None,
             }
         )
     return rows

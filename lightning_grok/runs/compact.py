@@ -14,7 +14,7 @@ from typing import Any
 
 from lightning_grok.errors import InputError
 from lightning_grok.runs.files import read_json, write_atomically
-from lightning_grok.runs.run import Run
+from lightning_grok.runs.run import EVENTS, Run
 
 _LEFT_OUT = re.compile(
     r"umap/.*|.*/(summary_)?seconds|known_at|.*/(rank|flagged|failed|residual_correlation"
@@ -77,8 +77,8 @@ def _lines(run: Run) -> Iterator[str]:
             for key, value in event.items()
             if key in _HEAD or not _LEFT_OUT.fullmatch(key)
         }
-        # Events of the onset have no further key, and those of measurements have one at least.
-        if len(kept) > len(_HEAD) or event["event"] in ("memorization", "generalization"):
+        # Events of the run have no further key, and those of measurements have one at least.
+        if len(kept) > len(_HEAD) or event["event"] in EVENTS:
             yield json.dumps(kept, separators=(",", ":")) + "\n"
 
 

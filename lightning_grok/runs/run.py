@@ -51,6 +51,9 @@ if TYPE_CHECKING:
 
 STATES = ("running", "finished", "interrupted", "failed")
 
+EVENTS = ("memorization", "generalization", "collapse", "instability", "ungrokking")
+"""Events of a run's life; the first epoch of each stands in run.json."""
+
 _META_LIMIT, _CONFIG_LIMIT = 2**22, 2**20  # bytes
 _ONE_ARRAY = 2**24  # bytes of an array that is shown
 _KEPT = 2**27  # bytes of arrays that are kept

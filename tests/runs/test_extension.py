@@ -9,7 +9,7 @@ import pytest
 
 from lightning_grok.runs.checkpoints import newest_checkpoint
 from lightning_grok.runs.directory import RunDirectory
-from lightning_grok.runs.extension import beginning
+from lightning_grok.runs.extension import longer
 from lightning_grok.runs.run import Run
 
 Fit = Callable[..., Run]
@@ -44,7 +44,8 @@ def test_exact_pairs_of_the_shorter_run_are_not_the_longers(fit: Fit) -> None:
     directory = RunDirectory.create(short.path.parent, "long", numbered=False)
     config = short.config
     config["trainer"]["max_epochs"] = 7
-    beginning(short.path, config).copy_to(directory, config, "digest")
+    found = longer(short.path, config, {})
+    found.copy_to(directory, config, found.of_the_run())
     directory.close()
     copied = sorted(path.name for path in directory.path.glob("arrays/*/*"))
     assert copied == sorted(
@@ -101,7 +102,7 @@ def test_a_run_without_a_last_epoch_may_begin_with_another(fit: Fit) -> None:
     short = fit(*SLIM, name="short")
     config = short.config
     config["trainer"]["max_epochs"] = None
-    assert beginning(short.path, config).epoch == 3
+    assert longer(short.path, config, {}).epoch == 3
 
 
 def test_one_that_died_before_its_checkpoint_begins_at_the_start(fit: Fit) -> None:
