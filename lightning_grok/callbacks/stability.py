@@ -121,6 +121,11 @@ class Stability(Measurement):
                 if isinstance(logger, RunLogger):
                     logger.directory.update_meta(**{name: first})
 
+    def _summarize(
+        self, trainer: L.Trainer, pl_module: L.LightningModule, epoch: int, *, final: bool
+    ) -> None:
+        """Do nothing: no number is of the whole run, and evaluations are many."""
+
     def _may_have_happened(self) -> bool:
         """Whether the newest evaluation is worth a look at the whole series: it seldom is."""
         told = {name for name, _ in self._told}

@@ -17,15 +17,20 @@ import yaml
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
 import lightning_grok
-from lightning_grok.callbacks.branching import branching, check_changes
+from lightning_grok.callbacks.branching import branching
 from lightning_grok.callbacks.checkpoint import (
     FiniteLoss,
     RunCheckpoint,
     Signals,
     Snapshots,
 )
-from lightning_grok.callbacks.measurement import network_of
 from lightning_grok.callbacks.recording import callbacks_of
+from lightning_grok.commands.beginning import (
+    beginning_of,
+    branch_epochs,
+    check_beginning,
+    meta_of,
+)
 from lightning_grok.commands.ending import say_how_it_went
 from lightning_grok.commands.one_process import taken
 from lightning_grok.dashboard.live_page import live_page
@@ -36,13 +41,12 @@ from lightning_grok.ranges import NotNegative, check_range
 from lightning_grok.runs.checkpoints import newest_checkpoint
 from lightning_grok.runs.configuration import config_digest
 from lightning_grok.runs.directory import RunDirectory
-from lightning_grok.runs.extension import Beginning, branch, longer
+from lightning_grok.runs.extension import Beginning
 from lightning_grok.runs.files import Lost, is_disk_error, write_atomically
 from lightning_grok.runs.identity import setup_name
 from lightning_grok.runs.names import validate_name
 from lightning_grok.runs.run import Run
 from lightning_grok.runs.summary import run_summary
-from lightning_grok.schedule import OPEN_END, log_spaced, validate_epochs
 from lightning_grok.tasks.images import GrokData
 from lightning_grok.tasks.module import GrokModule
 
@@ -97,24 +101,8 @@ class RunOptions:
         if self.name is not None:
             validate_name(self.name)
         check_range("run.checkpoint_seconds", self.checkpoint_seconds, NotNegative)
-        if self.branches is not None and (self.from_epoch is None or self.extends is not None):
-            other = "run.extends" if self.extends is not None else "no run.from_epoch"
-            raise InputError(f"expected run.branches with run.from_epoch, received {other}")
-        if self.branches is None and (self.from_epoch is not None or self.set):
-            raise InputError("expected run.from_epoch and run.set with run.branches, received none")
-        try:
-            self.points = branch_epochs(self.branch_points)
-        except ValueError as error:
-            raise InputError(f"run.branch_points: {error}") from None
-
-
-def branch_epochs(points: list[int] | int | None) -> frozenset[int]:
-    """The epochs that ``run.branch_points`` means."""
-    if points is None:
-        return frozenset()
-    if isinstance(points, int):
-        return frozenset(log_spaced(OPEN_END, points))
-    return frozenset(validate_epochs(points))
+        check_beginning(self)
+        self.points = branch_epochs(self.branch_points)
 
 
 class FitRun:
@@ -232,7 +220,7 @@ class FitRun:
                 )
             if newest_checkpoint(found.path / "checkpoints") is not None:
                 return RunDirectory(found.path)
-        begins = self._beginning(model)
+        begins = beginning_of(self.options, self.config, self.defaults, model)
         if found is not None:
             directory = RunDirectory(found.path)
         else:
@@ -244,25 +232,6 @@ class FitRun:
             self._begin(directory, begins, model, datamodule)
         return directory
 
-    def _beginning(self, model: GrokModule) -> Beginning | None:
-        """The run that this one begins with, if any."""
-        if self.options.extends is not None:
-            return longer(Path(self.options.extends), self.config, self.defaults)
-        if self.options.branches is None:
-            return None
-        assert self.options.from_epoch is not None
-        check_changes(network_of(model), self.options.set or {})
-        trunk = branch(
-            Path(self.options.branches), self.options.from_epoch, self.config, self.defaults
-        )
-        shapes = (
-            {key: tuple(value.shape) for key, value in state.items()}
-            for state in (trunk.content["state_dict"], model.state_dict())
-        )
-        if next(shapes) != next(shapes):
-            raise InputError(f"run.branches: expected the network of {trunk.run.path}")
-        return trunk
-
     def _begin(
         self,
         directory: RunDirectory,
@@ -271,20 +240,10 @@ class FitRun:
         datamodule: GrokData,
     ) -> None:
         """Fill the directory with what the run begins with."""
-        path = begins.run.path
-        print(f"{directory.path} begins with the {begins.epoch} epochs of {path}")
-        if self.options.branches is None:
-            length, name = self.config["trainer"]["max_epochs"], directory.name
-            meta = begins.of_the_run() | {"name": name, "max_epochs": length, "extends": str(path)}
-        else:
-            for key, (old, new) in begins.changed.items():
-                print(f"  {key}: {new} instead of {old}")
-            changed = {key: list(values) for key, values in begins.changed.items()}
-            trunk = {"run": str(path), "epoch": begins.epoch, "changed": changed}
-            meta = self._description(directory, model, datamodule)
-            meta |= {"branches": trunk | {"set": self.options.set or {}}}
+        print(f"{directory.path} begins with the {begins.epoch} epochs of {begins.run.path}")
+        own = self._description(directory, model, datamodule)
         try:
-            begins.copy_to(directory, self.config, meta | {"config_digest": self.digest})
+            begins.copy_to(directory, self.config, meta_of(begins, own, self.options.set))
         except OSError as error:
             directory.discard()
             raise InputError(

@@ -35,12 +35,14 @@ class Beginning:
         checkpoint: its newest one, or that of the epoch.
         content: of the checkpoint.
         changed: options in which a branch differs: the trunk's value and its own, by dotted key.
+        is_branch: whether it leaves the other one, and does not only make it longer.
     """
 
     run: Run
     checkpoint: Path
     content: dict[str, Any]
     changed: dict[str, tuple[object, object]]
+    is_branch: bool = False
 
     @property
     def epoch(self) -> int:
@@ -152,7 +154,10 @@ def branch(
             option that may not differ; no epoch to train.
     """
     beginning = Beginning(
-        _readable("run.branches", path), *checkpoint_of(path / "checkpoints", epoch), {}
+        _readable("run.branches", path),
+        *checkpoint_of(path / "checkpoints", epoch),
+        {},
+        is_branch=True,
     )
     _check_length("run.branches", beginning, config)
     for key, old, new in differences(beginning.run.config, config, defaults):

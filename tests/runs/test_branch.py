@@ -101,9 +101,9 @@ def test_an_option_differs_from_the_epoch_on(
         ["--model.loss=stablemax", "--model.loss_precision=float64"],
         ["--trainer.precision=64-true"],
         ["--data.batch_size=16", "--data.permute_fraction=1"],
-        ["--lr_scheduler=ExponentialLR", "--lr_scheduler.gamma=0.5"],
+        ["--optimizer=AdamW", "--lr_scheduler=ExponentialLR", "--lr_scheduler.gamma=0.5"],
         ["--model.hold_norm=true", '--run.set={"weights": 0.5}'],
-        ["--weight_norm.epochs=6", "--evaluation.every=1"],
+        ["--weight_norm.epochs=[0,1,2,4]", "--evaluation.every=2"],
     ],
 )
 def test_any_option_of_model_optimizer_data_and_trainer_may_differ(
