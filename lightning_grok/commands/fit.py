@@ -59,6 +59,7 @@ _OF_THE_COMMAND = ("config", "resume", "ckpt_path", "weights_only")
 
 # True of this way of training, and nothing that the reader of the terminal could act on.
 _NOISE = (
+    r"`\w+.configure_optimizers` will be overridden by",
     r"The number of training batches .* is smaller than the logging interval",
     r"`isinstance\(treespec, LeafSpec\)` is deprecated",
     r"Be aware that when using `ckpt_path`, callbacks used to create the checkpoint",
