@@ -45,7 +45,7 @@ def activations(layer: str, epochs: int) -> tuple[np.ndarray, np.ndarray, str]:
     data = GrokData()
     data.prepare_data()
     data.setup("fit")
-    images, targets = data.probe_set.train
+    images, targets = data.reference_set.train
     torch.manual_seed(0)
     model = MLP(num_classes=data.num_classes, weight_scale=10.0)
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3, weight_decay=1e-3)
@@ -54,7 +54,7 @@ def activations(layer: str, epochs: int) -> tuple[np.ndarray, np.ndarray, str]:
             optimizer.zero_grad()
             nn.functional.cross_entropy(model(images[rows]), targets[rows]).backward()
             optimizer.step()
-    points, labels = data.probe_set.manifold_points("test", 200)
+    points, labels = data.reference_set.manifold_points("test", 200)
     return record(model, [layer], points)[layer].double().numpy(), labels.numpy(), data.dataset_name
 
 

@@ -42,7 +42,7 @@ def trained() -> tuple[list[State], Any, Tensor, Tensor, str]:
     data = GrokData()
     data.prepare_data()
     data.setup("fit")
-    images, labels = data.probe_set.train
+    images, labels = data.reference_set.train
     torch.manual_seed(0)
     model = MLP(num_classes=data.num_classes, weight_scale=10.0)
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3, weight_decay=1e-3)
@@ -56,7 +56,7 @@ def trained() -> tuple[list[State], Any, Tensor, Tensor, str]:
             optimizer.zero_grad()
             nn.functional.cross_entropy(model(images[rows]), labels[rows]).backward()
             optimizer.step()
-    inputs, targets = data.probe_set.kernel_inputs(SAMPLES)
+    inputs, targets = data.reference_set.kernel_inputs(SAMPLES)
     return states, model.eval(), inputs, targets, data.dataset_name
 
 

@@ -81,9 +81,9 @@ def start(run: Run) -> float:
 
 
 def plateau(run: Run) -> float:
-    """Before the rise of test accuracy; where none was seen, the end."""
-    t_10 = run_events(run).test.t_10
-    return t_10 if np.isfinite(t_10) else run.epoch
+    """Before the rise of test accuracy after memorization; where none was seen, 2 t_mem."""
+    events = run_events(run)
+    return events.test.t_10 if events.delayed else min(2 * events.t_mem, run.epoch)
 
 
 def end(run: Run) -> float:
@@ -101,7 +101,7 @@ def seeds_table(setups: Setups) -> str:
              "final capacity, last layer"]]  # fmt: skip
     for setup, runs in setups.items():
         events = [run_events(run) for run in runs]
-        rises = [e.test.t_half for e in events]
+        rises = [e.late.t_half for e in events]
         capacity = f"manifold_capacity/{SeedRun(runs[0]).last_layer}/capacity"
         rows.append(
             [

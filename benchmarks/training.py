@@ -208,7 +208,7 @@ def compare(rounds: int, epochs: int) -> dict[str, Any]:
     data = GrokData()
     data.prepare_data()
     data.setup("fit")
-    train, test = data.probe_set.train, data.probe_set.test
+    train, test = data.reference_set.train, data.reference_set.test
     print(f"{data.dataset_name}: {len(train.labels)} images, {len(test.labels)} test images")
     with tempfile.TemporaryDirectory() as folder:
         loops: dict[str, Callable[[], float]] = {

@@ -1,3 +1,9 @@
-from lightning_grok.commands.main import main
+import sys
+
+try:
+    from lightning_grok.commands.main import main
+except KeyboardInterrupt:
+    print("interrupted", file=sys.stderr)
+    sys.exit(130)
 
 main()

@@ -1,5 +1,6 @@
 """Surroundings in which a run must be whole or refused, by kind, tried in this process."""
 
+import os
 from collections.abc import Callable
 from typing import Any
 
@@ -9,6 +10,7 @@ from lightning.pytorch.utilities.exceptions import MisconfigurationException
 from lightning_grok.commands.fit import GrokCLI
 from lightning_grok.commands.one_process import expect_training
 from lightning_grok.errors import InputError
+from lightning_grok.loggers.wandb_mode import decide_mode
 
 Variables = dict[str, str]
 
@@ -53,6 +55,34 @@ IDLE_OPTIONS: list[tuple[str, float]] = [
     *(("limit_val_batches", value) for value in (0.0, 0.001, 0.2, -3)),
 ]
 """Options with which four training batches, or those of an evaluation, come to none."""
+
+
+REFUSED_BY_WANDB: list[tuple[str, str]] = [
+    *(("WANDB_MODE", value) for value in ("foo", "ONLINE", "off line", "0")),
+    *(
+        ("WANDB_BASE_URL", value)
+        for value in ("not a url", "ftp://x", "://", "localhost", "file:/")
+    ),
+    *(("WANDB_CONSOLE", value) for value in ("nope", "1")),
+    *(("WANDB_RESUME", value) for value in ("foo", "always")),
+    *(("WANDB_RUN_ID", value) for value in ("a/b", "a:b", "a#b", "a?b")),
+    *(("WANDB_PROJECT", value) for value in ("a/b", "a#b", "a%b", "a:b", "x" * 200)),
+    *(("WANDB_INIT_TIMEOUT", value) for value in ("abc", "10s")),
+    *((f"WANDB_{key}", "maybe") for key in ("SILENT", "QUIET", "DISABLE_CODE", "DISABLE_GIT")),
+    ("WANDB_TAGS", "x" * 100),
+]
+"""Values of W&B's own variables that it takes for an error."""
+
+
+def wandb_problem(key: str, value: str) -> str:
+    """What is wrong where W&B refuses a variable that is set; empty where it is offline, said so.
+
+    It takes the variable away.
+    """
+    mode, reason = decide_mode("auto")
+    if mode != "offline" or key not in reason:
+        return f"{key}={value}: {mode} ({reason})"
+    return f"{key} is still there" if key in os.environ else ""
 
 
 def idle_problem(key: str, value: Any) -> str:

@@ -1,9 +1,9 @@
 """How long after one series of a run another one changes, in decades of epoch, over seeds.
 
 A lag is x(first) − x(second), x = log10 of the epoch at which a series is part of the way from its
-plateau to its final level (`lightning_grok.analysis.onset`): above 0 where the first comes later,
-and 0.3 means twice the epoch. Both times come from the same run, so what its seed does to both
-cancels; the interval is over seeds.
+plateau to its final level (`lightning_grok.analysis.transition`): above 0 where the first comes
+later, and 0.3 means twice the epoch. Both times come from the same run, so what its seed does to
+both cancels; the interval is over seeds.
 
 Both series are read at the epochs of the coarser one. A jump between two checkpoints is then placed
 alike in both, by the same straight line in x; a finer second series would see the jump where it is
@@ -11,7 +11,7 @@ and the first one somewhere between the checkpoints.
 
 A series that never arrives is censored: its lag is only known to be larger than to the last epoch.
 Such lags have a Kaplan-Meier median (`interval.survival_median`) but no mean. What they say over
-seeds, by bootstrap, equivalence test and Holm's method over layers, is decided in `decision`.
+seeds, by equivalence test and Holm's method over layers, is decided in `decision`.
 """
 
 import math
@@ -20,7 +20,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 
 from lightning_grok.analysis.crossing import on_log_axis
-from lightning_grok.analysis.onset import find_onset
+from lightning_grok.analysis.transition import find_transition
 
 _SETTLED = 0.3  # decades
 
@@ -79,13 +79,13 @@ def arrival(series: Series, level: Level) -> Arrival:
     epochs, values = on_log_axis(*series)
     if len(epochs) < 3:
         return Arrival(math.nan, False, math.nan)
-    onset = find_onset(epochs, values, start=level.start, plateau=level.plateau)
-    if math.isnan(onset.plateau) or math.isnan(onset.final):
+    found = find_transition(epochs, values, start=level.start, plateau=level.plateau)
+    if math.isnan(found.plateau) or math.isnan(found.final):
         return Arrival(math.nan, False, math.nan)
-    epoch = {0.1: onset.t_10, 0.5: onset.t_half, 0.9: onset.t_90}[level.part]
-    wrong = {"rise": onset.final < onset.plateau, "fall": onset.final > onset.plateau}
+    epoch = {0.1: found.t_10, 0.5: found.t_half, 0.9: found.t_90}[level.part]
+    wrong = {"rise": found.final < found.plateau, "fall": found.final > found.plateau}
     if math.isinf(epoch) or (level.direction is not None and wrong[level.direction]):
-        return Arrival(math.log10(onset.last), True, math.nan)
+        return Arrival(math.log10(found.last), True, math.nan)
     x, at = math.log10(epoch), np.log10(epochs)
     # A time right on a measurement came in the stretch before it.
     after = min(max(int(np.searchsorted(at, x - 1e-9)), 1), len(at) - 1)

@@ -4,6 +4,7 @@ import os
 import signal
 import time
 from collections.abc import Container
+from pathlib import Path
 from types import FrameType
 from typing import Any
 
@@ -21,7 +22,7 @@ from lightning_grok.callbacks.recording import (
     trained_epochs,
 )
 from lightning_grok.errors import InputError
-from lightning_grok.runs.checkpoints import LAST, PREVIOUS, kept_path
+from lightning_grok.runs.checkpoints import LAST, PREVIOUS, kept_path, newest_checkpoint
 from lightning_grok.runs.directory import RunDirectory, snapshot_epochs
 from lightning_grok.runs.files import write_atomically
 from lightning_grok.schedule import PAPER_EPOCHS
@@ -54,7 +55,7 @@ class Snapshots(L.Callback):
         measured = (measurement for measurement in callbacks if measurement.keeps_snapshots)
         wanted = epoch in PAPER_EPOCHS or epoch == trainer.max_epochs
         if wanted or any(measurement.due(epoch) for measurement in measured):
-            expect_finite(pl_module, epoch)
+            expect_finite(pl_module, epoch, self.directory.checkpoints)
             self._save(pl_module, epoch)
 
     def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
@@ -73,10 +74,15 @@ class Snapshots(L.Callback):
 
 
 class FiniteLoss(L.Callback):
-    """Stops a run whose loss is no longer a number, before anything of it is kept."""
+    """Stops a run whose loss is no longer a number, before anything of it is kept.
 
-    def __init__(self) -> None:
+    Args:
+        checkpoints: folder of the run's checkpoints, of which the message speaks.
+    """
+
+    def __init__(self, checkpoints: Path) -> None:
         super().__init__()
+        self.checkpoints = checkpoints
         self._loss: Any = None
 
     def on_train_batch_end(
@@ -89,17 +95,20 @@ class FiniteLoss(L.Callback):
         """Look at the last minibatch: weights that hold a NaN never lose it again."""
         loss = self._loss["loss"] if isinstance(self._loss, dict) else self._loss
         if loss is not None and not torch.isfinite(loss).all():
-            raise _diverged(f"a finite loss, received {float(loss)}", completed_epochs(trainer))
+            what = f"a finite loss, received {float(loss)}"
+            raise _diverged(what, completed_epochs(trainer), self.checkpoints)
 
 
-def _diverged(what: str, epoch: int) -> InputError:
+def _diverged(what: str, epoch: int, checkpoints: Path) -> InputError:
+    found = newest_checkpoint(checkpoints)
+    kept = f"that of epoch {found[1]['epoch'] + 1} is kept" if found else "there is none before it"
     return InputError(
         f"expected {what} in epoch {epoch}: a learning rate or weight scale that is too large, or "
-        "too low a precision; the checkpoint before it is kept"
+        f"too low a precision; of checkpoints {kept}"
     )
 
 
-def expect_finite(module: L.LightningModule, epoch: int) -> None:
+def expect_finite(module: L.LightningModule, epoch: int, checkpoints: Path) -> None:
     """Refuse to keep weights that the last step of an epoch has spoiled, unseen by its loss.
 
     Raises:
@@ -107,7 +116,7 @@ def expect_finite(module: L.LightningModule, epoch: int) -> None:
     """
     for name, parameter in module.named_parameters():
         if not torch.isfinite(parameter).all():
-            raise _diverged(f"finite weights, received others in {name}", epoch)
+            raise _diverged(f"finite weights, received others in {name}", epoch, checkpoints)
 
 
 class Signals(L.Callback):
@@ -241,10 +250,10 @@ class RunCheckpoint(Checkpoint):
             or 0 <= trainer.max_steps <= trainer.global_step
         )
         if ends or not 0 <= time.monotonic() - self._written < self.seconds:
-            expect_finite(pl_module, completed_epochs(trainer))
+            expect_finite(pl_module, completed_epochs(trainer), self.directory.checkpoints)
             self.write(trainer)
         if completed_epochs(trainer) in self.kept:
-            expect_finite(pl_module, completed_epochs(trainer))
+            expect_finite(pl_module, completed_epochs(trainer), self.directory.checkpoints)
             self._note(trainer)
             write_atomically(
                 kept_path(self.directory.checkpoints, completed_epochs(trainer)),

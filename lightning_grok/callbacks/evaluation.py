@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import lightning as L
 import torch
 from lightning.pytorch.callbacks import EarlyStopping
+from lightning.pytorch.utilities.seed import isolate_rng
 
 from lightning_grok.callbacks.recording import (
     callbacks_of,
@@ -30,6 +31,7 @@ _NEVER = 2**31  # no epoch is a multiple of it
 class Evaluation(L.Callback):
     """Runs Lightning's validation at chosen epochs only, and logs what it finds.
 
+    Of a `GrokModule` it logs loss and accuracy of both sets; any other module logs itself.
     EarlyStopping and ModelCheckpoint therefore act at evaluated epochs alone: a patience counts
     evaluations. The initialization is evaluated too, as epoch 0, outside validation.
 
@@ -70,9 +72,6 @@ class Evaluation(L.Callback):
         """Settle the schedule and take validation over from the Trainer's every-epoch default."""
         if stage != "fit":
             return
-        if not isinstance(pl_module, GrokModule):
-            received = type(pl_module).__name__
-            raise InputError(f"evaluation: expected a GrokModule, received {received}")
         callbacks = callbacks_of(trainer)
         early = [c for c in callbacks[: callbacks.index(self)] if isinstance(c, EarlyStopping)]
         if early:  # it would have taken the Trainer's default for its own schedule
@@ -111,10 +110,12 @@ class Evaluation(L.Callback):
 
     def _evaluate(self, trainer: L.Trainer, pl_module: L.LightningModule, epoch: int) -> None:
         """Evaluate outside of Lightning's validation."""
-        assert isinstance(pl_module, GrokModule)
+        self._started = time.perf_counter()
+        if not isinstance(pl_module, GrokModule):
+            record(trainer, "evaluation", epoch, _validated(trainer))
+            return
         if not trainer.val_dataloaders:
             return
-        self._started = time.perf_counter()
         limits = [int(limit) for limit in trainer.num_val_batches]
         with torch.no_grad(), evaluating(pl_module):
             for index, loader in enumerate(trainer.val_dataloaders):
@@ -151,10 +152,31 @@ class Evaluation(L.Callback):
 
     def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Log one evaluation."""
-        if trainer.state.fn == "fit":
+        if trainer.state.fn == "fit" and not trainer.sanity_checking:
             self._record(trainer, pl_module, completed_epochs(trainer))
 
     def _record(self, trainer: L.Trainer, pl_module: Any, epoch: int) -> None:
-        scalars, arrays = split_values(pl_module.evaluated)
+        scalars, arrays = split_values(getattr(pl_module, "evaluated", {}))
         scalars["evaluation/seconds"] = max(0.0, time.perf_counter() - self._started)
         record(trainer, "evaluation", epoch, scalars, arrays)
+
+
+def _validated(trainer: L.Trainer) -> dict[str, float]:
+    """What a module logs in a validation that no logger and no other callback sees.
+
+    Nothing that stops or keeps by a metric then counts it.
+    """
+    loop = trainer.fit_loop.epoch_loop.val_loop
+    loggers, callbacks = trainer.loggers, callbacks_of(trainer)
+    trainer.loggers = []
+    trainer.callbacks = []  # type: ignore[attr-defined]
+    trainer.validating = True
+    try:
+        with isolate_rng():
+            found = loop.run()
+    finally:
+        loop.batch_progress.reset()
+        trainer.training = True
+        trainer.loggers = loggers
+        trainer.callbacks = callbacks  # type: ignore[attr-defined]
+    return {key: float(value) for each in found for key, value in each.items()}

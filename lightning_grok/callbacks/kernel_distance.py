@@ -29,7 +29,7 @@ from lightning_grok.geometry.ntk.sketch import DistanceEstimate, KernelSketch
 from lightning_grok.ranges import Range, Seed, within_ranges
 from lightning_grok.runs.directory import RunDirectory, snapshot_epochs
 from lightning_grok.tasks.mlp import MLP
-from lightning_grok.tasks.probe_set import ProbeSet
+from lightning_grok.tasks.reference_set import ReferenceSet
 
 Parameters = dict[str, Tensor]
 _DTYPES = {"float32": torch.float32, "float64": torch.float64}
@@ -62,7 +62,7 @@ class KernelDistance(Measurement):
         seed: of the test images drawn and of the estimate's random signs.
         probes: random sign vectors of the estimate; 0 leaves it out.
         pairwise: whether to compute the exact matrix at the end.
-        enabled, epochs, strict: as for every `Measurement`.
+        enabled, epochs, strict, options: as for every `Measurement`.
         name: prefix of the keys; another one lets a second such measurement stand in
             ``trainer.callbacks`` of the same run.
     """
@@ -82,9 +82,10 @@ class KernelDistance(Measurement):
         epochs: Epochs = None,
         strict: bool = False,
         name: str | None = None,
+        **options: Any,
     ) -> None:
         self.name = name or type(self).name
-        super().__init__(enabled, epochs, strict)
+        super().__init__(enabled, epochs, strict, **options)
         if probes == 1:
             raise InputError(f"expected kernel_distance.probes of 0 or above 1, received {probes}")
         self.samples = samples
@@ -95,12 +96,12 @@ class KernelDistance(Measurement):
         self.pairwise = pairwise
         self._initial: Parameters | None = None
         self._previous: Parameters | None = None
-        self._previous_epoch = 0
+        self._previous_epoch: float = 0
         self._references: dict[str, NTKFactors] = {}
-        self._sketches: dict[int, KernelSketch] = {}
+        self._sketches: dict[float, KernelSketch] = {}
         self._estimates: dict[tuple[int, int], DistanceEstimate] = {}
 
-    def check(self, model: nn.Module, probe: ProbeSet) -> None:
+    def check(self, model: nn.Module, probe: ReferenceSet) -> None:
         """Refuse more samples than there are, and networks whose kernel has no factors."""
         inputs, _ = self._inputs(model, probe)
         try:
@@ -120,7 +121,7 @@ class KernelDistance(Measurement):
         self._sketches = {}
         self._estimates = {}
 
-    def measure(self, model: nn.Module, probe: ProbeSet) -> Mapping[str, Value | Tensor]:
+    def measure(self, model: nn.Module, probe: ReferenceSet) -> Mapping[str, Value | Tensor]:
         """All distances of the network as it is now."""
         inputs, labels = self._inputs(model, probe)
         now = ntk_factors(model, inputs, dtype=self.dtype)
@@ -151,7 +152,7 @@ class KernelDistance(Measurement):
             for kind in ("full", "trace")
         }
 
-    def _inputs(self, model: nn.Module, probe: ProbeSet) -> tuple[Tensor, Tensor]:
+    def _inputs(self, model: nn.Module, probe: ReferenceSet) -> tuple[Tensor, Tensor]:
         inputs, labels = probe.kernel_inputs(self.samples, self.split, self.seed)
         return placed(inputs, model), labels
 
@@ -189,7 +190,9 @@ class KernelDistance(Measurement):
             "trace/floor_sd": floor.trace_sd,
         }
 
-    def summarize(self, run: RunDirectory, model: nn.Module, probe: ProbeSet, final: bool) -> None:
+    def summarize(
+        self, run: RunDirectory, model: nn.Module, probe: ReferenceSet, final: bool
+    ) -> None:
         """Write the distances of all pairs: an estimate, or the exact matrix at the end."""
         epochs = [epoch for epoch in snapshot_epochs(run.path) if self.due(epoch)]
         if len(epochs) < 2 or not (self.pairwise if final else self.probes):

@@ -7,12 +7,13 @@ from typing import Any, Literal
 
 from torch import Tensor, nn
 
+from lightning_grok.callbacks.layers import check_layers, layers_of
 from lightning_grok.callbacks.measurement import Epochs, Measurement, placed
 from lightning_grok.callbacks.recording import Value, as_array
 from lightning_grok.errors import InputError
 from lightning_grok.geometry.activations import record
 from lightning_grok.ranges import Count, Seed, within_ranges
-from lightning_grok.tasks.probe_set import ProbeSet
+from lightning_grok.tasks.reference_set import ReferenceSet
 
 
 class LayerMeasurement(Measurement):
@@ -33,13 +34,13 @@ class LayerMeasurement(Measurement):
     Args:
         function: dotted path of f(points (n, d), labels (n,)) -> number or NamedTuple of numbers
             and arrays. Both arguments are NumPy arrays.
-        layers: names of submodules; None takes all of ``model.layer_names``.
+        layers: names of submodules; None takes all of ``model.layer_names``, else at most twelve.
         name: prefix of the keys; None takes the function's name.
         arguments: further keyword arguments of the function.
-        split: ``train`` or ``test`` images.
-        per_class: images a class, at most.
-        seed: of the images drawn.
-        enabled, epochs, strict: as for every `Measurement`.
+        split: ``train`` or ``test`` samples.
+        per_class: samples a class, at most.
+        seed: of the samples drawn.
+        enabled, epochs, strict, options: as for every `Measurement`.
 
     Raises:
         InputError: there is no such function.
@@ -58,25 +59,28 @@ class LayerMeasurement(Measurement):
         enabled: bool = True,
         epochs: Epochs = None,
         strict: bool = False,
+        **options: Any,
     ) -> None:
         self.function = _imported(function)
         self.name = name or function.rpartition(".")[2]
-        super().__init__(enabled, epochs, strict)
+        super().__init__(enabled, epochs, strict, **options)
         self.layers = layers
         self.arguments = arguments or {}
         self.split = split
         self.per_class = per_class
         self.seed = seed
 
-    def check(self, model: nn.Module, probe: ProbeSet) -> None:
-        """Refuse layers and images that aren't there."""
-        layers_of(model, self.layers)
-        probe.manifold_points(self.split, self.per_class, self.seed)
+    def check(self, model: nn.Module, reference: ReferenceSet) -> None:
+        """Refuse layers and samples that aren't there."""
+        inputs, _ = reference.manifold_points(self.split, self.per_class, self.seed)
+        inputs = placed(inputs, model)
+        check_layers(model, layers_of(model, self.layers, inputs), inputs, self.name)
 
-    def measure(self, model: nn.Module, probe: ProbeSet) -> Mapping[str, Value | Tensor]:
+    def measure(self, model: nn.Module, reference: ReferenceSet) -> Mapping[str, Value | Tensor]:
         """The function's result for every layer."""
-        images, labels = probe.manifold_points(self.split, self.per_class, self.seed)
-        activations = record(model, layers_of(model, self.layers), placed(images, model))
+        inputs, labels = reference.manifold_points(self.split, self.per_class, self.seed)
+        inputs = placed(inputs, model)
+        activations = record(model, layers_of(model, self.layers, inputs), inputs)
         targets = labels.cpu().numpy()
         values: dict[str, Value | Tensor] = {}
         for layer, points in activations.items():
@@ -88,42 +92,6 @@ class LayerMeasurement(Measurement):
             else:
                 values[layer] = result
         return values
-
-
-def layer_before_last(model: nn.Module, layer: str | None, name: str) -> str:
-    """The chosen layer of the measurement `name`, or the one before the last.
-
-    Raises:
-        InputError: the layer doesn't exist, or there is none before the last.
-    """
-    names = layers_of(model, None if layer is None else [layer])
-    if layer is not None:
-        return layer
-    if len(names) < 2:
-        raise InputError(f"expected {name}.layer for a network of {len(names)} layer, given none")
-    return names[-2]
-
-
-def layers_of(model: nn.Module, layers: Sequence[str] | None) -> list[str]:
-    """The chosen layers, or all that the model names.
-
-    Raises:
-        InputError: a chosen layer doesn't exist; none were chosen and the model has no
-            ``layer_names``.
-    """
-    if layers is not None:
-        known = [name for name, _ in model.named_modules() if name]
-        missing = [layer for layer in layers if layer not in known]
-        if missing:
-            raise InputError(
-                f"expected layers among {', '.join(known)}; received {', '.join(missing)}"
-            )
-        return list(layers)
-    names = getattr(model, "layer_names", None)
-    if names is None:
-        kind = type(model).__name__
-        raise InputError(f"expected layers for a {kind}, which has no layer_names; received none")
-    return list(names)
 
 
 def _imported(path: str) -> Callable[..., Any]:

@@ -1,42 +1,49 @@
-"""What a linear readout of the features knows about digits that the network never saw."""
+"""What a linear readout of the features knows: of digits never seen, or of the own task."""
 
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from typing import Annotated
+from typing import Annotated, Any
 
 import numpy as np
 import torch
 from threadpoolctl import threadpool_limits
 from torch import Tensor, nn
 
-from lightning_grok.callbacks.layer_measurement import layer_before_last
+from lightning_grok.callbacks.layers import check_layers, layer_before_last
 from lightning_grok.callbacks.measurement import Epochs, Measurement, placed
 from lightning_grok.callbacks.recording import Value, as_array
-from lightning_grok.geometry import direct_accuracy, paper_probe, sound_probe
+from lightning_grok.geometry import direct_accuracy, own_readout, paper_probe, sound_probe
 from lightning_grok.geometry.activations import record
 from lightning_grok.ranges import Count, Range, Seed, within_ranges
-from lightning_grok.tasks.probe_set import ProbeSet
+from lightning_grok.tasks.reference_set import ReferenceSet, Transfer, select
 
 
 class LinearProbe(Measurement):
-    """Accuracy of linear readouts of MNIST digits from the network's features.
+    """Accuracy of linear readouts of the network's features, on other digits or on its own task.
 
-    ``sound/accuracy``: converged logistic regression on standardized features of the layer before
-    the last, scored on held-out digits that are turned as the training images are;
-    ``sound_stored``: the same with upright digits, as the paper showed them to a network trained on
-    transposed letters. ``paper/accuracy``: the paper's own probe, 100 SGD steps on the unscaled
-    logits scored on its own training samples. ``direct/accuracy`` and ``direct_stored/accuracy``:
-    the network's own digit outputs. Of a network without ``layer_names`` the logits are its output.
-    Each probe comes with ``accuracy_sd`` over its draws.
+    Where the reference set brings digits to transfer to: ``sound/accuracy``, converged logistic
+    regression on standardized features of the layer before the last, scored on held-out digits that
+    are turned as the training images are; ``sound_stored``: the same with upright digits, as the
+    paper showed them to a network trained on transposed letters. ``paper/accuracy``: the paper's
+    own probe, 100 SGD steps on the unscaled logits scored on its own training samples.
+    ``direct/accuracy`` and ``direct_stored/accuracy``: the network's own digit outputs. Of a
+    network without ``layer_names`` the logits are its output. Each probe comes with
+    ``accuracy_sd`` over its draws.
+
+    Elsewhere, on the network's own task over held-out halves of the test samples:
+    ``own/representation``, what a readout fitted to other test samples makes of the features,
+    ``own/trained``, what one fitted to the training samples does, and ``own/network``, the
+    network's own accuracy on the same samples (`lightning_grok.geometry.own_readout`).
 
     Args:
         layer: whose features are read; None takes the one before the last.
-        samples: digits a readout is fitted to (half of them where there are fewer than twice that).
+        samples: samples a readout is fitted to (half of them where there are fewer than twice
+            that).
         draws: random splits; the paper drew ten. Over five the mean of the sound probe has a
             standard error of 0.3 percent of all digits.
         seed: of the draws.
-        enabled, epochs, strict: as for every `Measurement`.
+        enabled, epochs, strict, options: as for every `Measurement`.
 
     Raises:
         InputError: samples or draws are below 1.
@@ -54,27 +61,54 @@ class LinearProbe(Measurement):
         seed: Seed = 0,
         epochs: Epochs = None,
         strict: bool = False,
+        **options: Any,
     ) -> None:
-        super().__init__(enabled, epochs, strict)
+        super().__init__(enabled, epochs, strict, **options)
         self.layer = layer
         self.samples = samples
         self.draws = draws
         self.seed = seed
 
-    def check(self, model: nn.Module, probe: ProbeSet) -> None:
-        """Refuse a layer that isn't there."""
-        layer_before_last(model, self.layer, self.name)
+    def check(self, model: nn.Module, reference: ReferenceSet) -> None:
+        """Refuse a layer that isn't there, and labels that are no classes."""
+        if reference.transfer is None:
+            reference.classes()
+        inputs = placed(select(reference.test.images, slice(2)), model)
+        layer = layer_before_last(model, self.layer, self.name, inputs)
+        check_layers(model, [layer, ""], inputs, self.name)
 
-    def measure(self, model: nn.Module, probe: ProbeSet) -> Mapping[str, Value | Tensor]:
-        """All readouts in both orientations of the digits."""
-        transfer = probe.transfer
+    def measure(self, model: nn.Module, reference: ReferenceSet) -> Mapping[str, Value | Tensor]:
+        """All readouts: of the digits in both orientations, or of the own task."""
+        inputs = placed(select(reference.test.images, slice(2)), model)
+        layer = layer_before_last(model, self.layer, self.name, inputs)
+        if reference.transfer is None:
+            return self._own(model, layer, reference)
+        return self._transferred(model, layer, reference.transfer)
+
+    def _own(
+        self, model: nn.Module, layer: str, reference: ReferenceSet
+    ) -> Mapping[str, Value | Tensor]:
+        found = record(model, [layer, ""], placed(reference.test.images, model))
+        training = None
+        if reference.train is not reference.test:
+            inputs = placed(reference.train.images, model)
+            features = as_array(record(model, [layer], inputs)[layer])
+            training = features, reference.train.labels.numpy()
+        labels = reference.test.labels.numpy()
+        result = own_readout(
+            as_array(found[layer]), as_array(found[""]), labels, training, **self._options(labels)
+        )
+        return _flat("own", result)
+
+    def _options(self, labels: np.ndarray) -> dict[str, int]:
+        size = min(self.samples, len(labels) // 2)
+        return {"train_size": size, "draws": self.draws, "seed": self.seed}
+
+    def _transferred(
+        self, model: nn.Module, layer: str, transfer: Transfer
+    ) -> Mapping[str, Value | Tensor]:
         labels = transfer.labels.numpy()
-        options = {
-            "train_size": min(self.samples, len(labels) // 2),
-            "draws": self.draws,
-            "seed": self.seed,
-        }
-        layer = layer_before_last(model, self.layer, self.name)
+        options = self._options(labels)
         logits = getattr(model, "layer_names", [""])[-1]  # of another network, its output
         values: dict[str, Value | Tensor] = {}
         readouts: dict[str, Callable[[], tuple[float, ...]]] = {}

@@ -3,21 +3,21 @@
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import torch
 from threadpoolctl import threadpool_limits
 from torch import Tensor, nn
 
-from lightning_grok.callbacks.layer_measurement import layers_of
+from lightning_grok.callbacks.layers import check_layers, layers_of
 from lightning_grok.callbacks.measurement import Epochs, Measurement, placed
 from lightning_grok.callbacks.recording import Value
 from lightning_grok.errors import InputError
 from lightning_grok.geometry import ManifoldCapacity as ManifoldGeometry, manifold_capacity
 from lightning_grok.geometry.activations import record
 from lightning_grok.ranges import Range, Seed, within_ranges
-from lightning_grok.tasks.probe_set import ProbeSet
+from lightning_grok.tasks.reference_set import ReferenceSet
 
 _SCALARS = (
     "capacity", "radius", "dimension", "capacity_se", "radius_se", "dimension_se",
@@ -34,18 +34,18 @@ class ManifoldCapacity(Measurement):
     common structure of the centers is removed, and the ``rank`` that was removed; ``flagged``,
     classes with a center too short to trust their radius, and ``failed``, classes without a value.
     Values of single classes go to the arrays: ``capacity_per_class``, ``center_ratio_per_class``
-    and so on. The images and the Gaussian vectors are the same at every epoch. A split other than
+    and so on. The samples and the Gaussian vectors are the same at every epoch. A split other than
     test stands before the layer.
 
     Args:
-        layers: names of submodules; None takes all of ``model.layer_names``.
+        layers: names of submodules; None takes all of ``model.layer_names``, else at most twelve.
         splits: ``test``, ``train`` or both.
-        per_class: images a class, at most; every class has as many as the smallest of all splits.
+        per_class: samples a class, at most; every class has as many as the smallest of all splits.
         num_vectors: Gaussian vectors a class.
         restarts: random starts of the removal of center correlations, for every rank.
         kappa: margin.
-        seed: of images, vectors and restarts.
-        enabled, epochs, strict: as for every `Measurement`.
+        seed: of samples, vectors and restarts.
+        enabled, epochs, strict, options: as for every `Measurement`.
         name: prefix of the keys; another one lets a second such measurement stand in
             ``trainer.callbacks`` of the same run.
     """
@@ -66,9 +66,10 @@ class ManifoldCapacity(Measurement):
         epochs: Epochs = None,
         strict: bool = False,
         name: str | None = None,
+        **options: Any,
     ) -> None:
         self.name = name or type(self).name
-        super().__init__(enabled, epochs, strict)
+        super().__init__(enabled, epochs, strict, **options)
         if not splits:
             raise InputError(f"expected {self.name}.splits of train, test or both, received none")
         self.layers = layers
@@ -79,19 +80,26 @@ class ManifoldCapacity(Measurement):
         self.kappa = kappa
         self.seed = seed
 
-    def check(self, model: nn.Module, probe: ProbeSet) -> None:
-        """Refuse layers and classes that aren't there."""
-        layers_of(model, self.layers)
+    def check(self, model: nn.Module, reference: ReferenceSet) -> None:
+        """Refuse layers and classes that aren't there, and labels that are no classes."""
         for split in self.splits:
-            probe.manifold_points(split, self.per_class, self.seed)
+            inputs, labels = reference.manifold_points(split, self.per_class, self.seed)
+            if len(labels) == len(labels.unique()):
+                raise InputError(
+                    f"expected two samples a class for {self.name}, received {len(labels)} of "
+                    f"{len(labels)} classes in the {split} set"
+                )
+            inputs = placed(inputs, model)
+            check_layers(model, layers_of(model, self.layers, inputs), inputs, self.name)
 
-    def measure(self, model: nn.Module, probe: ProbeSet) -> Mapping[str, Value | Tensor]:
+    def measure(self, model: nn.Module, reference: ReferenceSet) -> Mapping[str, Value | Tensor]:
         """The geometry of every split and layer."""
         values: dict[str, Value | Tensor] = {}
-        per_class = self._images_a_class(probe)
+        per_class = self._samples_a_class(reference)
         for split in self.splits:
-            images, labels = probe.manifold_points(split, per_class, self.seed)
-            activations = record(model, layers_of(model, self.layers), placed(images, model))
+            inputs, labels = reference.manifold_points(split, per_class, self.seed)
+            inputs = placed(inputs, model)
+            activations = record(model, layers_of(model, self.layers, inputs), inputs)
             targets = labels.cpu().numpy()
             # The solver leaves the interpreter lock: layers share the cores that torch may use.
             # BLAS has one thread meanwhile; with several, small products wait for each other.
@@ -106,10 +114,10 @@ class ManifoldCapacity(Measurement):
                 values |= {f"{prefix}/{key}_per_class": v for key, v in result.per_class.items()}
         return values
 
-    def _images_a_class(self, probe: ProbeSet) -> int:
+    def _samples_a_class(self, reference: ReferenceSet) -> int:
         """What the smallest class of any split has, so that splits differ by nothing else."""
         drawn = [
-            probe.manifold_points(split, self.per_class, self.seed)[1] for split in self.splits
+            reference.manifold_points(split, self.per_class, self.seed)[1] for split in self.splits
         ]
         return min(int((labels == labels[0]).sum()) for labels in drawn)
 

@@ -1,15 +1,18 @@
 """The base of every measurement: when it is taken, without disturbing training, where it goes."""
 
+import copy
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
+from typing import Any
 
 import lightning as L
 import numpy as np
 import torch
 from lightning.pytorch.utilities.rank_zero import rank_zero_warn
 from lightning.pytorch.utilities.seed import isolate_rng
+from lightning_utilities.core.apply_func import apply_to_collection
 from threadpoolctl import threadpool_limits
 from torch import Tensor, nn
 
@@ -19,66 +22,107 @@ from lightning_grok.callbacks.recording import (
     callbacks_of,
     completed_epochs,
     ends_by_itself,
+    epochs_so_far,
     is_resumed,
+    on_rank_zero,
     record,
     split_values,
     trained_epochs,
 )
-from lightning_grok.errors import InputError
+from lightning_grok.callbacks.reference import (
+    Batch,
+    drawn_reference,
+    given_reference,
+    loaders_of,
+)
+from lightning_grok.errors import InputError, first_line
 from lightning_grok.geometry.activations import evaluating
 from lightning_grok.loggers.run_logger import RunLogger
 from lightning_grok.ranges import Epoch, PerDecade
 from lightning_grok.runs.directory import RunDirectory
 from lightning_grok.runs.files import is_disk_error
 from lightning_grok.runs.names import validate_measurements
-from lightning_grok.schedule import (
-    OPEN_END,
-    PAPER_EPOCHS,
-    evaluation_epochs,
-    validate_epochs,
-)
-from lightning_grok.tasks.probe_set import ProbeSet
+from lightning_grok.schedule import OPEN_END, PAPER_EPOCHS, Schedule, evaluation_epochs
+from lightning_grok.tasks.reference_set import ReferenceSet, select
 
 Epochs = Sequence[Epoch] | PerDecade | None
 """Completed epochs; or how many log-spaced ones a decade beside the paper's; or the paper's."""
 
+Output = int | Callable[[Any], Tensor] | None
+"""The output (n, V) to look at: at a position of (n, T, V), or by a function; or all of it."""
+
 
 class Measurement(L.Callback, ABC):
-    """Takes a measurement of the network at chosen epochs, beginning with the initialization.
+    """Takes a measurement of the network at chosen points, beginning with the initialization.
 
     A subclass sets `name` and implements `measure`, which knows no Trainer, so that the same
     object measures a snapshot of an old run. The network is ``module.network`` where there is one,
-    else the LightningModule itself; the data come from ``datamodule.probe_set``.
+    else the LightningModule itself. The samples are, in this order: `inputs` and `labels`; those of
+    `dataloader`; ``datamodule.reference_set``; a fixed choice of the trainer's own training and
+    validation loaders.
 
     The random state is forked, the modules' training flags are restored and no gradient is touched:
-    a run ends at the same weights with and without it.
+    a run ends at the same weights with and without it. Before a run trains, two samples are sent
+    through the network and the first measurement is taken: what can't be measured is refused.
 
     Args:
         enabled: False switches the measurement off.
         epochs: completed epochs to measure at, increasing; 0 is the initialization. None takes the
-            paper's checkpoints up to the run's end, and the end; a number adds to these so many
-            log-spaced epochs a decade.
+            paper's checkpoints up to the run's end, and the end, unless another of these says when;
+            a number adds to the paper's so many log-spaced epochs a decade.
         strict: True lets an error of the measurement stop the run; False logs it as an event
             ``error`` with a warning and trains on.
+        steps: optimizer steps to measure after: listed, or so many log-spaced ones a decade.
+        every_n_epochs: every so many epochs besides.
+        every_n_steps: every so many optimizer steps besides.
+        inputs: (n, ...) samples to look at: a tensor or any nesting of tensors.
+        labels: (n,) their classes, or targets; None where there are none.
+        dataloader: to draw the samples from.
+        batch_keys: keys of inputs and labels in a batch that is a dict or a dataclass, or a
+            function of a batch that returns the two; None takes the first two of a tuple.
+        output: position of the output in (n, T, V), or a function of what the network returns.
 
     Raises:
         InputError: the epochs are negative, out of order or, once the run is known, beyond its end.
     """
 
     name: str
+    needs_samples = True
+    """Whether `measure` looks at any sample."""
     keeps_snapshots = True
     """Whether the weights are kept that it was taken of, and it can be taken afterwards."""
 
-    def __init__(self, enabled: bool = True, epochs: Epochs = None, strict: bool = False) -> None:
+    def __init__(
+        self,
+        enabled: bool = True,
+        epochs: Epochs = None,
+        strict: bool = False,
+        *,
+        steps: Sequence[int] | int | None = None,
+        every_n_epochs: int | None = None,
+        every_n_steps: int | None = None,
+        inputs: Any = None,
+        labels: Any = None,
+        dataloader: Any = None,
+        batch_keys: Batch = None,
+        output: Output = None,
+    ) -> None:
         super().__init__()
         self.enabled = enabled
         try:
-            self.epochs = validate_epochs(epochs) if isinstance(epochs, Sequence) else epochs
+            self.schedule = Schedule(epochs, steps, every_n_epochs, every_n_steps)
         except ValueError as error:
             raise InputError(f"{self.name}.epochs: {error}") from None
         self.strict = strict
-        self.epoch = 0  # of the network in `measure`
+        self.inputs = inputs
+        self.labels = labels
+        self.dataloader = dataloader
+        self.batch_keys = batch_keys
+        self.output = output
+        self.epoch: float = 0  # of the network in `measure`
+        self._reference: ReferenceSet | None = None
         self._due: frozenset[int] = frozenset()
+        self._step = -1  # of the last measurement
         self._ended = False
 
     @property
@@ -87,14 +131,14 @@ class Measurement(L.Callback, ABC):
         return f"{type(self).__qualname__}:{self.name}"
 
     @abstractmethod
-    def measure(self, model: nn.Module, probe: ProbeSet) -> Mapping[str, Value | Tensor]:
+    def measure(self, model: nn.Module, reference: ReferenceSet) -> Mapping[str, Value | Tensor]:
         """Numbers and arrays of the network, by keys that will stand behind ``name/``.
 
         It is called in the order of epochs and may keep state from one to the next; what it keeps
         must be in `state_dict`.
         """
 
-    def check(self, model: nn.Module, probe: ProbeSet) -> None:
+    def check(self, model: nn.Module, reference: ReferenceSet) -> None:
         """Refuse, before a run begins, what can't be measured of this network on these images.
 
         Raises:
@@ -104,41 +148,74 @@ class Measurement(L.Callback, ABC):
     def start(self, model: nn.Module) -> None:
         """Called once with the initialization, before anything is measured; nothing by default."""
 
-    def summarize(self, run: RunDirectory, model: nn.Module, probe: ProbeSet, final: bool) -> None:
+    def summarize(
+        self, run: RunDirectory, model: nn.Module, reference: ReferenceSet, final: bool
+    ) -> None:
         """Write what concerns the run so far; called after a measurement and, `final`, at the end.
 
         The snapshots of all measured epochs stand in the directory. Nothing by default.
         """
 
-    def due(self, epoch: int) -> bool:
+    def due(self, epoch: float) -> bool:
         """Whether to measure after `epoch` completed epochs; override for another policy."""
-        return epoch in self._due
+        every = self.schedule.every_n_epochs
+        return epoch in self._due or (every is not None and epoch % every == 0)
+
+    def due_at_step(self, step: int) -> bool:
+        """Whether to measure after `step` optimizer steps; override for another policy."""
+        return self.schedule.at_step(step)
 
     def plan(self, last: int | None) -> None:
         """Settle the epochs of a run that ends at `last` (-1 or None: open end)."""
         last = -1 if last is None else last
-        if isinstance(self.epochs, tuple):
-            if 0 <= last < self.epochs[-1]:
+        given = self.schedule.epochs
+        if isinstance(given, tuple):
+            if 0 <= last < given[-1]:
                 raise InputError(
                     f"expected {self.name}.epochs up to trainer.max_epochs = {last}, "
-                    f"received {self.epochs[-1]}"
+                    f"received {given[-1]}"
                 )
-            self._due = frozenset(self.epochs)
-        else:
-            end = last if last >= 0 else OPEN_END
-            self._due = frozenset({0, end, *(epoch for epoch in PAPER_EPOCHS if epoch <= end)})
-            if self.epochs is not None and end > 0:
-                self._due |= evaluation_epochs(end, self.epochs)
+            self._due = frozenset(given)
+            return
+        end = last if last >= 0 else OPEN_END
+        self._due = frozenset({0, end})
+        if isinstance(given, int) and end > 0:
+            self._due = evaluation_epochs(end, given)
+        elif self.schedule == Schedule():
+            self._due |= {epoch for epoch in PAPER_EPOCHS if epoch <= end}
 
     def end_at(self, epoch: int) -> bool:
         """Let the last epoch of a run that ended early be due; True if it was not before.
 
         Where the epochs to measure at were given one by one, they stay all.
         """
-        if isinstance(self.epochs, tuple) or self.due(epoch):
+        if isinstance(self.schedule.epochs, tuple) or self.due(epoch):
             return False
         self._due |= {epoch}
         return True
+
+    def prepare(self, model: nn.Module, reference: ReferenceSet) -> None:
+        """Take the samples to look at, and refuse what can't be measured of them.
+
+        Raises:
+            InputError: the network doesn't take the samples, or `check` refuses them.
+        """
+        self._reference = reference
+        with self._looking(model):
+            if self.needs_samples:
+                self._try_two(model, reference)
+            self.check(model, reference)
+
+    def _try_two(self, model: nn.Module, reference: ReferenceSet) -> None:
+        inputs = placed(select(reference.test.images, slice(2)), model)
+        try:
+            with torch.no_grad():
+                model(inputs)
+        except Exception as error:
+            raise InputError(
+                f"{self.name}: expected inputs that {type(model).__name__} takes, received "
+                f"{_described(inputs)}: {first_line(error)}; inputs= or batch_keys= gives others"
+            ) from error
 
     def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
         """Settle the epochs, before anything is trained."""
@@ -147,22 +224,76 @@ class Measurement(L.Callback, ABC):
             self._ended = False
             self.plan(trainer.max_epochs)
 
-    def on_fit_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Refuse what can't be measured, before anything is trained."""
-        if self.enabled:
-            self.check(network_of(pl_module), probe_set_of(trainer, self.name))
-
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Measure the initialization, unless the run is a resumed one."""
-        if self.enabled and not is_resumed(trainer):
-            self.start(network_of(pl_module))
-            if self.due(0):
-                self._take(trainer, pl_module, 0)
+        """Refuse what can't be measured, and measure the initialization of a fresh run."""
+        if not self.enabled:
+            return
+        network = network_of(pl_module)
+        on_rank_zero(trainer, lambda: self.prepare(network, self._found(trainer)))
+        for run in _runs_of(trainer):
+            run.begin(pl_module, network)
+        if is_resumed(trainer):
+            return
+        self.start(network)
+        if self.due(0) or self.due_at_step(0):
+            self._take(trainer, pl_module, 0)
+        else:
+            on_rank_zero(trainer, lambda: self._rehearse(network))
+
+    def find_reference(
+        self, datamodule: Any, loaders: Callable[[], Mapping[str, Any]]
+    ) -> ReferenceSet:
+        """The samples to look at; of a measurement that needs none, an empty set.
+
+        Args:
+            datamodule: of the training; one with a ``reference_set`` knows the samples.
+            loaders: the training's, asked for where nobody else has samples.
+
+        Raises:
+            InputError: there are no samples, or they can't be read.
+        """
+        own = getattr(datamodule, "reference_set", None)
+        try:
+            if self.inputs is not None:
+                return given_reference(self.inputs, self.labels)
+            if self.dataloader is not None:
+                return drawn_reference({"given": self.dataloader}, self.batch_keys)
+            if own is not None or not self.needs_samples:
+                return own or ReferenceSet.empty()
+            return drawn_reference(loaders(), self.batch_keys)
+        except InputError as error:
+            raise InputError(f"{self.name}: {error}") from None
+
+    def _found(self, trainer: L.Trainer) -> ReferenceSet:
+        datamodule = getattr(trainer, "datamodule", None)
+        return self.find_reference(datamodule, lambda: loaders_of(trainer))
+
+    def _rehearse(self, network: nn.Module) -> None:
+        """Measure the initialization for nothing, to see that it can be measured."""
+        rehearsal = copy.copy(self)
+        rehearsal.start(network)
+        with self._refused():
+            rehearsal.taken(network, self.reference, 0)
+
+    @property
+    def reference(self) -> ReferenceSet:
+        """The samples that are looked at; from `prepare` on."""
+        assert self._reference is not None
+        return self._reference
+
+    def on_train_batch_end(
+        self, trainer: L.Trainer, pl_module: L.LightningModule, *args: Any
+    ) -> None:
+        """Measure after an optimizer step."""
+        step = trainer.global_step
+        if self.enabled and step != self._step and self.due_at_step(step):
+            self._take(trainer, pl_module, epochs_so_far(trainer))
 
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Measure after a completed epoch."""
-        if self.enabled and self.due(completed_epochs(trainer)):
-            self._take(trainer, pl_module, completed_epochs(trainer))
+        epoch = completed_epochs(trainer)
+        if self.enabled and self.due(epoch) and trainer.global_step != self._step:
+            self._take(trainer, pl_module, epoch)
 
     def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Measure and summarize a run that came to its end, wherever that was."""
@@ -170,7 +301,7 @@ class Measurement(L.Callback, ABC):
         if not self.enabled or not ends_by_itself(trainer):
             return
         epoch = trained_epochs(trainer)
-        if epoch > 0 and self.end_at(epoch):
+        if epoch > 0 and self.end_at(epoch) and trainer.global_step != self._step:
             self._take(trainer, pl_module, epoch)
         self._summarize(trainer, pl_module, epoch, final=True)
 
@@ -180,25 +311,33 @@ class Measurement(L.Callback, ABC):
         Lightning then has nothing to train and calls no ``on_train_end``.
         """
         if not self._ended:
+            if self.enabled:
+                self._reference = self._found(trainer)
             self.on_train_end(trainer, pl_module)
 
-    def _take(self, trainer: L.Trainer, pl_module: L.LightningModule, epoch: int) -> None:
-        probe = probe_set_of(trainer, self.name)
+    def _take(self, trainer: L.Trainer, pl_module: L.LightningModule, epoch: float) -> None:
+        network = network_of(pl_module)
+        self._step = trainer.global_step
         with self._forgiven(trainer, epoch):
-            scalars, arrays = self.taken(network_of(pl_module), probe, epoch)
+            scalars, arrays = on_rank_zero(
+                trainer, lambda: self.taken(network, self.reference, epoch)
+            )
             record(trainer, self.name, epoch, scalars, arrays)
+            for run in _runs_of(trainer) if self.keeps_snapshots else []:
+                run.keep_snapshot(epoch, network)
             self._summarize(trainer, pl_module, epoch, final=False)
 
     def _summarize(
-        self, trainer: L.Trainer, pl_module: L.LightningModule, epoch: int, *, final: bool
+        self, trainer: L.Trainer, pl_module: L.LightningModule, epoch: float, *, final: bool
     ) -> None:
         """Write and show what concerns the whole run, and log what it cost."""
+        if not trainer.is_global_zero:
+            return
         start = time.perf_counter()
-        runs = [each.directory for each in trainer.loggers if isinstance(each, RunLogger)]
-        probe = probe_set_of(trainer, self.name)
+        network, runs = network_of(pl_module), _runs_of(trainer)
         for run in runs:
-            with self._forgiven(trainer, epoch), undisturbed(network_of(pl_module)):
-                self.summarize(run, network_of(pl_module), probe, final)
+            with self._forgiven(trainer, epoch), self._looking(network):
+                self.summarize(run.directory, network, self.reference, final)
         for logger in trainer.loggers:
             if isinstance(logger, ViewLogger):
                 logger.log_views(self.name, epoch)
@@ -207,27 +346,56 @@ class Measurement(L.Callback, ABC):
             record(trainer, "timing", epoch, cost)
 
     @contextmanager
-    def _forgiven(self, trainer: L.Trainer, epoch: int) -> Iterator[None]:
-        """Turn an error into an event, unless `strict`; a full disk stops the run in any case."""
+    def _forgiven(self, trainer: L.Trainer, epoch: float) -> Iterator[None]:
+        """Turn an error into an event, unless `strict`; a full disk stops the run in any case.
+
+        Nor is the first one forgiven, before anything is trained.
+        """
         try:
-            yield
+            with self._refused() if trainer.global_step == 0 else nullcontext():
+                yield
         except Exception as error:
-            if self.strict or is_disk_error(error):
+            first = trainer.global_step == 0 and isinstance(error, InputError)
+            if self.strict or first or is_disk_error(error):
                 raise
-            reason = f"{type(error).__name__}: {error}".splitlines()[0]
-            rank_zero_warn(f"{self.name} at epoch {epoch} failed, training goes on. {reason}")
+            reason = f"{type(error).__name__}: {first_line(error)}"
+            rank_zero_warn(f"{self.name} at epoch {epoch:g} failed, training goes on. {reason}")
             record(trainer, "error", epoch, {"measurement": self.name, "message": reason})
 
+    @contextmanager
+    def _refused(self) -> Iterator[None]:
+        """Turn an error into the refusal of a run.
+
+        A RuntimeError is none: memory or numerics may fail at one network and not at the next.
+        """
+        try:
+            yield
+        except (InputError, OSError):
+            raise
+        except Exception as error:
+            if self.strict or type(error) is RuntimeError:
+                raise
+            raise InputError(
+                f"expected a network and samples that {self.name} can measure, received: "
+                f"{type(error).__name__}: {first_line(error)}; enabled=False leaves it out"
+            ) from error
+
     def taken(
-        self, model: nn.Module, probe: ProbeSet, epoch: int
+        self, model: nn.Module, reference: ReferenceSet, epoch: float
     ) -> tuple[dict[str, float], dict[str, np.ndarray]]:
         """Scalars under their full keys, with the seconds taken, and arrays under short ones."""
         self.epoch = epoch
         start = time.perf_counter()
-        with undisturbed(model):
-            scalars, arrays = split_values(self.measure(model, probe))
+        with self._looking(model):
+            scalars, arrays = split_values(self.measure(model, reference))
         named = {f"{self.name}/{key}": value for key, value in scalars.items()}
         return named | {f"{self.name}/seconds": max(0.0, time.perf_counter() - start)}, arrays
+
+    @contextmanager
+    def _looking(self, model: nn.Module) -> Iterator[None]:
+        """`undisturbed`, and the network answers with its chosen output inside."""
+        with undisturbed(model), selected(model, self.output):
+            yield
 
 
 def enabled_measurements(trainer: L.Trainer) -> list[Measurement]:
@@ -247,24 +415,51 @@ def network_of(module: nn.Module) -> nn.Module:
     return network if isinstance(network, nn.Module) else module
 
 
-def placed(inputs: Tensor, model: nn.Module) -> Tensor:
-    """`inputs` on the device and in the precision of the model's parameters."""
-    parameter = next(model.parameters(), None)
-    return inputs if parameter is None else inputs.to(parameter.device, parameter.dtype)
+def placed(inputs: Any, model: nn.Module) -> Any:
+    """Inputs of any nesting on the device of the model's parameters, real ones in their precision.
 
-
-def probe_set_of(trainer: L.Trainer, name: str) -> ProbeSet:
-    """The datamodule's probe set.
-
-    Raises:
-        InputError: there is none.
+    Whole numbers stay whole: they are tokens.
     """
-    datamodule = getattr(trainer, "datamodule", None)
-    probe = getattr(datamodule, "probe_set", None)
-    if probe is None:
-        received = "no datamodule" if datamodule is None else type(datamodule).__name__
-        raise InputError(f"{name}: expected a datamodule with a probe_set, received {received}")
-    return probe
+    parameter = next(model.parameters(), None)
+    if parameter is None:
+        return inputs
+
+    def place(tensor: Tensor) -> Tensor:
+        dtype = parameter.dtype if tensor.is_floating_point() else tensor.dtype
+        return tensor.to(parameter.device, dtype)
+
+    return apply_to_collection(inputs, Tensor, place, allow_frozen=True)
+
+
+def _runs_of(trainer: L.Trainer) -> list[RunLogger]:
+    """The loggers with a run directory, on rank zero; elsewhere none."""
+    loggers = [each for each in trainer.loggers if isinstance(each, RunLogger)]
+    return loggers if trainer.is_global_zero else []
+
+
+def _described(inputs: Any) -> str:
+    """Dtypes and shapes of all tensors."""
+    found: list[str] = []
+
+    def note(tensor: Tensor) -> None:
+        found.append(f"{str(tensor.dtype).removeprefix('torch.')} {tuple(tensor.shape)}")
+
+    apply_to_collection(inputs, Tensor, note, allow_frozen=True)
+    return ", ".join(found)
+
+
+@contextmanager
+def selected(model: nn.Module, output: Output) -> Iterator[None]:
+    """The network answers with one position of its output, or a function of it, inside."""
+    if output is None:
+        yield
+        return
+    choose = output if callable(output) else lambda found: found[:, output]
+    hook = model.register_forward_hook(lambda module, arguments, found: choose(found))
+    try:
+        yield
+    finally:
+        hook.remove()
 
 
 @contextmanager

@@ -1,13 +1,15 @@
 """Where a callback's numbers go: to every logger with their epoch, and to who monitors them."""
 
-from collections.abc import Mapping
-from typing import Any, Protocol, runtime_checkable
+import math
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol, TypeVar, runtime_checkable
 
 import lightning as L
 import numpy as np
 import torch
 
 Value = float | np.ndarray
+Result = TypeVar("Result")
 
 
 @runtime_checkable
@@ -17,7 +19,7 @@ class EventLogger(Protocol):
     def log_event(
         self,
         event: str,
-        epoch: int,
+        epoch: float,
         step: int,
         scalars: Mapping[str, float | str],
         arrays: Mapping[str, np.ndarray],
@@ -29,7 +31,7 @@ class EventLogger(Protocol):
 class ViewLogger(Protocol):
     """A logger that shows pictures of what a measurement has written into the run's directory."""
 
-    def log_views(self, measurement: str, epoch: int) -> None:
+    def log_views(self, measurement: str, epoch: float) -> None:
         """Show the state of the run after a measurement."""
 
 
@@ -41,6 +43,38 @@ def callbacks_of(trainer: L.Trainer) -> list[L.Callback]:
 def completed_epochs(trainer: L.Trainer) -> int:
     """How many epochs are completed, from within a hook at the end of an epoch."""
     return trainer.current_epoch + 1
+
+
+def epochs_so_far(trainer: L.Trainer) -> float:
+    """How many epochs are trained, with the part of the current one, after a batch of it.
+
+    Of a loader without a length only whole epochs count.
+    """
+    batches = trainer.num_training_batches
+    if not math.isfinite(batches):
+        return trainer.current_epoch
+    part = trainer.fit_loop.epoch_loop.batch_progress.current.ready / batches
+    return completed_epochs(trainer) if part == 1 else round(trainer.current_epoch + part, 6)
+
+
+def on_rank_zero(trainer: L.Trainer, take: Callable[[], Result]) -> Result:
+    """What `take` returns in the first of several processes, in all of them; they wait for it.
+
+    An error of it is raised in all.
+    """
+    if trainer.world_size == 1:
+        return take()
+    result: Result | None = None
+    error: Exception | None = None
+    if trainer.is_global_zero:
+        try:
+            result = take()
+        except Exception as caught:
+            error = caught
+    result, error = trainer.strategy.broadcast((result, error))
+    if error is not None:
+        raise error
+    return result  # type: ignore[return-value]
 
 
 def is_resumed(trainer: L.Trainer) -> bool:
@@ -68,14 +102,15 @@ def ends_by_itself(trainer: L.Trainer) -> bool:
 def record(
     trainer: L.Trainer,
     event: str,
-    epoch: int,
+    epoch: float,
     scalars: Mapping[str, float | str],
     arrays: Mapping[str, np.ndarray] | None = None,
 ) -> None:
     """Send one event to the loggers, and its numbers to ``trainer.callback_metrics``.
 
-    Loggers that know events get all of it; any other Lightning logger gets the numbers, with
-    ``epoch`` beside them.
+    Loggers that know events get all of it. Any other Lightning logger gets the numbers in the
+    Trainer's own way of counting, in which the accuracy of the same weights stands: ``epoch`` and
+    step are those that have just ended, counted from 0, and -1 for the initialization.
     """
     numbers = {key: float(value) for key, value in scalars.items() if not isinstance(value, str)}
     for key, number in numbers.items():
@@ -84,7 +119,8 @@ def record(
         if isinstance(logger, EventLogger):
             logger.log_event(event, epoch, trainer.global_step, scalars, arrays or {})
         elif numbers:
-            logger.log_metrics({**numbers, "epoch": epoch}, step=trainer.global_step)
+            ended = {"epoch": math.ceil(epoch) - 1}
+            logger.log_metrics({**numbers, **ended}, step=trainer.global_step - 1)
 
 
 def as_array(tensor: torch.Tensor) -> np.ndarray:

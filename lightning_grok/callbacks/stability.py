@@ -37,6 +37,8 @@ class Stability(Measurement):
     every layer ``<layer>/update_over_weight``, the norm of the update, learning rate included, over
     that of the layer. Of one with momentum alone the update is its buffer.
 
+    Of a network whose outputs are no scores of classes only the optimizer's part is logged.
+
     The events ``collapse``, ``instability`` and ``ungrokking`` are those of
     `lightning_grok.analysis.instability`. Cost: one forward and one backward pass of the training
     set, and one pass over the optimizer's state.
@@ -71,7 +73,7 @@ class Stability(Measurement):
 
     def end_at(self, epoch: int) -> bool:
         """Let the last epoch of a run that ended early be due, as it is for the evaluation."""
-        return self.due(epoch) and self._seen[-1:] != [] and self._seen[-1][0] < epoch
+        return self.due(epoch) and bool(self._seen) and self._seen[-1][0] < epoch
 
     def measure(self, model: nn.Module, reference: Any) -> Mapping[str, Value | Tensor]:
         """All numbers."""
@@ -86,6 +88,8 @@ class Stability(Measurement):
         parameters = [p for p in model.parameters() if p.requires_grad]
         with torch.enable_grad():
             outputs = model(placed(samples.images, model))
+            if not _are_logits(outputs, samples.labels):
+                return
             labels = samples.labels.to(outputs.device)
             mean = sample_losses(cast(outputs), labels, loss, "mean")
             gradients = torch.autograd.grad(mean, parameters, allow_unused=True)
@@ -104,7 +108,7 @@ class Stability(Measurement):
         length = norm * _norm([gradient for _, gradient in pairs])
         yield "gradient_cosine", product / length if length > 0 else math.nan
 
-    def _take(self, trainer: L.Trainer, pl_module: L.LightningModule, epoch: int) -> None:
+    def _take(self, trainer: L.Trainer, pl_module: L.LightningModule, epoch: float) -> None:
         super()._take(trainer, pl_module, epoch)
         metrics = trainer.callback_metrics
         self._seen.append([epoch, *(float(metrics.get(key, math.nan)) for key in _WATCHED)])
@@ -122,7 +126,7 @@ class Stability(Measurement):
                     logger.directory.update_meta(**{name: first})
 
     def _summarize(
-        self, trainer: L.Trainer, pl_module: L.LightningModule, epoch: int, *, final: bool
+        self, trainer: L.Trainer, pl_module: L.LightningModule, epoch: float, *, final: bool
     ) -> None:
         """Do nothing: no number is of the whole run, and evaluations are many."""
 
@@ -189,6 +193,18 @@ def optimizer_values(
     if roots:
         values |= {"sqrt_v_rms": rms(roots), "below_eps": below / entries}
     return values
+
+
+def _are_logits(outputs: Any, labels: Any) -> bool:
+    """Whether a network's outputs (n, C) are scores of the classes that labels (n,) name."""
+    return (
+        isinstance(outputs, Tensor)
+        and isinstance(labels, Tensor)
+        and outputs.ndim == 2
+        and labels.shape == outputs.shape[:1]
+        and not labels.is_floating_point()
+        and bool(((labels >= 0) & (labels < outputs.shape[1])).all())
+    )
 
 
 def _norm(tensors: Iterable[Tensor]) -> float:

@@ -10,20 +10,20 @@ import torch
 from lightning.pytorch.utilities.rank_zero import rank_zero_info
 from torch import Tensor, nn
 
-from lightning_grok.callbacks.layer_measurement import layer_before_last
+from lightning_grok.callbacks.layers import check_layers, layer_before_last
 from lightning_grok.callbacks.measurement import Epochs, Measurement, placed
 from lightning_grok.callbacks.recording import Value
 from lightning_grok.errors import InputError
 from lightning_grok.geometry import compile_umap, embed
 from lightning_grok.geometry.activations import record
 from lightning_grok.ranges import Count, Range, Seed, Share, within_ranges
-from lightning_grok.tasks.probe_set import ProbeSet
+from lightning_grok.tasks.reference_set import ReferenceSet
 
 Iterations = Annotated[int, Range(1, 100_000)]
 
 
 class UmapSnapshot(Measurement):
-    """UMAP of the last hidden layer for some of the classes, over the same test images every time.
+    """UMAP of the last hidden layer for some of the classes, over the same test samples every time.
 
     The initialization is mapped from its principal components; every later map starts from the one
     before and is turned, reflected and shifted onto it, so that the maps in a row show how classes
@@ -37,14 +37,14 @@ class UmapSnapshot(Measurement):
 
     Args:
         layer: whose activations are mapped; None takes the one before the last.
-        count: images in all, equally many of each class.
+        count: samples in all, equally many of each class.
         classes: labels, or how many from label 0 on (ten are the digits of EMNIST).
         neighbors: size of the local neighborhoods, a point itself counted.
         min_dist: how tightly the plane packs neighbors, in [0, 1].
         first_iterations: passes of the optimization for the first map (UMAP's n_epochs).
         iterations: the same for every later one.
-        seed: of the images and of the optimization.
-        enabled, epochs, strict: as for every `Measurement`.
+        seed: of the samples and of the optimization.
+        enabled, epochs, strict, options: as for every `Measurement`.
 
     Raises:
         InputError: an argument is out of range.
@@ -66,8 +66,9 @@ class UmapSnapshot(Measurement):
         seed: Seed = 0,
         epochs: Epochs = None,
         strict: bool = False,
+        **options: Any,
     ) -> None:
-        super().__init__(enabled, epochs, strict)
+        super().__init__(enabled, epochs, strict, **options)
         number = _number_of(classes)
         if count < number:
             raise InputError(f"expected umap.count of at least {number}, received {count}")
@@ -87,21 +88,24 @@ class UmapSnapshot(Measurement):
         if self.enabled and stage == "fit":
             _load_umap()
 
-    def check(self, model: nn.Module, probe: ProbeSet) -> None:
+    def check(self, model: nn.Module, reference: ReferenceSet) -> None:
         """Refuse a layer or classes that aren't there."""
-        layer_before_last(model, self.layer, self.name)
-        probe.embedding_points(self.count, self.classes, self.seed)
+        inputs, _ = reference.embedding_points(self.count, self.classes, self.seed)
+        inputs = placed(inputs, model)
+        layer = layer_before_last(model, self.layer, self.name, inputs)
+        check_layers(model, [layer], inputs, self.name)
 
     def start(self, model: nn.Module) -> None:
         """No map before the initialization's."""
         _load_umap()
         self._previous = None
 
-    def measure(self, model: nn.Module, probe: ProbeSet) -> Mapping[str, Value | Tensor]:
+    def measure(self, model: nn.Module, reference: ReferenceSet) -> Mapping[str, Value | Tensor]:
         """The next map."""
-        images, labels = probe.embedding_points(self.count, self.classes, self.seed)
-        layer = layer_before_last(model, self.layer, self.name)
-        points = record(model, [layer], placed(images, model))[layer]
+        inputs, labels = reference.embedding_points(self.count, self.classes, self.seed)
+        inputs = placed(inputs, model)
+        layer = layer_before_last(model, self.layer, self.name, inputs)
+        points = record(model, [layer], inputs)[layer]
         previous = None if self._previous is None else self._previous.numpy()
         result = embed(
             points.float(),
@@ -127,7 +131,7 @@ class UmapSnapshot(Measurement):
 
 
 def _number_of(classes: int | Sequence[int]) -> int:
-    """How many classes; an unknown one is told by the probe set."""
+    """How many classes; an unknown one is told by the reference set."""
     labels = range(classes) if isinstance(classes, int) else classes
     if not labels or min(labels) < 0 or len(set(labels)) < len(labels):
         raise InputError(

@@ -19,22 +19,29 @@ class WeightNorm(Measurement):
     so on. The last layer's is the one whose fall the paper shows for MNIST (Figure 8).
 
     Args:
-        enabled, epochs, strict: as for every `Measurement`.
+        enabled, epochs, strict, options: as for every `Measurement`; it looks at no sample.
     """
 
     name = "weight_norm"
+    needs_samples = False
 
     @within_ranges("weight_norm")
-    def __init__(self, enabled: bool = True, epochs: Epochs = None, strict: bool = False) -> None:
-        super().__init__(enabled, epochs, strict)
+    def __init__(
+        self,
+        enabled: bool = True,
+        epochs: Epochs = None,
+        strict: bool = False,
+        **options: Any,
+    ) -> None:
+        super().__init__(enabled, epochs, strict, **options)
         self._initial: dict[str, Tensor] | None = None
 
     def start(self, model: nn.Module) -> None:
         """Keep the initialization."""
         self._initial = {key: p.detach().cpu().clone() for key, p in model.named_parameters()}
 
-    def measure(self, model: nn.Module, probe: Any) -> Mapping[str, Value | Tensor]:
-        """All norms; the images play no part."""
+    def measure(self, model: nn.Module, reference: Any) -> Mapping[str, Value | Tensor]:
+        """All norms; no sample plays a part."""
         now = {key: p.detach().cpu() for key, p in model.named_parameters()}
         norms = parameter_norms(now)
         values: dict[str, Value | Tensor] = {**norms.layers, "total": norms.total}

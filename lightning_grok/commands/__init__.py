@@ -3,17 +3,19 @@
 import argparse
 import sys
 from collections.abc import Iterable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from lightning_grok.commands.arguments import program
 from lightning_grok.errors import InputError
+from lightning_grok.paths import expand_path
 
 if TYPE_CHECKING:
     from lightning_grok.runs.run import Run
 
 
 class CommandParser(argparse.ArgumentParser):
-    """A parser whose errors are one line, as everywhere.
+    """A parser whose errors are one line and whose paths may hold ``~``, as everywhere.
 
     Args:
         command: the name of the command.
@@ -22,6 +24,7 @@ class CommandParser(argparse.ArgumentParser):
 
     def __init__(self, command: str, **options: Any) -> None:
         super().__init__(prog=f"{program()} {command}", allow_abbrev=False, **options)
+        self.register("type", Path, expand_path)
 
     def error(self, message: str) -> NoReturn:
         """Refuse the command line.

@@ -1,14 +1,15 @@
 """What a fit says and draws when its run has come to the end."""
 
-import math
+import shlex
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 
-from lightning_grok.analysis.instability import onset_in_words
-from lightning_grok.analysis.onset import GrokkingEvents, run_events
+from lightning_grok.analysis.onset import run_events
 from lightning_grok.errors import InputError, first_line
 from lightning_grok.runs.failures import failed_measurements
 from lightning_grok.runs.run import Run
+from lightning_grok.runs.summary import run_outcome
 
 
 def say_how_it_went(path: Path, *, figures: bool, report: bool) -> None:
@@ -16,10 +17,13 @@ def say_how_it_went(path: Path, *, figures: bool, report: bool) -> None:
     run = Run(path)
     for name, how in failed_measurements(run).items():
         print(f"INCOMPLETE: {name} failed at every epoch at which it was due ({how})")
-    for line in _event_lines(run_events(run)):
-        print(line)
-    if inside := onset_in_words(run):
-        print(inside)
+    print(run_outcome(run))
+    with suppress(ValueError):  # which the outcome has told of
+        events = run_events(run)
+        if events.moving:
+            print(f"no final level yet; extend with\n{_extension(run)}")
+        elif not events.grokked:
+            print(f"not grokked: {events.reason}")
     print(f"took {_cost_line(run.costs())}")
     print(f"run: {path}")
     if report:
@@ -54,18 +58,11 @@ def _report(path: Path) -> Sequence[Path]:
     return write_report([path], path)
 
 
-def _event_lines(events: GrokkingEvents) -> list[str]:
-    """What the whole run says of memorization and generalization."""
-    rise, memorized = events.test, math.isfinite(events.t_mem)
-    found = not rise.censored
-    return [
-        f"memorization: {f'epoch {events.t_mem:.0f}' if memorized else 'not seen'}",
-        f"generalization: epoch {rise.t_half:.0f}, half of the rise of test accuracy from "
-        f"{100 * rise.plateau:.1f} % to {100 * rise.final:.1f} %"
-        if found
-        else "generalization: not seen",
-        f"grokked: {'yes' if events.grokked else f'no ({events.reason})'}",
-    ]
+def _extension(run: Run) -> str:
+    """The command that trains twice as long, beginning with the run."""
+    options = [f"--run.extends={run.path}", f"--trainer.max_epochs={2 * run.epoch}"]
+    command = ["python", "-m", "lightning_grok", "fit", f"--config={run.path / 'config.yaml'}"]
+    return shlex.join([*command, *options, "--run.name=null"])
 
 
 def _cost_line(costs: dict[str, float]) -> str:

@@ -1,8 +1,10 @@
 """The training commands: LightningCLI with the measurements as groups and a run directory."""
 
 import logging
+import re
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -27,8 +29,9 @@ from lightning_grok.callbacks import (
 from lightning_grok.callbacks.measurement import network_of
 from lightning_grok.callbacks.progress import EpochProgress
 from lightning_grok.callbacks.recording import callbacks_of
+from lightning_grok.commands.arguments import config_values, read_config
 from lightning_grok.commands.checks import check_checkpoint, check_monitors, check_options
-from lightning_grok.commands.fit_run import FitRun, RunOptions
+from lightning_grok.commands.fit_run import FitRun, RunOptions, batches_of
 from lightning_grok.commands.one_process import (
     expect_training,
     plugins_of_one_process,
@@ -38,6 +41,7 @@ from lightning_grok.commands.parser import GrokParser, groups_of, reason_of
 from lightning_grok.commands.profiler import NoProfiler
 from lightning_grok.errors import InputError, first_line
 from lightning_grok.loggers.wandb_logger import WandbOptions
+from lightning_grok.paths import expand_path
 from lightning_grok.runs.identity import newest_run
 from lightning_grok.tasks.images import GrokData
 from lightning_grok.tasks.module import GrokModule
@@ -67,7 +71,11 @@ _NOISE = (
 
 
 class GrokCLI(LightningCLI):
-    """fit, validate and test a `GrokModule` on `GrokData`; fit writes a run directory.
+    """fit, validate and test a module on its data; fit writes a run directory.
+
+    The options ``model`` and ``data`` are those of `GrokModule` and `GrokData`, unless they name a
+    class: ``--model my.Module`` or ``model: {class_path: my.Module, init_args: {...}}``. A module
+    of one's own without ``data`` brings its loaders itself.
 
     Args:
         args: the command line behind the program's name.
@@ -79,9 +87,13 @@ class GrokCLI(LightningCLI):
         for message in _NOISE:
             warnings.filterwarnings("ignore", message)
         logging.getLogger("lightning.pytorch.utilities.rank_zero").addFilter(_is_no_tip)
+        self._own_model, self._own_data = (_names_class(args, key) for key in ("model", "data"))
+        bare = self._own_model and not any(given == "data" for given, _ in _given(args))
         super().__init__(
-            GrokModule,
-            GrokData,
+            L.LightningModule if self._own_model else GrokModule,
+            None if bare else L.LightningDataModule if self._own_data else GrokData,
+            subclass_mode_model=self._own_model,
+            subclass_mode_data=self._own_data,
             save_config_callback=None,
             seed_everything_default=0,
             trainer_defaults={
@@ -112,8 +124,9 @@ class GrokCLI(LightningCLI):
             action="store_true",
             help="go on with the newest unfinished run of this configuration (fit)",
         )
-        for key in ("num_classes", "in_features"):
-            parser.link_arguments(f"data.{key}", f"model.{key}", apply_on="instantiate")
+        for key in () if self._own_model else ("num_classes", "in_features"):
+            source, of = ("data", attrgetter(key)) if self._own_data else (f"data.{key}", None)
+            parser.link_arguments(source, f"model.{key}", of, apply_on="instantiate")
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
         """Parse what was given, without a look at ``sys.argv``."""
@@ -122,6 +135,7 @@ class GrokCLI(LightningCLI):
         given = self.config[command] if command else self.config
         check_options(given, groups_of(self._parser(command)))
         if given.get("ckpt_path") is not None:
+            given["ckpt_path"] = str(expand_path(given.ckpt_path))
             check_checkpoint(given.ckpt_path, resumes=command == "fit")
 
     def _set_seed(self) -> None:
@@ -188,21 +202,27 @@ class GrokCLI(LightningCLI):
             last = str(error).strip().splitlines()[-1].strip()
             raise InputError(f"expected weights of this network at ckpt_path: {last}") from None
 
-    def fit(self, model: GrokModule, datamodule: GrokData, **kwargs: Any) -> None:
+    def fit(self, model: L.LightningModule, datamodule: Any = None, **kwargs: Any) -> None:
         """Train in a run directory, new or resumed."""
-        datamodule.prepare_data()
-        datamodule.setup("fit")
-        chunks = [len(loader) for loader in datamodule.val_dataloader()]
-        expect_training(self.trainer, len(datamodule.train_dataloader()), chunks)
+        reference = None
+        if hasattr(type(datamodule), "reference_set"):
+            datamodule.prepare_data()
+            datamodule.setup("fit")
+            reference = datamodule.reference_set
+        source = model if datamodule is None else datamodule
+        expect_training(self.trainer, *batches_of(source))
         for callback in callbacks_of(self.trainer):
             if isinstance(callback, Measurement) and callback.enabled:
                 # Refused before there is a directory.
                 callback.plan(self.trainer.max_epochs)
-                callback.check(network_of(model), datamodule.probe_set)
+                if reference is not None:
+                    callback.prepare(network_of(model), reference)
         options = self.config_init[self.subcommand]
         check_monitors(self.trainer, model, options)
         resolved = self._resolved(self.config[self.subcommand])
-        resolved["data"]["dataset"] = datamodule.dataset_used  # given again, it is the same run
+        if isinstance(datamodule, GrokData):
+            group = resolved["data"].get("init_args", resolved["data"])
+            group["dataset"] = datamodule.dataset_used  # given again, it is the same run
         defaults = self._resolved(self._parser(self.subcommand).get_defaults())
         if options.resume:
             found = newest_run(Path(options.run.root), options.run.name, resolved, defaults)
@@ -215,7 +235,7 @@ class GrokCLI(LightningCLI):
             model, datamodule, found, kwargs
         )
 
-    def validate(self, model: GrokModule, datamodule: GrokData, **kwargs: Any) -> None:
+    def validate(self, model: L.LightningModule, datamodule: Any = None, **kwargs: Any) -> None:
         """Evaluate both sets and print it: Lightning's table has no place for two at once."""
         self.trainer.validate(model, datamodule=datamodule, **kwargs)
         for key, value in self.trainer.callback_metrics.items():
@@ -226,6 +246,36 @@ class GrokCLI(LightningCLI):
         parser = self._parser(self.subcommand)
         resolved = yaml.safe_load(parser.dump(config.clone(), skip_none=False))
         return {key: value for key, value in resolved.items() if key not in _OF_THE_COMMAND}
+
+
+def _given(args: Sequence[str]) -> Iterator[tuple[str, Any]]:
+    """Top-level keys of a command line and of its configurations, with what stands there.
+
+    ``--model.hidden=3`` gives ``model`` and ``{"hidden": "3"}``.
+    """
+    for value in config_values(args):
+        try:
+            yield from read_config(value)[1].items()
+        except InputError:  # which is said when it is parsed
+            continue
+    for argument, following in zip(args, [*args, ""][1:], strict=True):
+        option, equals, text = argument.partition("=")
+        key, _, rest = option.removeprefix("--").partition(".")
+        if argument.startswith("--"):
+            yield key, {rest: text} if rest else text if equals else following
+
+
+def _names_class(args: Sequence[str], key: str) -> bool:
+    """Whether a command line or its configurations name a class for an option."""
+    for given, value in _given(args):
+        if given != key:
+            continue
+        if isinstance(value, dict) and "class_path" in value:
+            return True
+        is_name = isinstance(value, str) and re.fullmatch(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*", value)
+        if is_name and not Path(str(value)).exists():
+            return True
+    return False
 
 
 def _is_no_tip(record: logging.LogRecord) -> bool:

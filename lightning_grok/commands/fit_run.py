@@ -14,6 +14,7 @@ from typing import Any
 import lightning as L
 import torch
 import yaml
+from lightning.pytorch.loggers import WandbLogger
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
 import lightning_grok
@@ -24,7 +25,9 @@ from lightning_grok.callbacks.checkpoint import (
     Signals,
     Snapshots,
 )
+from lightning_grok.callbacks.measurement import network_of
 from lightning_grok.callbacks.recording import callbacks_of
+from lightning_grok.callbacks.reference import loaders_from
 from lightning_grok.commands.beginning import (
     beginning_of,
     branch_epochs,
@@ -37,19 +40,21 @@ from lightning_grok.dashboard.live_page import live_page
 from lightning_grok.errors import InputError, first_line
 from lightning_grok.loggers.run_logger import RunLogger
 from lightning_grok.loggers.wandb_logger import GrokWandbLogger, WandbOptions, open_wandb
+from lightning_grok.paths import expand_path
 from lightning_grok.ranges import NotNegative, check_range
 from lightning_grok.runs.checkpoints import newest_checkpoint
 from lightning_grok.runs.configuration import config_digest
 from lightning_grok.runs.directory import RunDirectory
 from lightning_grok.runs.extension import Beginning
 from lightning_grok.runs.files import Lost, is_disk_error, write_atomically
-from lightning_grok.runs.identity import setup_name
+from lightning_grok.runs.identity import run_name, setup_name
 from lightning_grok.runs.names import validate_name
+from lightning_grok.runs.provenance import provenance
 from lightning_grok.runs.run import Run
-from lightning_grok.runs.summary import run_summary
-from lightning_grok.tasks.images import GrokData
-from lightning_grok.tasks.module import GrokModule
+from lightning_grok.runs.summary import run_outcome, run_record, run_summary
+from lightning_grok.tasks.reference_set import Transfer, dataset_of
 
+_ENDLESS = 2**53
 _STATES = {0: "finished", 1: "failed", 2: "failed"}
 """By the status with which the process exits; any other is a signal's."""
 
@@ -97,7 +102,10 @@ class RunOptions:
     branch_points: list[int] | int | None = None
 
     def __post_init__(self) -> None:
-        """Refuse what is out of range."""
+        """Refuse what is out of range; take paths as a shell does."""
+        self.root = str(expand_path(self.root))
+        self.extends = None if self.extends is None else str(expand_path(self.extends))
+        self.branches = None if self.branches is None else str(expand_path(self.branches))
         if self.name is not None:
             validate_name(self.name)
         check_range("run.checkpoint_seconds", self.checkpoint_seconds, NotNegative)
@@ -133,7 +141,11 @@ class FitRun:
         self.logger: GrokWandbLogger | None = None
 
     def run(
-        self, model: GrokModule, datamodule: GrokData, found: Run | None, kwargs: dict[str, Any]
+        self,
+        model: L.LightningModule,
+        datamodule: L.LightningDataModule | None,
+        found: Run | None,
+        kwargs: dict[str, Any],
     ) -> None:
         """Train, and leave the directory in a state that says how it ended."""
         directory = self._open(model, datamodule, found)
@@ -161,6 +173,7 @@ class FitRun:
             place = self._close(directory, status)
         if status != 0:
             epoch = self.trainer.current_epoch
+            print(run_outcome(Run(directory.path)))
             print(f"interrupted at epoch {epoch}; to go on:\n{_resume_command()}")
             sys.exit(status)
         say_how_it_went(directory.path, figures=self.options.figures, report=self.options.watch)
@@ -179,8 +192,8 @@ class FitRun:
     def _train(
         self,
         directory: RunDirectory,
-        model: GrokModule,
-        datamodule: GrokData,
+        model: L.LightningModule,
+        datamodule: L.LightningDataModule | None,
         kwargs: dict[str, Any],
     ) -> int:
         """Train to the end, or to a signal: the exit status."""
@@ -197,8 +210,14 @@ class FitRun:
             callbacks = callbacks_of(self.trainer)
             branches = directory.meta.get("branches")
             leaves = [branching(branches)] if branches and self.options.branches else []
-            own_callbacks = [signals, FiniteLoss(), *leaves, Snapshots(directory)]
-            callbacks[:] = [*own_callbacks, *callbacks, checkpoint]
+            callbacks[:] = [
+                signals,
+                FiniteLoss(directory.checkpoints),
+                *leaves,
+                Snapshots(directory),
+                *callbacks,
+                checkpoint,
+            ]
             if start is not None:
                 kwargs["ckpt_path"] = start
             self.trainer.fit(model, datamodule=datamodule, **kwargs | {"weights_only": True})
@@ -211,13 +230,11 @@ class FitRun:
             received = signal.SIGINT
         return 0 if received is None else 128 + received
 
-    def _open(self, model: GrokModule, datamodule: GrokData, found: Run | None) -> RunDirectory:
+    def _open(self, model: L.LightningModule, datamodule: Any, found: Run | None) -> RunDirectory:
         if found is not None:
-            used = found.meta.get("dataset")
-            if used not in (None, datamodule.dataset_name):
-                raise InputError(
-                    f"expected the data of {found.path}, {used}, received {datamodule.dataset_name}"
-                )
+            used, given = found.meta.get("dataset"), dataset_of(datamodule)
+            if used not in (None, given):
+                raise InputError(f"expected the data of {found.path}, {used}, received {given}")
             if newest_checkpoint(found.path / "checkpoints") is not None:
                 return RunDirectory(found.path)
         begins = beginning_of(self.options, self.config, self.defaults, model)
@@ -225,8 +242,7 @@ class FitRun:
             directory = RunDirectory(found.path)
         else:
             numbered = self.options.name is None
-            data, seed = self.config["data"]["dataset"], self.config["seed_everything"]
-            name = self.options.name or f"{data}_{setup_name(self.config)}_seed{seed}"
+            name = self.options.name or run_name(self.config)
             directory = RunDirectory.create(Path(self.options.root), name, numbered=numbered)
         if begins is not None:
             self._begin(directory, begins, model, datamodule)
@@ -236,8 +252,8 @@ class FitRun:
         self,
         directory: RunDirectory,
         begins: Beginning,
-        model: GrokModule,
-        datamodule: GrokData,
+        model: L.LightningModule,
+        datamodule: Any,
     ) -> None:
         """Fill the directory with what the run begins with."""
         print(f"{directory.path} begins with the {begins.epoch} epochs of {begins.run.path}")
@@ -252,7 +268,7 @@ class FitRun:
             ) from None
 
     def _prepare(
-        self, directory: RunDirectory, model: GrokModule, datamodule: GrokData
+        self, directory: RunDirectory, model: L.LightningModule, datamodule: Any
     ) -> Path | None:
         """Write what describes the run, or rewind it to its checkpoint, which is returned."""
         found = newest_checkpoint(directory.checkpoints)
@@ -276,47 +292,52 @@ class FitRun:
         description = self._description(directory, model, datamodule)
         directory.update_meta(**description, state="running")
         text = yaml.safe_dump(self.config, sort_keys=False)
-        write_atomically(directory.path / "config.yaml", lambda path: path.write_text(text))
+        write_atomically(
+            directory.path / "config.yaml", lambda path: path.write_text(text, encoding="utf-8")
+        )
         print(f"writing {directory.path}")
         return None
 
     def _description(
-        self, directory: RunDirectory, model: GrokModule, datamodule: GrokData
+        self, directory: RunDirectory, model: L.LightningModule, datamodule: Any
     ) -> dict[str, Any]:
         """What stands in run.json of a run that begins."""
-        probe = datamodule.probe_set
+        network = network_of(model)
+        reference = getattr(datamodule, "reference_set", None)
         return {
             "name": directory.name,
-            "dataset": datamodule.dataset_name,
+            "dataset": dataset_of(datamodule),
             "setup": setup_name(self.config),
             "seed": self.config["seed_everything"],
             "epoch": 0,
             "seconds": 0.0,
             "max_epochs": self.trainer.max_epochs,
-            "steps_per_epoch": _steps_per_epoch(self.trainer, len(datamodule.train_dataloader())),
-            "network": model.network.arguments,
-            "layer_names": model.network.layer_names,
-            "num_classes": datamodule.num_classes,
-            "class_names": list(datamodule.class_names),
-            "transfer": {
-                "name": probe.transfer.name,
-                "same_distribution": probe.transfer.same_distribution,
-            },
+            "steps_per_epoch": _steps_per_epoch(self.trainer, datamodule or model),
+            "network": getattr(network, "arguments", {}),
+            "layer_names": list(getattr(network, "layer_names", [])),
+            "num_classes": getattr(datamodule, "num_classes", 0),
+            "test_samples": len(getattr(datamodule, "test_samples", ((), ()))[1]),
+            "class_names": list(getattr(datamodule, "class_names", [])),
+            "transfer": _described(getattr(reference, "transfer", None)),
             "memorization": None,
-            "generalization": None,
+            "begins": None,
             "created": datetime.now(UTC).isoformat(timespec="milliseconds"),
             "machine": _machine(),
             "version": lightning_grok.__version__,
             "config_digest": self.digest,
+            **provenance(),
         }
 
     def _close(self, directory: RunDirectory, status: int) -> str:
         """Note how the run ended, or remove one that never began; where W&B has it."""
         state = _STATES.get(status, "interrupted")
-        begun = state != "failed" or directory.has_begun
+        trained = self.trainer.global_step > 0 or directory.checkpoints.exists()
+        begun = state != "failed" or (trained and directory.has_begun)
         if begun:
             with suppress(OSError):  # a full disk: a run without a writer counts as interrupted
-                directory.update_meta(state=state, logged=Run(directory.path).epoch)
+                run = Run(directory.path)
+                record = run_record(run, so_far=state != "finished")
+                directory.update_meta(state=state, logged=run.epoch, reason=_reason(), **record)
             directory.close()
         place = self.logger.close(run_summary(Run(directory.path)), status) if self.logger else ""
         if not begun:
@@ -329,10 +350,13 @@ class FitRun:
         project = os.environ.get("WANDB_PROJECT") or meta.get("wandb_project", self.wandb.project)
         entity = os.environ.get("WANDB_ENTITY") or meta.get("wandb_entity", self.wandb.entity)
         options = replace(self.wandb, project=project, entity=entity)
-        self.logger = open_wandb(options, directory.path, self.config, meta.get("wandb_id"))
+        unseen = [] if GrokWandbLogger.has_begun(directory.path) else Run(directory.path).events
+        alone = not any(isinstance(logger, WandbLogger) for logger in self.trainer.loggers)
+        self.logger = open_wandb(
+            options, directory.path, self.config, meta.get("wandb_id"), alone=alone
+        )
         if self.logger is not None:
-            if meta.keys() & {"extends", "branches"} and "wandb_id" not in meta:
-                self.logger.log_past(Run(directory.path).events)
+            self.logger.log_past(unseen)
             version = self.logger.version
             directory.update_meta(wandb_id=version, wandb_project=project, wandb_entity=entity)
 
@@ -354,9 +378,43 @@ def _note_machine(directory: RunDirectory, epoch: int) -> None:
         )
 
 
-def _steps_per_epoch(trainer: L.Trainer, batches: int) -> int:
-    """Optimizer steps an epoch: of as many batches as the trainer takes, gathered as it does."""
+def _reason() -> str | None:
+    """Why the run ends before its end, from within the handling of what ends it."""
+    error = sys.exc_info()[1]
+    if error is None:
+        return None
+    what = "" if isinstance(error, InputError) else f"{type(error).__name__}: "
+    return what + first_line(error)
+
+
+def batches_of(source: Any) -> tuple[int, list[int]]:
+    """Batches an epoch, and of every validation loader; `_ENDLESS` of one without a length."""
+    found = loaders_from(source)
+
+    def length(loader: Any) -> int:
+        return len(loader) if hasattr(loader, "__len__") else _ENDLESS
+
+    validation = source.val_dataloader() if "validation" in found else []
+    several = validation if isinstance(validation, list | tuple) else [validation]
+    return length(found["train"]), [length(loader) for loader in several]
+
+
+def _steps_per_epoch(trainer: L.Trainer, source: Any) -> int:
+    """Optimizer steps an epoch: of as many batches as the trainer takes, gathered as it does.
+
+    1 where a loader has no length.
+    """
+    batches, _ = batches_of(source)
+    if batches == _ENDLESS:
+        return 1
     return -(-taken(batches, trainer.limit_train_batches) // trainer.accumulate_grad_batches)
+
+
+def _described(transfer: Transfer | None) -> dict[str, Any] | None:
+    """The digits that the linear probe transfers to, for run.json."""
+    if transfer is None:
+        return None
+    return {"name": transfer.name, "same_distribution": transfer.same_distribution}
 
 
 def _resume_command() -> str:

@@ -1,5 +1,6 @@
 """``python -m lightning_grok``: training by LightningCLI, everything else by small commands."""
 
+import io
 import os
 import sys
 from collections.abc import Sequence
@@ -9,7 +10,7 @@ from lightning_grok import __version__
 from lightning_grok.commands.arguments import COMMANDS, TRAINING, overview, resolve_configs
 from lightning_grok.errors import InputError, hint
 
-_SIGPIPE = 13  # which Windows doesn't know
+_SIGINT, _SIGPIPE = 2, 13  # the second of which Windows doesn't know
 
 
 def main(args: Sequence[str] | None = None) -> None:
@@ -22,11 +23,22 @@ def main(args: Sequence[str] | None = None) -> None:
         SystemExit: with status 2 and one line on stderr where the input is bad.
     """
     arguments = list(sys.argv[1:] if args is None else args)
+    _settle()
     try:
         _run(arguments)
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
+    except KeyboardInterrupt:  # before or after whatever a command does about it
+        print("interrupted", file=sys.stderr)
+        sys.exit(128 + _SIGINT)
+
+
+def _settle() -> None:
+    """Let nothing that a shell, a notebook or a locale has set stop a command."""
+    os.environ["MPLBACKEND"] = "agg"  # no command opens a window, and a notebook's isn't here
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # where a terminal has no such letter
 
 
 def _run(arguments: list[str]) -> None:

@@ -7,6 +7,7 @@ from lightning_grok.callbacks.measurement import (
     enabled_measurements,
     network_of,
 )
+from lightning_grok.callbacks.reference import loaders_from
 from lightning_grok.commands.arguments import config_values, read_config, resolve_configs
 from lightning_grok.commands.fit import GROUPS, GrokCLI
 from lightning_grok.errors import InputError
@@ -14,6 +15,7 @@ from lightning_grok.loggers.run_logger import RunLogger
 from lightning_grok.runs.checkpoints import newest_checkpoint
 from lightning_grok.runs.directory import RunDirectory
 from lightning_grok.runs.run import Run, read_run
+from lightning_grok.tasks.reference_set import dataset_of
 
 
 def measure_run(path: Path, arguments: list[str]) -> dict[str, int]:
@@ -47,8 +49,8 @@ def measure_run(path: Path, arguments: list[str]) -> dict[str, int]:
     own = ["--config", str(path / "config.yaml")]
     cli = GrokCLI([*own, *arguments], run=False)
     measurements = _named(cli, arguments)
-    if cli.datamodule.dataset_name != run.dataset:
-        used = cli.datamodule.dataset_name
+    used = dataset_of(cli.datamodule)
+    if run.dataset not in ("own", used):
         raise InputError(f"expected the data of {path}, {run.dataset}, received {used}")
     directory = RunDirectory(path)
     try:
@@ -63,7 +65,9 @@ def _replay(
     measurement: Measurement, cli: GrokCLI, directory: RunDirectory, epochs: list[int]
 ) -> int:
     meta = directory.meta
-    model, probe = network_of(cli.model), cli.datamodule.probe_set
+    model, source = network_of(cli.model), cli.datamodule or cli.model
+    reference = measurement.find_reference(cli.datamodule, lambda: loaders_from(source))
+    measurement.prepare(model, reference)
     logger = RunLogger(directory)
     measurement.plan(int(meta["max_epochs"]))
     if meta.get("state") == "finished":
@@ -85,7 +89,7 @@ def _replay(
         if epoch == 0:
             measurement.start(model)
         if epoch in due:
-            rows.append((epoch, *measurement.taken(model, probe, epoch)))
+            rows.append((epoch, *measurement.taken(model, reference, epoch)))
             print(f"{measurement.name}: epoch {epoch} of {due[-1]}", flush=True)
     spent = Run(directory.path).costs().get(measurement.name, 0.0)
     replaces = directory.forget(measurement.name)
@@ -98,7 +102,7 @@ def _replay(
         step = epoch * int(meta["steps_per_epoch"])
         del scalars[f"{measurement.name}/seconds"]
         logger.log_event(measurement.name, epoch, step, scalars, arrays)
-    measurement.summarize(directory, model, probe, final=meta.get("state") == "finished")
+    measurement.summarize(directory, model, reference, final=meta.get("state") == "finished")
     return len(rows)
 
 

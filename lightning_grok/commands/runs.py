@@ -1,7 +1,6 @@
 """``python -m lightning_grok runs``: the runs below a folder, a line each."""
 
 import json
-import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -9,17 +8,21 @@ from typing import Any
 from lightning_grok.commands import CommandParser, say_damage
 from lightning_grok.errors import InputError
 
-_COLUMNS = ("run", "dataset", "setup", "seed", "state", "epoch", "t_mem", "t_half", "grokked")
+_COLUMNS = ("run", "dataset", "setup", "seed", "state", "epoch", "outcome")
+
+
+_ORIGIN = ("reason", "command", "commit", "host", "libraries")
 
 
 def main(arguments: Sequence[str]) -> None:
     """Print a table, with ``--json`` one object a line; with ``--compact`` copy the series."""
     parser = CommandParser(
         "runs",
-        description="List runs with their data, setup, seed, state, newest epoch, the epochs of "
-        "memorization (t_mem) and of half of the rise of test accuracy (t_half), and whether the "
-        "run grokked: t_half >= 5 t_mem, from a plateau of at most half of the final accuracy. "
-        "A measurement that failed whenever it was due stands beside the state.",
+        description="List runs with their data, setup, seed, state, newest epoch, and what is "
+        "to be seen of it in a sentence; with --json the epochs of memorization, of the beginning "
+        "and of half of generalization, its final level, whether the run grokked, and of a run "
+        "that failed why, and what it comes from. A "
+        "measurement that failed whenever it was due stands beside the state.",
     )
     parser.add_argument("root", type=Path, nargs="?", default=Path("runs"), help="folder of runs")
     parser.add_argument("--json", action="store_true", help="one JSON object a line")
@@ -40,15 +43,13 @@ def main(arguments: Sequence[str]) -> None:
         return
     for row in rows:
         row["state"] = ", no ".join([row["state"], *row["failed"]])
+        row["outcome"] = "; ".join(filter(None, (row["reason"], row["outcome"])))
     table = [_COLUMNS, *(tuple(_text(row[column]) for column in _COLUMNS) for row in rows)]
     widths = [max(len(line[i]) for line in table) for i in range(len(_COLUMNS))]
     for line in table:
         print(
             "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
         )
-    for row in rows:
-        if row["instability"]:
-            print(f"{row['run']}: {row['instability']}")
 
 
 def _compact(root: Path, out: Path) -> None:
@@ -75,16 +76,15 @@ def _found(root: Path) -> list[Path]:
 
 
 def _rows(root: Path) -> list[dict[str, Any]]:
-    from lightning_grok.analysis.instability import onset_in_words
-    from lightning_grok.analysis.onset import run_events
     from lightning_grok.runs.failures import failed_measurements
     from lightning_grok.runs.run import Run
+    from lightning_grok.runs.summary import run_record
 
     rows = []
     runs = [Run(path) for path in _found(root)]
     say_damage(runs)
     for run in runs:
-        events = run_events(run)
+        meta = run.meta
         rows.append(
             {
                 "run": str(run.path.relative_to(root)),
@@ -94,22 +94,14 @@ def _rows(root: Path) -> list[dict[str, Any]]:
                 "state": run.state,
                 "failed": sorted(failed_measurements(run)),
                 "epoch": run.epoch,
-                "t_mem": _finite(events.t_mem),
-                "t_half": _finite(events.test.t_half),
-                "grokked": events.grokked,
-                "instability": onset_in_words(run) or None,
+                **run_record(run),
+                **{key: meta.get(key) for key in _ORIGIN},
             }
         )
     return rows
 
 
-def _finite(epoch: float) -> float | None:
-    return round(epoch, 1) if math.isfinite(epoch) else None
-
-
 def _text(value: Any) -> str:
     if value is None:
         return "-"
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    return f"{value:.0f}" if isinstance(value, float) else str(value)
+    return str(value)

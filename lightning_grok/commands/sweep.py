@@ -64,7 +64,7 @@ def _run(todo: list[Point], scheduler: str | None, workers: int | None) -> None:
     failures = [outcome for outcome in outcomes if outcome.status != 0]
     for outcome in failures:
         log = logs[outcome.name]
-        lines = log.read_text().strip().splitlines() or ["(nothing printed)"]
+        lines = log.read_text(encoding="utf-8").strip().splitlines() or ["(nothing printed)"]
         print(f"failed: {outcome.name} (status {outcome.status}): {lines[-1]}\n  log: {log}")
     print(f"{len(outcomes) - len(failures)} done, {len(failures)} failed")
     if failures:

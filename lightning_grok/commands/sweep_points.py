@@ -55,7 +55,11 @@ class Point(NamedTuple):
     def changed(self) -> bool:
         """Whether an earlier sweep finished it with another command or configuration."""
         recorded = self.log.with_suffix(".sha256")
-        return self.finished and recorded.is_file() and recorded.read_text() != self.digest()
+        return (
+            self.finished
+            and recorded.is_file()
+            and recorded.read_text(encoding="utf-8") != self.digest()
+        )
 
     def digest(self) -> str:
         """Of the command and of what stands in its configuration files."""
@@ -64,7 +68,7 @@ class Point(NamedTuple):
             file = find_file(str(self.folder / value), "configs")
             file = file if file.is_file() else find_file(value, "configs")
             if file.is_file():
-                text += "\0" + file.read_text()
+                text += "\0" + file.read_text(encoding="utf-8")
         return hashlib.sha256(text.encode()).hexdigest()
 
 
@@ -85,7 +89,7 @@ def read_sweep(path: Path) -> dict[str, Any]:
     import yaml
 
     try:
-        content = yaml.safe_load(path.read_text())
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         reason = " ".join(str(error).split())
         raise InputError(f"expected a sweep file, received {path}: {reason}") from None
@@ -200,7 +204,7 @@ def run_point(point: Point, threads: int) -> Outcome:
     command = [sys.executable if part == "${interpreter}" else part for part in point.command]
     point.log.parent.mkdir(parents=True, exist_ok=True)
     digest = point.digest()
-    with open(point.log, "a") as log:
+    with open(point.log, "a", encoding="utf-8") as log:
         process = subprocess.run(
             command,
             cwd=point.folder,
@@ -212,7 +216,7 @@ def run_point(point: Point, threads: int) -> Outcome:
             preexec_fn=_end_with_parent if sys.platform == "linux" else None,
         )
     if process.returncode == 0:
-        point.log.with_suffix(".sha256").write_text(digest)
+        point.log.with_suffix(".sha256").write_text(digest, encoding="utf-8")
     return Outcome(point.name, process.returncode, time.monotonic() - start)
 
 
@@ -276,7 +280,7 @@ def run_points(
             else:
                 point = futures[future]
                 point.log.parent.mkdir(parents=True, exist_ok=True)
-                with open(point.log, "a") as log:
+                with open(point.log, "a", encoding="utf-8") as log:
                     log.write(f"\n{type(failure).__name__}: {failure}\n")
                 yield Outcome(point.name, -1, 0.0)
     finally:

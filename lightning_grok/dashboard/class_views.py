@@ -4,7 +4,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from lightning_grok.analysis.onset import Onset, find_onset
+from lightning_grok.analysis.accuracy import Counted
+from lightning_grok.analysis.onset import counted_on
+from lightning_grok.analysis.transition import Transition, find_transition
 from lightning_grok.dashboard.colors import harmless
 from lightning_grok.dashboard.epoch_axis import (
     axis,
@@ -38,8 +40,7 @@ def class_views(run: Run, events: Events, layer: str | None) -> list[View]:
     accuracy = class_series(run, "evaluation", "test/accuracy_per_class")
     if accuracy is None:
         return []
-    start = events.memorization or 1.0
-    onsets = class_onsets(accuracy, start)
+    onsets = _accuracy_onsets(run, events, accuracy)
     order = generalization_order(onsets, accuracy)
     rows = [class_name(run, label) for label in order]
     made = [
@@ -61,12 +62,35 @@ def class_series(run: Run, event: str, name: str) -> ClassSeries | None:
     return ClassSeries(np.array(epochs), np.array([kept[e] for e in epochs], dtype=np.float64))
 
 
-def class_onsets(series: ClassSeries, start: float) -> list[Onset]:
-    """Crossing times of every class that rises (`lightning_grok.analysis.onset`), from `start`."""
-    return [find_onset(series.epochs, column, start=start).rise for column in series.values.T]
+def class_onsets(series: ClassSeries, start: float, of: Counted | None = None) -> list[Transition]:
+    """Crossing times of every class that rises from `start` on.
+
+    Of accuracies, only of those that rise by what counts among the images `of` one class.
+    """
+    found = [find_transition(series.epochs, column, start=start).rise for column in series.values.T]
+    return [
+        each if of is None or each.final >= of.least(each.plateau) else each.unseen
+        for each in found
+    ]
 
 
-def generalization_order(onsets: list[Onset], accuracy: ClassSeries) -> list[int]:
+def _accuracy_onsets(run: Run, events: Events, accuracy: ClassSeries) -> list[Transition]:
+    """Of every class; in a network that has not generalized no class comes first."""
+    whole, classes = counted_on(run.meta), accuracy.values.shape[1]
+    images = None if whole.samples is None else max(1, whole.samples // classes)
+    onsets = class_onsets(accuracy, _start(events), whole._replace(samples=images))
+    return onsets if events.generalization is not None else [each.unseen for each in onsets]
+
+
+def _start(events: Events) -> float:
+    """Where classes begin to rise: at memorization, or before where the network did not wait."""
+    memorization, generalization = events.memorization, events.generalization
+    if memorization is None or generalization is None or generalization < memorization:
+        return 1.0
+    return memorization
+
+
+def generalization_order(onsets: list[Transition], accuracy: ClassSeries) -> list[int]:
     """Classes by their t_half; those without one behind, the most accurate first."""
     times = [each.t_half for each in onsets]
     final = np.nan_to_num(accuracy.values[-1], nan=-1.0)
@@ -76,7 +100,7 @@ def generalization_order(onsets: list[Onset], accuracy: ClassSeries) -> list[int
 def _order_view(
     run: Run,
     events: Events,
-    onsets: list[Onset],
+    onsets: list[Transition],
     order: list[int],
     rows: list[str],
     layer: str | None,
@@ -87,7 +111,7 @@ def _order_view(
     capacity = _capacity(run, layer)
     if capacity is not None:
         label = f"capacity in {layer}"
-        of = class_onsets(capacity, events.memorization or 1.0)
+        of = class_onsets(capacity, _start(events))
         traces += _times(of, order, rows, label=label, color=SOUND_PROBE, symbol="diamond-open")
         legend.append(
             {"label": label, "group": label, "color": SOUND_PROBE, "symbol": "diamond-open"}
@@ -96,13 +120,25 @@ def _order_view(
     first = [row for row, k in zip(rows, order, strict=True) if np.isfinite(onsets[k].t_half)][:3]
     note = "Mark: half of a class's rise; line: from a tenth to nine tenths of it."
     if first:
-        note = f"First {', '.join(first)}. {note}"
+        note = f"First{_so_far(run)} {', '.join(first)}. {note}"
+    elif events.generalization is None:
+        note = f"The network has not generalized{_so_far(run)}: no class comes first."
     title = "Which classes generalize first"
     return View("order", title, note, "epoch", figure, legend, _height(rows))
 
 
+def _so_far(run: Run) -> str:
+    return "" if run.state == "finished" else " so far"
+
+
 def _times(
-    onsets: list[Onset], order: list[int], rows: list[str], *, label: str, color: str, symbol: str
+    onsets: list[Transition],
+    order: list[int],
+    rows: list[str],
+    *,
+    label: str,
+    color: str,
+    symbol: str,
 ) -> list[dict[str, Any]]:
     """A mark at t_half and a line from t_10 to t_90 for every class that rises."""
     x, y, ends, names = [], [], [], []

@@ -20,7 +20,7 @@ from lightning_grok.dashboard.comparison import (
     groups_of,
 )
 from lightning_grok.dashboard.epoch_axis import chosen
-from lightning_grok.dashboard.run_folder import RunFolder
+from lightning_grok.dashboard.run_folder import RunFolder, reason_of
 from lightning_grok.dashboard.run_views import measured_layers, run_views
 from lightning_grok.dashboard.traces import numbers
 from lightning_grok.dashboard.umap_view import umap_frame
@@ -83,7 +83,7 @@ class Pages:
         if kind not in ("run", "classes"):
             raise UnknownError("page")
         run = self._run(request.get("run", ""))
-        events, grokked = self.folder.events(request["run"])
+        events, record = self.folder.events(request["run"])
         layers = measured_layers(run)[1]
         layer = request.get("layer") or (layers[-1] if layers else None)
         if layer is not None and layer not in layers:
@@ -97,7 +97,9 @@ class Pages:
                 name: None if epoch is None else round(epoch)
                 for name, epoch in events._asdict().items()
             },
-            "grokked": grokked,
+            "grokked": record["grokked"],
+            "outcome": record["outcome"],
+            "reason": reason_of(run.meta),
             "layers": layers if kind == "classes" else [],
             "layer": layer,
             "epochs": _stops([run]),

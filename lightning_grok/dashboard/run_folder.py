@@ -4,15 +4,17 @@ import math
 import threading
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from lightning_grok.analysis.onset import run_events
+from lightning_grok.analysis.outcome import event_record, event_words
 from lightning_grok.figures.epoch_axis import Events
 from lightning_grok.runs.names import printable
 from lightning_grok.runs.run import Run, find_runs
 from lightning_grok.runs.source import is_archive
+from lightning_grok.runs.summary import run_record
 
 _DISCOVERY_SECONDS = 1.0
 _BUDGET_SECONDS = 0.3  # of one refresh: 200 runs are read in the course of several
@@ -34,7 +36,7 @@ class _Entry:
         self.run: Run | None = None
         self.row: dict[str, Any] | None = None
         self.lock = threading.Lock()  # two who ask for a run read it once
-        self._events: tuple[tuple[int, int], Events, bool] | None = None
+        self._events: tuple[tuple[int, int], Events, dict[str, Any]] | None = None
         self._state = ""  # in which they were looked for
         self._seen: tuple[Any, ...] = ()
 
@@ -45,17 +47,21 @@ class _Entry:
                 self.run = Run(self.path, base)
             return self.run
 
-    def events(self, run: Run) -> tuple[Events, bool]:
-        """Memorization and generalization of the run, and whether it grokked."""
+    def events(self, run: Run) -> tuple[Events, dict[str, Any]]:
+        """Memorization and generalization of the run, and its `run_record`.
+
+        ``words`` beside it are its times in short (`event_words`).
+        """
         version, evaluations = run.version, len(run.epochs_of("evaluation"))
         if self._events is not None:
-            (known, size), events, grokked = self._events
-            growth = _GROWTH if evaluations > _MANY and run.state == self._state else 1.0
-            if version == known or size <= evaluations < max(growth * size, size + 1):
-                return events, grokked
-        events, grokked = _events_of(run)
-        self._events, self._state = ((version, evaluations), events, grokked), run.state
-        return events, grokked
+            (known, size), events, record = self._events
+            growth = _GROWTH if evaluations > _MANY else 1.0
+            few = size <= evaluations < max(growth * size, size + 1)
+            if run.state == self._state and (version == known or few):
+                return events, record
+        events, record = _events_of(run)
+        self._events, self._state = ((version, evaluations), events, record), run.state
+        return events, record
 
     def describe(self, key: str, run: Run) -> dict[str, Any]:
         """What a list says of it, anew where the run has changed."""
@@ -67,7 +73,6 @@ class _Entry:
 
     def _described(self, key: str, run: Run) -> dict[str, Any]:
         meta = run.meta
-        events, grokked = self.events(run)
         return {
             "id": key,
             "name": run.name,
@@ -78,9 +83,8 @@ class _Entry:
             "epoch": run.epoch,
             "last": _positive(meta.get("max_epochs")),
             "created": printable(meta.get("created", "")),
-            "memorization": _rounded(events.memorization),
-            "generalization": _rounded(events.generalization),
-            "grokked": grokked,
+            **self.events(run)[1],
+            "reason": reason_of(meta),
             "complete": True,
         }
 
@@ -155,8 +159,8 @@ class RunFolder:
         entry = self._entries.get(key)
         return None if entry is None else entry.read(self._base)
 
-    def events(self, key: str) -> tuple[Events, bool]:
-        """Memorization and generalization of a run, and whether it grokked."""
+    def events(self, key: str) -> tuple[Events, dict[str, Any]]:
+        """Memorization and generalization of a run, and its `run_record`."""
         entry = self._entries[key]
         return entry.events(entry.read(self._base))
 
@@ -198,19 +202,23 @@ class RunFolder:
             return False
 
 
-def _events_of(run: Run) -> tuple[Events, bool]:
+def _events_of(run: Run) -> tuple[Events, dict[str, Any]]:
     """As `lightning_grok.figures.epoch_axis.find_events`; none for accuracies outside [0, 1]."""
     try:
         found = run_events(run)
     except ValueError:
-        return Events(None, None), False
+        return Events(None, None), run_record(run) | {"words": []}
     times = (found.t_mem, found.test.t_half)
     finite = [float(epoch) if math.isfinite(epoch) else None for epoch in times]
-    return Events(*finite), found.grokked
+    so_far = run.state != "finished"
+    words = {"words": event_words(found, so_far=so_far)}
+    return Events(*finite), event_record(found, so_far=so_far) | words
 
 
-def _rounded(epoch: float | None) -> int | None:
-    return None if epoch is None else round(epoch)
+def reason_of(meta: Mapping[str, Any]) -> str | None:
+    """Why a run ended before its end, as run.json says; None where it does not."""
+    reason = meta.get("reason")
+    return printable(reason) if isinstance(reason, str) and reason else None
 
 
 def _positive(value: Any) -> int | None:

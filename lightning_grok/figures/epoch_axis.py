@@ -30,7 +30,8 @@ class Events(NamedTuple):
 
     Attributes:
         memorization: t_mem, the train accuracy holds 99 % from here on.
-        generalization: t_half, the test accuracy is half way from its plateau up to its end.
+        generalization: t_half, the test accuracy is half way up from its plateau, or from chance in
+            a network that did not wait (`lightning_grok.analysis.onset`).
         onset: t_10, a tenth of the way; marked for `Seeds` only.
     """
 
@@ -50,15 +51,16 @@ _MEANING = {
 def find_events(run: Runs) -> Events:
     """Memorization and generalization as `lightning_grok.analysis.onset` defines them.
 
-    Over seeds an event is the median one; a run without it counts as later than all others.
+    Over seeds an event is the median one, of rises after memorization alone; a run without it
+    counts as later than all others.
     """
     from lightning_grok.analysis.onset import run_events
 
     if isinstance(run, Seeds):
         times = (
             [each.t_mem for each in run.onsets],
-            [each.test.t_half for each in run.onsets],
-            [each.test.t_10 for each in run.onsets],
+            [each.late.t_half for each in run.onsets],
+            [each.late.t_10 for each in run.onsets],
         )
         return Events(*(run.median_event(each) for each in times))
     found = run_events(run)

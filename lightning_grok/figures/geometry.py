@@ -3,7 +3,7 @@
 import re
 from typing import TYPE_CHECKING, Any
 
-from lightning_grok.figures.collapse import leave_off_scale
+from lightning_grok.figures.breakdown import leave_off_scale
 from lightning_grok.figures.epoch_axis import (
     draw_epoch_axis,
     draw_events,

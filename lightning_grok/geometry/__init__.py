@@ -43,6 +43,7 @@ if TYPE_CHECKING:
         kernel_sketch,
         sketched_kernel_distance,
     )
+    from lightning_grok.geometry.readout import OwnReadout, own_readout
     from lightning_grok.geometry.spectrum import effective_rank, participation_ratio
     from lightning_grok.geometry.weights import ParameterNorms, parameter_cosine, parameter_norms
 
@@ -55,6 +56,7 @@ _SUBMODULE = {
     "ManifoldCapacity": "capacity.manifold_capacity",
     "NTKFactors": "ntk.factors",
     "NotALinearStackError": "ntk.factors",
+    "OwnReadout": "readout",
     "PaperProbe": "linear_probe",
     "ParameterNorms": "weights",
     "SoundProbe": "linear_probe",
@@ -75,6 +77,7 @@ _SUBMODULE = {
     "layer_ntk": "ntk.empirical",
     "manifold_capacity": "capacity.manifold_capacity",
     "ntk_factors": "ntk.factors",
+    "own_readout": "readout",
     "pairwise_kernel_distance": "ntk.pairwise",
     "paper_probe": "linear_probe",
     "parameter_cosine": "weights",
@@ -93,6 +96,7 @@ __all__ = [
     "ManifoldCapacity",
     "NTKFactors",
     "NotALinearStackError",
+    "OwnReadout",
     "PaperProbe",
     "ParameterNorms",
     "SoundProbe",
@@ -113,6 +117,7 @@ __all__ = [
     "layer_ntk",
     "manifold_capacity",
     "ntk_factors",
+    "own_readout",
     "pairwise_kernel_distance",
     "paper_probe",
     "parameter_cosine",

@@ -62,7 +62,7 @@ def multiply_transposed(left: Tensor, right: Tensor, out: Tensor) -> Tensor:
 def _processor() -> str:
     """What the operating system says of the processor; empty where it says nothing."""
     try:
-        return Path("/proc/cpuinfo").read_text()
+        return Path("/proc/cpuinfo").read_text(encoding="utf-8")
     except OSError:  # not Linux; Windows: "AMD64 Family 25 Model 97 Stepping 2, AuthenticAMD"
         return platform.processor()
 

@@ -1,33 +1,89 @@
 """The logger of a run's own directory."""
 
+import hashlib
+import json
+import math
+import os
+import platform
+import time
 from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
+import lightning as L
 import numpy as np
+import torch
+import yaml
 from lightning.pytorch.loggers.logger import Logger
-from lightning.pytorch.utilities.rank_zero import rank_zero_only
+from lightning.pytorch.utilities.rank_zero import rank_zero_info, rank_zero_only
+from torch import nn
 
-from lightning_grok.runs.directory import RunDirectory
+from lightning_grok.runs.directory import RunDirectory, snapshot_path
+from lightning_grok.runs.files import write_atomically
+from lightning_grok.tasks.reference_set import dataset_of
 
 
 class RunLogger(Logger):
-    """Writes events into a run's directory.
+    """Writes a run's directory, which every command reads: ``runs``, ``dashboard``, ``measure``.
 
     What a module logs by ``self.log`` becomes an event ``log``. Lightning numbers the epoch in
     progress from 0; in the event log an epoch is a number of completed epochs.
 
+    Given a path it makes the directory when the first line is written, with a number behind the
+    name where that is taken, keeps the weights of measured points, and notes how the run ended; a
+    run that ends before its first step leaves nothing. In a resumed fit (``ckpt_path``) it goes on
+    in the directory itself, and forgets what was written after the checkpoint.
+
     Args:
-        directory: the directory, held for writing.
+        directory: path of the directory; or one that is already held for writing, whose state and
+            weights are somebody else's.
+        resume: whether to go on in a directory that exists.
+
+    Raises:
+        InputError: the name is unsafe, the place is not writable or another process writes there.
     """
 
-    def __init__(self, directory: RunDirectory) -> None:
+    def __init__(
+        self, directory: RunDirectory | str | os.PathLike[str], resume: bool = False
+    ) -> None:
         super().__init__()
-        self.directory = directory
+        self._owns = not isinstance(directory, RunDirectory)
+        self._directory = directory if isinstance(directory, RunDirectory) else None
+        self._path = directory.path if isinstance(directory, RunDirectory) else Path(directory)
+        self._resume = resume
+        self._hparams: dict[str, Any] = {}
+        self._fit: int | None = None  # the newest one that was written
+        self._last = 0  # whole epochs with a line in the log
+        self._opened = time.monotonic()
+
+    @property
+    def directory(self) -> RunDirectory:
+        """The run's directory, made where it isn't there yet; of rank zero only."""
+        if self._directory is None:
+            self._directory = self._open()
+        return self._directory
+
+    def _open(self) -> RunDirectory:
+        if self._resume and (self._path / "run.json").is_file():
+            return RunDirectory(self._path)
+        directory = RunDirectory.create(self._path.parent, self._path.name, numbered=True)
+        self._path, self._resume = directory.path, True
+        directory.update_meta(
+            name=directory.name,
+            state="running",
+            epoch=0,
+            seconds=0.0,
+            created=datetime.now(UTC).isoformat(timespec="milliseconds"),
+            machine=f"{platform.machine()}, {torch.get_num_threads()} threads",
+        )
+        rank_zero_info(f"writing {directory.path}")
+        return directory
 
     @property
     def name(self) -> str:
         """The run's name."""
-        return self.directory.name
+        return self._path.name
 
     @property
     def version(self) -> str:
@@ -37,24 +93,71 @@ class RunLogger(Logger):
     @property
     def save_dir(self) -> str:
         """The folder of runs, so that ``save_dir/name/version`` is the run's directory."""
-        return str(self.directory.path.parent)
+        return str(self._path.parent)
 
-    def log_hyperparams(self, *args: Any, **kwargs: Any) -> None:
-        """Nothing: config.yaml has them all."""
+    @rank_zero_only
+    def log_hyperparams(self, params: Any = None, *args: Any, **kwargs: Any) -> None:
+        """Keep them for config.yaml, which `begin` writes where nobody else has."""
+        self._hparams = dict(vars(params) if hasattr(params, "__dict__") else params or {})
+
+    @rank_zero_only
+    def begin(self, module: L.LightningModule, network: nn.Module) -> None:
+        """Write what is known of the run that a fit begins, or forget what a resumed one redoes.
+
+        Measurements call it before the first step; only the first call of a fit counts.
+        """
+        trainer = module.trainer
+        if not self._owns or self._fit == id(trainer.fit_loop):
+            return
+        if self._fit is not None:  # the logger of an earlier fit serves another one
+            self.finalize("success")
+        resumed = trainer.global_step > 0
+        self._resume = resumed or (self._resume and self._fit is None)
+        self._fit = id(trainer.fit_loop)
+        if resumed and self.directory.meta.get("config_digest"):
+            self.directory.forget_after(trainer.current_epoch)
+            self.directory.update_meta(state="running", epoch=trainer.current_epoch)
+            return
+        config = {"model": {"class_path": _path(module), "init_args": _plain(self._hparams)}}
+        data = getattr(trainer, "datamodule", None)
+        if data is not None:
+            config["data"] = {"class_path": _path(data), "init_args": _plain(dict(data.hparams))}
+        text = json.dumps(config, sort_keys=True)
+        digest = hashlib.sha256(text.encode()).hexdigest()
+        self.directory.update_meta(
+            setup=f"{type(module).__name__}-{digest[:8]}",
+            dataset=dataset_of(data),
+            seed=int(os.environ.get("PL_GLOBAL_SEED", 0)),
+            max_epochs=trainer.max_epochs,
+            steps_per_epoch=_steps_per_epoch(trainer),
+            layer_names=list(getattr(network, "layer_names", [])),
+            config_digest=digest[:16],
+        )
+        text = yaml.safe_dump(config, sort_keys=False)
+        write_atomically(self.directory.path / "config.yaml", lambda path: path.write_text(text))
+
+    def keep_snapshot(self, epoch: float, network: nn.Module) -> None:
+        """Keep the network's weights of a measured point, unless they are kept already."""
+        if not snapshot_path(self.directory.path, epoch).exists():
+            state = {key: value.cpu() for key, value in network.state_dict().items()}
+            self.directory.save_snapshot(epoch, state)
 
     @rank_zero_only
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
         """Write what was logged by ``self.log``, or without an epoch by another callback."""
-        values = dict(metrics)
-        steps = self.directory.meta.get("steps_per_epoch") or 1
-        in_progress = int(values.pop("epoch", (step or 0) // steps))
-        self.directory.log("log", in_progress + 1, step or 0, values)
+        values, taken = dict(metrics), step or 0
+        if "epoch" in values:  # from Lightning, which numbers the step in progress, too, from 0
+            epoch, taken = int(values.pop("epoch")) + 1, taken + 1
+        else:
+            epoch = taken // (self.directory.meta.get("steps_per_epoch") or 1) + 1
+        self._last = max(self._last, epoch)
+        self.directory.log("log", epoch, taken, values)
 
     @rank_zero_only
     def log_event(
         self,
         event: str,
-        epoch: int,
+        epoch: float,
         step: int,
         scalars: Mapping[str, float | str],
         arrays: Mapping[str, np.ndarray],
@@ -62,4 +165,39 @@ class RunLogger(Logger):
         """Write one line and, before it, the arrays."""
         if arrays:
             self.directory.save_arrays(event, epoch, arrays)
+        self._last = max(self._last, math.floor(epoch))
         self.directory.log(event, epoch, step, scalars)
+
+    @rank_zero_only
+    def finalize(self, status: str) -> None:
+        """Note how the run ended; Lightning calls it with ``success`` or ``failed``."""
+        if not self._owns or self._directory is None:
+            return
+        directory, self._directory = self._directory, None
+        if status != "success" and self._last == 0:
+            directory.discard()
+            self._resume = False
+            return
+        state = "finished" if status == "success" else "failed"
+        seconds = time.monotonic() - self._opened
+        directory.update_meta(state=state, epoch=self._last, logged=self._last, seconds=seconds)
+        directory.close()
+
+
+def _path(instance: object) -> str:
+    return f"{type(instance).__module__}.{type(instance).__qualname__}"
+
+
+def _steps_per_epoch(trainer: L.Trainer) -> int:
+    """Optimizer steps an epoch; 1 where a loader has no length."""
+    batches = trainer.num_training_batches
+    return math.ceil(batches / trainer.accumulate_grad_batches) if math.isfinite(batches) else 1
+
+
+def _plain(values: Any) -> Any:
+    """What JSON and YAML can hold; anything else by its name."""
+    if isinstance(values, Mapping):
+        return {str(key): _plain(value) for key, value in values.items()}
+    if isinstance(values, list | tuple):
+        return [_plain(value) for value in values]
+    return values if isinstance(values, str | int | float | bool | None) else repr(values)

@@ -8,6 +8,7 @@ import atexit
 import logging
 import os
 import secrets
+import shlex
 import sys
 import threading
 import time
@@ -25,7 +26,7 @@ from lightning.pytorch.utilities.rank_zero import rank_zero_only, rank_zero_warn
 
 from lightning_grok.errors import first_line
 from lightning_grok.loggers.wandb_charts import VIEWS, views_of
-from lightning_grok.loggers.wandb_mode import Mode, decide_mode
+from lightning_grok.loggers.wandb_mode import Mode, decide_mode, provide_cache
 from lightning_grok.runs.run import Run
 
 PATIENCE_SECONDS = 0.5  # for a run that starts, where the answer came sooner
@@ -64,6 +65,7 @@ class GrokWandbLogger(WandbLogger):
         config: the resolved configuration, logged once.
         run_id: of a run that is resumed; None makes one.
         patience: until when, by ``time.monotonic()``, whoever asks for the W&B run waits for it.
+        alone: False leaves ``wandb.run`` and all that is global to another logger.
     """
 
     def __init__(
@@ -74,6 +76,8 @@ class GrokWandbLogger(WandbLogger):
         config: dict[str, Any],
         run_id: str | None,
         patience: float,
+        *,
+        alone: bool = True,
     ) -> None:
         import wandb
 
@@ -91,6 +95,7 @@ class GrokWandbLogger(WandbLogger):
             settings=wandb.Settings(
                 console="off",
                 silent=True,
+                reinit="default" if alone else "create_new",
                 init_timeout=START_SECONDS,
                 finish_timeout=FINISH_SECONDS,
                 finish_timeout_raises=True,
@@ -101,6 +106,7 @@ class GrokWandbLogger(WandbLogger):
         self._wandb_init.pop("anonymous", None)  # of no effect, and W&B warns of it
         self.mode = mode
         self.alerts = options.alerts
+        self._alone = alone
         self._directory = directory
         self._known: set[str] = set()
         self._run: Run | None = None
@@ -121,6 +127,8 @@ class GrokWandbLogger(WandbLogger):
     def experiment(self) -> Any:
         """The W&B run; where it has not started in time, something that ignores all."""
         if threading.current_thread() is self._thread:
+            if self._experiment is None and not self._alone:
+                self._experiment = _own_run(self._wandb_init)
             return super().experiment
         self._started.wait(max(0.0, self._patience - time.monotonic()))
         return (
@@ -133,7 +141,7 @@ class GrokWandbLogger(WandbLogger):
         self._started.set()
         while (task := self._tasks.get()) is not None:
             self._attempt(task)
-        if self._broken:
+        if self._broken and self._alone:
             import wandb
 
             with suppress(Exception, SystemExit):  # which W&B's exit handler would print
@@ -153,9 +161,10 @@ class GrokWandbLogger(WandbLogger):
                 raise
             self._trouble.append(f"W&B goes on offline: {first_line(error)}")
             self.mode = self._wandb_init["mode"] = "offline"
-            with suppress(Exception, SystemExit):
-                wandb.teardown()  # its helper process keeps the id for the run that failed
-            wandb.setup(silent)
+            if self._alone:
+                with suppress(Exception, SystemExit):
+                    wandb.teardown()  # its helper process keeps the id for the run that failed
+                wandb.setup(silent)
             _ = self.experiment
 
     def _attempt(self, task: Callable[[], object]) -> None:
@@ -212,7 +221,7 @@ class GrokWandbLogger(WandbLogger):
             self._known.add(key)
 
     def _announce(self, event: str, epoch: int) -> None:
-        self.experiment.summary[event] = epoch
+        self.experiment.summary["begins" if event == "generalization" else event] = epoch
         if self.alerts:
             self.experiment.alert(title=event, text=f"{self._directory.name}: epoch {epoch}")
 
@@ -271,6 +280,11 @@ class GrokWandbLogger(WandbLogger):
         except TimeoutError:
             raise TimeoutError(f"the server did not take all within {FINISH_SECONDS:g} s") from None
 
+    @staticmethod
+    def has_begun(directory: Path) -> bool:
+        """Whether W&B has written anything of a run; not where it was killed before that."""
+        return any((directory / "wandb").glob("*run-*"))
+
     @property
     def sync_commands(self) -> list[str]:
         """What sends the parts of the run that are only here, oldest first."""
@@ -278,7 +292,17 @@ class GrokWandbLogger(WandbLogger):
         if self.mode == "online":  # but the server has not got all of it
             folders += (self._directory / "wandb").glob(f"run-*-{self._run_id}")
         folders.sort(key=lambda folder: folder.name.removeprefix("offline-"))
-        return [f"wandb sync {folder}" for folder in folders]
+        return [shlex.join(["wandb", "sync", str(folder)]) for folder in folders]
+
+
+def _own_run(arguments: Mapping[str, Any]) -> Any:
+    """A W&B run beside others, on Lightning's axes: Lightning itself would take one of theirs."""
+    import wandb
+
+    run = wandb.init(**arguments)
+    run.define_metric("trainer/global_step")
+    run.define_metric("*", step_metric="trainer/global_step", step_sync=True)
+    return run
 
 
 def _leave(status: int) -> None:
@@ -288,7 +312,12 @@ def _leave(status: int) -> None:
 
 
 def open_wandb(
-    options: WandbOptions, directory: Path, config: dict[str, Any], run_id: str | None
+    options: WandbOptions,
+    directory: Path,
+    config: dict[str, Any],
+    run_id: str | None,
+    *,
+    alone: bool,
 ) -> GrokWandbLogger | None:
     """A W&B logger that has begun to start, or None where it is disabled.
 
@@ -297,10 +326,12 @@ def open_wandb(
         directory: of the run.
         config: the resolved configuration.
         run_id: of the W&B run that is resumed; None makes one.
+        alone: whether no other logger of the process has a W&B run.
     """
     patience = time.monotonic() + PATIENCE_SECONDS
     mode, reason = decide_mode(options.mode)
     if mode == "disabled":
         return None
     print(f"W&B: {mode} ({reason})")
-    return GrokWandbLogger(options, mode, directory, config, run_id, patience)
+    provide_cache(directory / "wandb" / "cache")
+    return GrokWandbLogger(options, mode, directory, config, run_id, patience, alone=alone)

@@ -9,6 +9,8 @@ import urllib.request
 from pathlib import Path
 from typing import Any, Literal
 
+from lightning_grok.errors import first_line
+
 Mode = Literal["online", "offline", "disabled"]
 _NOT_ONLINE: dict[str, Mode] = {"disabled": "disabled", "offline": "offline", "dryrun": "offline"}
 REACH_SECONDS = 0.8  # for an answer; training waits a second at most in all
@@ -18,9 +20,15 @@ def decide_mode(mode: str) -> tuple[Mode, str]:
     """Online, offline or disabled, and why; takes a second at most and never asks anything.
 
     Server, key and mode are those of W&B itself: of the environment, ``wandb login`` and
-    ``wandb offline``.
+    ``wandb offline``. Where W&B refuses some of these it is offline, and this process goes on
+    without them: W&B would not even start.
     """
     asked = os.environ.get("WANDB_MODE", "") if mode == "auto" else mode
+    if asked == "disabled":
+        return "disabled", "as asked"
+    refused = _drop_refused()
+    if refused:
+        return "offline", refused
     if asked in _NOT_ONLINE:
         return _NOT_ONLINE[asked], "as asked"
     settings = _settings()
@@ -34,6 +42,26 @@ def decide_mode(mode: str) -> tuple[Mode, str]:
     return ("offline", problem) if problem else ("online", "the server answers")
 
 
+def _drop_refused() -> str:
+    """Take what W&B refuses of its variables out of this process's: which, and why."""
+    import wandb
+
+    reasons = []
+    for key in [key for key in os.environ if key.startswith("WANDB_")]:
+        try:
+            wandb.Settings(silent=True).update_from_env_vars({key: os.environ[key]})
+        except Exception as error:  # of W&B or of the library by which it checks
+            del os.environ[key]
+            reasons.append(f"W&B refuses {key}: {_reason(error)}")
+    return "; ".join(reasons)
+
+
+def _reason(error: Exception) -> str:
+    """Why a value is refused, without the value, which may be a key."""
+    listed = getattr(error, "errors", None)  # of pydantic
+    return str(listed()[0]["msg"]) if callable(listed) else first_line(error)
+
+
 def _settings() -> Any:
     """W&B's settings of this machine, as `wandb.setup` reads them; that would start a process."""
     import wandb
@@ -44,6 +72,20 @@ def _settings() -> Any:
     settings.update_from_system_settings()
     settings.update_from_env_vars(dict(os.environ))
     return settings
+
+
+def provide_cache(folder: Path) -> None:
+    """Have W&B's cache in `folder` where its own place can't be written, as without a home."""
+    own = os.environ.get("WANDB_CACHE_DIR") or os.path.join(
+        os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"), "wandb"
+    )
+    try:
+        os.makedirs(own, exist_ok=True)
+        usable = os.access(own, os.W_OK)
+    except OSError:
+        usable = False
+    if not usable:
+        os.environ["WANDB_CACHE_DIR"] = str(folder.resolve())
 
 
 def _stored_key(base: str) -> str | None:

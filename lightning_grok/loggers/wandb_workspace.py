@@ -128,8 +128,8 @@ def _delays() -> Any:
 
     return reports.ScatterPlot(
         title="Epochs of memorization and of half the rise",
-        x=reports.SummaryMetric("t_mem"),
-        y=reports.SummaryMetric("t_half"),
+        x=reports.SummaryMetric("memorization"),
+        y=reports.SummaryMetric("half"),
         log_x=True,
         log_y=True,
     )

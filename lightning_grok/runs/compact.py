@@ -20,7 +20,7 @@ _LEFT_OUT = re.compile(
     r"umap/.*|.*/(summary_)?seconds|known_at|.*/(rank|flagged|failed|residual_correlation"
     r"|median_radius|center_correlation|converged|accuracy_all)|linear_probe/.*/loss"
 )
-_LEFT_OUT_META = ("wandb_id",)
+_LEFT_OUT_META = ("wandb_id", "command", "host")
 _HEAD = ("event", "epoch", "step")
 
 
@@ -57,7 +57,8 @@ def write_compact(run: Run, out: Path) -> Path:
         copy = path / file.relative_to(run.path)
         write_atomically(copy, lambda target, file=file: shutil.copyfile(file, target))  # type: ignore[misc]
     for name, text in texts.items():
-        write_atomically(path / name, lambda file, text=text: file.write_text(text))  # type: ignore[misc]
+        content = text.encode()
+        write_atomically(path / name, lambda file, content=content: file.write_bytes(content))  # type: ignore[misc]
     return path
 
 

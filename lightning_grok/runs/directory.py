@@ -28,7 +28,8 @@ import numpy as np
 from filelock import Timeout
 
 from lightning_grok.errors import InputError
-from lightning_grok.runs.files import PART, Kept, Lost, hold, naming, read_json, write_atomically
+from lightning_grok.locks import hold
+from lightning_grok.runs.files import PART, Kept, Lost, naming, read_json, write_atomically
 from lightning_grok.runs.names import place_inside, validate_name
 
 
@@ -152,10 +153,12 @@ class RunDirectory:
         if self._is_described and not known:
             raise Lost(self.path / "run.json")
         text = json.dumps({**known, **values}, indent=2) + "\n"
-        write_atomically(self.path / "run.json", lambda path: path.write_text(text))
+        write_atomically(
+            self.path / "run.json", lambda path: path.write_text(text, encoding="utf-8")
+        )
         self._is_described = True
 
-    def log(self, event: str, epoch: int, step: int, values: Mapping[str, float | str]) -> None:
+    def log(self, event: str, epoch: float, step: int, values: Mapping[str, float | str]) -> None:
         """Append one line to the event log. On an error (disk full) the line is taken back."""
         record = {"event": event, "epoch": epoch, "step": step}
         record |= {key: _jsonable(value) for key, value in values.items()}
@@ -215,6 +218,14 @@ class RunDirectory:
             if written is not None and written > epoch:
                 self._remove(file)
 
+    def forget_after(self, epoch: int) -> None:
+        """Forget all that was logged of later epochs, with their arrays and snapshots."""
+        if self.events_path.exists():
+            lines = self.events_path.read_text().splitlines(keepends=True)
+            kept = [line for line in lines if not _is_after(line, epoch)]
+            write_atomically(self.events_path, lambda path: path.write_text("".join(kept)))
+        self.rewind(self.log_size, epoch)
+
     def forget(self, measurement: str) -> bool:
         """Remove all that is logged of one measurement, and its arrays, to be written anew.
 
@@ -227,17 +238,19 @@ class RunDirectory:
         lines: list[str] = []
         kept: list[str] = []
         if self.events_path.exists():
-            lines = self.events_path.read_text().splitlines(keepends=True)
+            lines = self.events_path.read_text(encoding="utf-8").splitlines(keepends=True)
             kept = [line for line in lines if not _concerns(line, measurement)]
-            write_atomically(self.events_path, lambda path: path.write_text("".join(kept)))
+            write_atomically(
+                self.events_path, lambda path: path.write_text("".join(kept), encoding="utf-8")
+            )
             self._log.note()
         shutil.rmtree(self._arrays_of(measurement), ignore_errors=True)
         return len(kept) < len(lines)
 
-    def save_arrays(self, measurement: str, epoch: int | str, arrays: Mapping[str, Any]) -> None:
+    def save_arrays(self, measurement: str, epoch: float | str, arrays: Mapping[str, Any]) -> None:
         """Write named arrays of one measurement at one epoch (or of a whole run, by a name)."""
         self._folder.expect()
-        stem = f"{epoch:07d}" if isinstance(epoch, int) else epoch
+        stem = epoch if isinstance(epoch, str) else epoch_stem(epoch)
         path = self._arrays_of(measurement) / f"{validate_name(stem, 'the name of arrays')}.npz"
         content = io.BytesIO()
         np.savez_compressed(content, **arrays)
@@ -248,7 +261,7 @@ class RunDirectory:
         validate_name(name, "the name of arrays")
         self._remove(self._arrays_of(measurement) / f"{name}.npz")
 
-    def save_snapshot(self, epoch: int, state: Mapping[str, Any]) -> None:
+    def save_snapshot(self, epoch: float, state: Mapping[str, Any]) -> None:
         """Write the weights of one epoch."""
         import torch
 
@@ -259,7 +272,7 @@ class RunDirectory:
         path = place_inside(self.path, "snapshots") / snapshot_path(self.path, epoch).name
         write_atomically(path, lambda temporary: temporary.write_bytes(content.getbuffer()))
 
-    def load_snapshot(self, epoch: int) -> dict[str, Any]:
+    def load_snapshot(self, epoch: float) -> dict[str, Any]:
         """The weights of one epoch; see `load_snapshot`."""
         return load_snapshot(self.path, epoch)
 
@@ -302,24 +315,42 @@ def _concerns(line: str, measurement: str) -> bool:
     return bool(record["event"] == measurement)
 
 
-def snapshot_path(run: Path, epoch: int) -> Path:
+def _is_after(line: str, epoch: int) -> bool:
+    """Whether a line of the log is of a later epoch, or no whole line."""
+    try:
+        return not line.endswith("\n") or bool(json.loads(line)["epoch"] > epoch)
+    except (ValueError, KeyError, TypeError):
+        return True
+
+
+def epoch_stem(epoch: float) -> str:
+    """An epoch in a file's name; a part of one, between two, with six digits."""
+    return f"{epoch:07.0f}" if epoch == int(epoch) else f"{epoch:014.6f}"
+
+
+def snapshot_path(run: Path, epoch: float) -> Path:
     """Where the weights of an epoch stand."""
-    return run / "snapshots" / f"epoch_{epoch:07d}.pt"
+    return run / "snapshots" / f"epoch_{epoch_stem(epoch)}.pt"
 
 
-def epoch_of(file: Path) -> int | None:
-    """The epoch in a file's name, or None for a file that belongs to the whole run."""
-    match = re.fullmatch(r"(?:epoch_)?(\d+)", file.stem)
-    return int(match[1]) if match else None
+def epoch_of(file: Path) -> int | float | None:
+    """The epoch in a file's name, or None for a file that belongs to the whole run.
+
+    It is a whole number unless the file is of weights in the middle of an epoch.
+    """
+    match = re.fullmatch(r"(?:epoch_)?(\d+)(\.\d+)?", file.stem)
+    if match is None:
+        return None
+    return float(match[1] + match[2]) if match[2] else int(match[1])
 
 
 def snapshot_epochs(run: Path) -> list[int]:
-    """Epochs whose weights are kept."""
-    files = run.glob("snapshots/epoch_*.pt")
-    return sorted(epoch for file in files if (epoch := epoch_of(file)) is not None)
+    """Whole epochs whose weights are kept."""
+    epochs = map(epoch_of, run.glob("snapshots/epoch_*.pt"))
+    return sorted(epoch for epoch in epochs if isinstance(epoch, int))
 
 
-def load_snapshot(run: Path, epoch: int) -> dict[str, Any]:
+def load_snapshot(run: Path, epoch: float) -> dict[str, Any]:
     """The weights of a run's network at one epoch.
 
     Raises:

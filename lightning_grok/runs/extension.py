@@ -62,13 +62,15 @@ class Beginning:
             meta: what stands in its run.json beside the state and the events.
         """
         directory.update_meta(**meta | {"state": "interrupted", "seconds": self._seconds()})
-        (directory.path / "config.yaml").write_text(yaml.safe_dump(config, sort_keys=False))
+        (directory.path / "config.yaml").write_text(
+            yaml.safe_dump(config, sort_keys=False), encoding="utf-8"
+        )
         with open(self.run.path / "events.jsonl", "rb") as log:
             covered = log.read(self._state["log_size"])
         directory.events_path.write_bytes(covered)
         copied = Run(directory.path)
         epochs = {event: copied.measured(event) for event in copied.event_names}
-        directory.update_meta(**{event: epochs[event][0] for event in EVENTS if event in epochs})
+        directory.update_meta(**{key: epochs[e][0] for e, key in EVENTS.items() if e in epochs})
         for file in [*self.run.path.glob("arrays/*/*.npz"), *self.run.path.glob("snapshots/*.pt")]:
             written = epoch_of(file)
             # What concerns the whole other run, as its exact pairs, would pass for this one's.

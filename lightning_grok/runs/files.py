@@ -5,21 +5,15 @@ import json
 import os
 import sys
 import time
-import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock
-
 PART = ".part"
 """In the name of a file that is being written."""
 
 _DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO, errno.ESTALE)
-
-
-_NO_LOCKS = (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOTSUP, errno.EINVAL)
 
 
 class DiskError(OSError):
@@ -127,36 +121,10 @@ def naming(path: Path) -> Iterator[None]:
         raise DiskError(error.errno, error.strerror, str(path)) from error
 
 
-def hold(path: Path, seconds: float = 0.0) -> FileLock | None:
-    """The lock of a file, held; None where the file system knows no locks.
-
-    Args:
-        path: of the lock file.
-        seconds: to wait for a process that holds it.
-
-    Raises:
-        Timeout: it still does.
-        OSError: the file can't be made.
-    """
-    lock = FileLock(path)
-    try:
-        with warnings.catch_warnings():
-            # Its own remedy is a file that stays when a process is killed.
-            warnings.filterwarnings("error", "flock not supported")
-            lock.acquire(timeout=seconds)
-    except (NotImplementedError, UserWarning):  # how versions of filelock put ENOSYS
-        return None
-    except OSError as error:
-        if error.errno in _NO_LOCKS:
-            return None
-        raise
-    return lock
-
-
 def read_json(path: Path) -> dict[str, Any]:
     """The object in a file; empty where there is none."""
     try:
-        content = json.loads(path.read_text())
+        content = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return {}
     return content if isinstance(content, dict) else {}

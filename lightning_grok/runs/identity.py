@@ -94,6 +94,26 @@ def _newest(root: Path, config: Mapping[str, Any], defaults: Mapping[str, Any]) 
     return None
 
 
+def run_name(config: dict[str, Any]) -> str:
+    """The name of a run's directory: data, setup and seed."""
+    data = config.get("data") or {}
+    kind = str(data.get("class_path", "own")).rpartition(".")[2]
+    return f"{data.get('dataset', kind)}_{setup_name(config)}_seed{config['seed_everything']}"
+
+
+def _own_setup(config: dict[str, Any]) -> list[str]:
+    """Of classes of somebody's own: their names, each with a digest of its arguments."""
+    parts = []
+    for group, ours in (("model", "GrokModule"), ("data", "GrokData")):
+        if config.get(group):
+            content = config[group]
+            named = {"class_path": content.get("class_path", ours)}
+            parts.append(_class_and_digest({**content, **named}))
+    if config.get("optimizer"):
+        parts.append(_class_and_digest(config["optimizer"]))
+    return parts
+
+
 def setup_name(config: dict[str, Any]) -> str:
     """optimizer-weight_scale-train_size-output_scale-weight_decay, the published way of naming.
 
@@ -102,7 +122,30 @@ def setup_name(config: dict[str, Any]) -> str:
     of its MNIST runs. So are options of the Trainer that change training and an ``lr_scheduler``
     with a digest of its arguments; an ``optimizer`` of that group stands in place of the model's.
     A branch has the epoch at which it leaves its trunk, and its changes of state, at the end.
+    Where model or data are a class of somebody's own, the classes' names stand there with a digest
+    of their arguments.
     """
+    data = config.get("data") or {"class_path": ""}
+    if "class_path" in config["model"] or "class_path" in data:
+        parts = _own_setup(config)
+    else:
+        parts = _paper_setup(config)
+    trainer = config.get("trainer", {})
+    for key, usual in _TRAINING.items():
+        value = trainer.get(key, usual[0])
+        if value not in usual:
+            parts.append(f"{key}{value:g}" if isinstance(value, int | float) else f"{key}-{value}")
+    if config.get("lr_scheduler"):
+        parts.append(_class_and_digest(config["lr_scheduler"]))
+    run = config.get("run") or {}
+    if run.get("branches"):
+        changes = (f"{key.replace('/', '_')}{v:g}" for key, v in (run.get("set") or {}).items())
+        parts += [f"from{run['from_epoch']}", *changes]
+    return "-".join(parts)
+
+
+def _paper_setup(config: dict[str, Any]) -> list[str]:
+    """What differs from the paper's recipe in the groups ``model`` and ``data``."""
     model, data = config["model"], config["data"]
     optimizer, decay = _OPTIMIZERS[model["optimizer"]], model["weight_decay"]
     if config.get("optimizer"):
@@ -129,18 +172,7 @@ def setup_name(config: dict[str, Any]) -> str:
         parts.append(data["orientation"])
     if data["permute_fraction"] > 0:
         parts.append(f"permuted{data['permute_fraction']:g}")
-    trainer = config.get("trainer", {})
-    for key, usual in _TRAINING.items():
-        value = trainer.get(key, usual[0])
-        if value not in usual:
-            parts.append(f"{key}{value:g}" if isinstance(value, int | float) else f"{key}-{value}")
-    if config.get("lr_scheduler"):
-        parts.append(_class_and_digest(config["lr_scheduler"]))
-    run = config.get("run") or {}
-    if run.get("branches"):
-        changes = (f"{key.replace('/', '_')}{v:g}" for key, v in (run.get("set") or {}).items())
-        parts += [f"from{run['from_epoch']}", *changes]
-    return "-".join(parts)
+    return parts
 
 
 def _class_and_digest(given: Mapping[str, Any]) -> str:

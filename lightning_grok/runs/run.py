@@ -13,6 +13,8 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import closing
+from functools import partial, reduce
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,10 +22,10 @@ import numpy as np
 from filelock import Timeout
 
 from lightning_grok.errors import InputError
+from lightning_grok.locks import hold
 from lightning_grok.runs import event_log
 from lightning_grok.runs.arrays import LIMIT, read_arrays
 from lightning_grok.runs.directory import epoch_of, load_snapshot, snapshot_epochs
-from lightning_grok.runs.files import hold
 from lightning_grok.runs.names import printable
 from lightning_grok.runs.schema import (
     SHAPES,
@@ -46,13 +48,15 @@ from lightning_grok.runs.source import (
 
 if TYPE_CHECKING:
     import pandas as pd
-
-    from lightning_grok.tasks.mlp import MLP
+    from torch import nn
 
 STATES = ("running", "finished", "interrupted", "failed")
 
-EVENTS = ("memorization", "generalization", "collapse", "instability", "ungrokking")
-"""Events of a run's life; the first epoch of each stands in run.json."""
+EVENTS = {
+    "memorization": "memorization", "generalization": "begins",
+    "collapse": "collapse", "instability": "instability", "ungrokking": "ungrokking",
+}  # fmt: skip
+"""Events of a run's life, and the key of run.json at which the epoch of the first one stands."""
 
 _META_LIMIT, _CONFIG_LIMIT = 2**22, 2**20  # bytes
 _ONE_ARRAY = 2**24  # bytes of an array that is shown
@@ -223,10 +227,10 @@ class Run:
         return {"training": max(0.0, total - sum(spent.values())), **spent}
 
     def arrays(self, measurement: str) -> dict[int, dict[str, np.ndarray]]:
-        """The arrays of a measurement: epoch -> name -> array."""
+        """The arrays of a measurement at whole epochs: epoch -> name -> array."""
         files = [Path(name) for name in self._source.names(f"arrays/{measurement}")]
         epochs = [epoch_of(file) for file in files if file.suffix == ".npz"]
-        found = {e: self._array_file(measurement, f"{e:07d}") for e in epochs if e is not None}
+        found = {e: self._array_file(measurement, f"{e:07d}") for e in epochs if isinstance(e, int)}
         return {epoch: arrays for epoch, arrays in found.items() if arrays}
 
     def array(self, measurement: str, name: str) -> dict[str, np.ndarray]:
@@ -409,20 +413,53 @@ def _is_held(path: Path) -> bool:
     return False
 
 
-def load_model(run: str | os.PathLike[str], epoch: int) -> "MLP":
+def load_model(
+    run: str | os.PathLike[str],
+    epoch: float,
+    model: "nn.Module | Callable[[], nn.Module] | None" = None,
+) -> "nn.Module":
     """The network of a run at one of its snapshots, in evaluation mode.
 
-    Raises:
-        InputError: no snapshot of that epoch, or one that is damaged or of another network.
-    """
-    from lightning_grok.tasks.mlp import MLP
+    Args:
+        run: directory of the run.
+        epoch: completed epochs.
+        model: a network of this kind, or a LightningModule that holds it as ``network``, or what
+            builds either; None builds what the run names: an MLP, or a class that can be imported.
 
+    Raises:
+        InputError: no snapshot of that epoch, or one that is damaged or of another network; the
+            class can't be imported or built.
+    """
     directory = read_run(run)
     state = load_snapshot(directory.path, epoch)
     try:
-        model = MLP(**directory.meta["network"])
-        model.load_state_dict(state)
-    except (KeyError, TypeError, RuntimeError) as error:
+        built: Any = model or _builder(directory)
+        built = built if hasattr(built, "state_dict") and not isinstance(built, type) else built()
+        network = getattr(built, "network", built)
+        network.load_state_dict(state)
+    except (KeyError, TypeError, RuntimeError, AttributeError, ImportError) as error:
         reason = str(error).splitlines()[0]
-        raise InputError(f"expected the weights of an MLP in {run}, received: {reason}") from None
-    return model.eval()
+        raise InputError(
+            f"expected a network of the weights in {run}, received: {reason}"
+        ) from None
+    return network.eval()
+
+
+def _builder(run: Run) -> "Callable[[], nn.Module]":
+    """What builds the network that a run was of.
+
+    Raises:
+        InputError: the run names a class that is no network.
+    """
+    from torch import nn
+
+    from lightning_grok.tasks.mlp import MLP
+
+    named = run.config.get("model", {})
+    if "class_path" not in named:
+        return partial(MLP, **run.meta["network"])
+    module, _, name = str(named["class_path"]).rpartition(".")
+    kind = reduce(getattr, name.split("."), import_module(module))
+    if not (isinstance(kind, type) and issubclass(kind, nn.Module)):
+        raise InputError(f"expected a network's class in {run.path}, received {kind}")
+    return partial(kind, **named.get("init_args", {}))

@@ -15,6 +15,7 @@ import numpy as np
 Epoch = Annotated[int, msgspec.Meta(ge=0, le=2**53)]
 Count = Annotated[int, msgspec.Meta(ge=1, le=2**53)]
 Text = Annotated[str, msgspec.Meta(max_length=400)]
+Reason = Annotated[str, msgspec.Meta(max_length=20_000)]
 Group = dict[str, Any]
 State = Literal["running", "finished", "interrupted", "failed"]
 
@@ -61,8 +62,18 @@ class Meta(TypedDict, total=False):
     num_classes: Annotated[int, msgspec.Meta(ge=0, le=10**6)]
     class_names: list[Text]
     transfer: Transfer
+    test_samples: Count
     memorization: Epoch | None
-    generalization: Epoch | None
+    begins: Epoch | None
+    half: Epoch | None
+    final_level: float | None
+    grokked: bool
+    outcome: Text
+    reason: Reason | None
+    command: Reason
+    commit: Text | None
+    host: Text
+    libraries: dict[str, Text]
     created: Text
     machine: Text
     version: Text

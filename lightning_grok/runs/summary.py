@@ -1,38 +1,68 @@
-"""A finished run in a few numbers, for tables of runs: event times, lags and final values."""
+"""A run in a few numbers, for tables of runs: event times, lags and final values."""
 
 import math
+from typing import Any, Protocol
 
+from lightning_grok.analysis.instability import onset_in_words
 from lightning_grok.analysis.lag import Level, lag
-from lightning_grok.analysis.onset import run_events
+from lightning_grok.analysis.onset import RunLike, run_events
+from lightning_grok.analysis.outcome import event_record
+from lightning_grok.errors import first_line
 from lightning_grok.runs.run import Run
 
 _FROM_ZERO = Level(plateau=0.0)  # a distance to the own start moves from the first epoch on
+
+
+class StatedRun(RunLike, Protocol):
+    """A run that says whether it has come to its end."""
+
+    @property
+    def state(self) -> str:
+        """``finished``, or what else it is."""
+        ...
+
+
+def run_outcome(run: StatedRun) -> str:
+    """`outcome` of a run: one sentence."""
+    return str(run_record(run)["outcome"])
+
+
+def run_record(run: StatedRun, *, so_far: bool | None = None) -> dict[str, Any]:
+    """`event_record` of a run: what run.json, the list of runs and the page say of it.
+
+    Args:
+        run: any run.
+        so_far: whether it has not come to its end; None asks it.
+    """
+    so_far = run.state != "finished" if so_far is None else so_far
+    try:
+        found = event_record(run_events(run), so_far=so_far)
+        words = [str(found["outcome"]), onset_in_words(run)]
+        return found | {"outcome": "; ".join(filter(None, words))}
+    except ValueError as error:  # logged in percent, perhaps
+        return {"grokked": False, "outcome": first_line(error)}
 
 
 def run_summary(run: Run) -> dict[str, float]:
     """Event times, lags and final values of a run; what never happened is left out.
 
     Returns:
-        ``t_mem``; ``t_10``, ``t_half``, ``t_90`` of test accuracy; ``lag_decades``, the decades
-        from t_mem to t_half; ``grokked``, 1 or 0; ``plateau/test_accuracy``; ``final/...``, the
-        last accuracies and losses; ``lag/<key>``, the decades by which half of the change of a
-        kernel distance to the own start, or of capacity, radius or dimension of the last layer,
-        comes after half the rise of test accuracy (below 0: before it). Empty for a run without
-        an evaluation.
+        ``memorization``, ``begins``, ``half``, ``final_level`` and ``grokked`` (1 or 0) as in
+        `event_record`; ``lag_decades``, the decades from memorization to half;
+        ``plateau/test_accuracy``; ``final/...``, the last accuracies and losses; ``lag/<key>``, the
+        decades by which half of the change of a kernel distance to the own start, or of capacity,
+        radius or dimension of the last layer, comes after half the rise of test accuracy (below 0:
+        before it). Empty for a run without an evaluation.
     """
     if not run.series("test/accuracy")[0].size:
         return {}
     events = run_events(run)
     test = events.test
-    found = {
-        "t_mem": events.t_mem,
-        "t_10": test.t_10,
-        "t_half": test.t_half,
-        "t_90": test.t_90,
-        "lag_decades": _decades(events.t_mem, test.t_half),
-        "grokked": float(events.grokked),
-        "plateau/test_accuracy": test.plateau,
-    }
+    record = event_record(events)
+    del record["outcome"]
+    found = {key: float(value) for key, value in record.items() if value is not None}
+    found["lag_decades"] = _decades(events.t_mem, test.t_half)
+    found["plateau/test_accuracy"] = test.plateau
     for key in ("train/accuracy", "test/accuracy", "train/loss", "test/loss"):
         found[f"final/{key.replace('/', '_')}"] = float(run.series(key)[1][-1])
     generalized = Level(start=events.t_mem)

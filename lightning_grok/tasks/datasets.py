@@ -5,18 +5,19 @@ Conventions:
     labels are (n,) int64 from 0 on, whatever the file counts from;
     inputs are (n, 1, 28, 28) float32, scaled as torchvision's ToTensor and Normalize do.
 
-Files lie where torchvision puts them, ``root/EMNIST/raw`` and ``root/MNIST/raw``, unpacked. A set
-may hold fewer images than the official one: what its headers promise is what must be there.
+Files lie where torchvision puts them, ``root/EMNIST/raw`` and ``root/MNIST/raw``; they are found
+packed by gzip too, and a folder deeper or higher. A set may hold fewer images than the official
+one: what its headers promise is what must be there.
 
 Functions:
     emnist, mnist, embedded_digits      what there is
-    missing_files, read                 what is on disk
-    read_images, read_labels            one IDX file, verified
+    find_file, missing_files, read      what is on disk
     to_inputs, choose_rows, permute_labels
 """
 
-import math
+import os
 import string
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal, NamedTuple, get_args
 
@@ -26,12 +27,12 @@ from jaxtyping import Float, Int, UInt8
 from torch import Tensor
 
 from lightning_grok.errors import InputError
+from lightning_grok.tasks.idx import SIDE, read_images, read_labels
 
 EMNISTSplit = Literal["byclass", "bymerge", "balanced", "letters", "digits", "mnist"]
 Part = Literal["train", "test"]
 Subset = Literal["first", "random", "balanced"]
 
-SIDE = 28
 EMBEDDED_TRAIN, EMBEDDED_TEST = 4000, 1000
 """Sizes of the embedded digits' training pool and test set."""
 
@@ -46,7 +47,6 @@ _CLASSES: dict[str, tuple[str, ...]] = {
     "digits": _DIGITS,
     "mnist": _DIGITS,
 }
-_IMAGES_MAGIC, _LABELS_MAGIC = 0x803, 0x801  # unsigned bytes in three dimensions, and in one
 
 
 class Samples(NamedTuple):
@@ -125,13 +125,47 @@ def embedded_digits(part: Part) -> Samples:
     return Samples(torch.from_numpy(images[rows]), torch.from_numpy(labels[rows]))
 
 
+def find_file(source: Source, root: Path, name: str, *, strict: bool = True) -> Path | None:
+    """Where a file of a data set lies, unpacked or packed by gzip; None where it is nowhere.
+
+    Beside its place, ``root/EMNIST/raw``, that is a folder deeper (as ``EMNIST/raw/gzip``, into
+    which EMNIST's archive is unpacked) or higher, or below a folder beside the root. MNIST's names
+    are those of other sets too, so its files count only in a folder called so, unless not `strict`.
+    """
+    assert source.folder is not None  # the images of a package have no files
+    for folder in _folders(root, source.folder):
+        if folder == root / source.folder or not strict or _is_named(folder, source):
+            for each in (name, name.replace("-idx", ".idx")):  # as other sites call it
+                for path in (folder / each, folder / f"{each}.gz"):
+                    if os.path.isfile(path):
+                        return path
+    return None
+
+
+def _folders(root: Path, below: Path) -> Iterator[Path]:
+    """Folders in which a set may be looked for, the right one first."""
+    own = root / below
+    yield from (own, own.parent, root, root / "raw", root.parent / below)
+    for folder, pattern in ((own, "*/"), (root, f"*/{below}/"), (root, "*/"), (root, "*/raw/")):
+        yield from sorted(folder.glob(pattern))
+
+
+def _is_named(folder: Path, source: Source) -> bool:
+    """Whether files in a folder are of the set by their own names, or by the folder's."""
+    assert source.folder is not None
+    set_name = source.folder.parts[0].lower()
+    if all(set_name in name for names in source.files.values() for name in names):
+        return True
+    parts = [part.lower() for part in folder.resolve().parts if part not in ("raw", "gzip")]
+    return parts[-1] == set_name
+
+
 def missing_files(source: Source, root: Path, *parts: Part) -> list[Path]:
-    """Files of `source` that are not below `root`; of both parts unless some are named."""
+    """Where files of `source` should be that are nowhere; of both parts unless some are named."""
     if source.folder is None:
         return []
     names = [name for part in parts or get_args(Part) for name in source.files[part]]
-    paths = [root / source.folder / name for name in names]
-    return [path for path in paths if not path.is_file()]
+    return [root / source.folder / name for name in names if find_file(source, root, name) is None]
 
 
 def read(source: Source, root: Path, part: Part) -> Samples:
@@ -143,7 +177,9 @@ def read(source: Source, root: Path, part: Part) -> Samples:
     """
     if source.folder is None:
         return embedded_digits(part)
-    image_path, label_path = (root / source.folder / name for name in source.files[part])
+    image_path, label_path = (
+        find_file(source, root, name) or root / source.folder / name for name in source.files[part]
+    )
     images, labels = read_images(image_path), read_labels(label_path)
     if len(images) != len(labels):
         raise InputError(
@@ -158,57 +194,6 @@ def read(source: Source, root: Path, part: Part) -> Samples:
             f" received {lowest} to {highest}"
         )
     return Samples(torch.from_numpy(images), torch.from_numpy(labels - source.first_label))
-
-
-def read_images(path: Path) -> UInt8[np.ndarray, "n 28 28"]:
-    """The images of an IDX file, as stored.
-
-    Raises:
-        InputError: the file is missing, of another kind, truncated, too long or empty.
-    """
-    content, shape = _read_idx(path, _IMAGES_MAGIC, "images", dimensions=3)
-    if shape[1:] != (SIDE, SIDE):
-        received = "x".join(map(str, shape[1:]))
-        raise InputError(f"expected images of 28x28 pixels in {path}, received {received}")
-    return content.reshape(shape)
-
-
-def read_labels(path: Path) -> Int[np.ndarray, " n"]:
-    """The labels of an IDX file, as stored, in int64.
-
-    Raises:
-        InputError: as for `read_images`.
-    """
-    return _read_idx(path, _LABELS_MAGIC, "labels", dimensions=1)[0].astype(np.int64)
-
-
-def _read_idx(
-    path: Path, magic: int, kind: str, dimensions: int
-) -> tuple[np.ndarray, tuple[int, ...]]:
-    """The bytes behind the header and the shape that the header promises."""
-    try:
-        content = np.fromfile(path, dtype=np.uint8)
-    except FileNotFoundError:
-        raise InputError(f"expected {kind} in {path}, received no such file") from None
-    except OSError as error:
-        raise InputError(f"expected readable {kind} in {path}, received {error.strerror}") from None
-    header = content[: 4 * (1 + dimensions)].tobytes()
-    words = np.frombuffer(header[: len(header) // 4 * 4], dtype=">u4").tolist()
-    if not words or words[0] != magic:
-        received = f"a first word of 0x{words[0]:08x}" if words else f"{len(content)} bytes"
-        raise InputError(
-            f"expected IDX {kind} in {path} (a first word of 0x{magic:08x}), received {received}"
-        )
-    shape = tuple(words[1:])
-    expected = len(header) + math.prod(shape)
-    if len(shape) < dimensions or len(content) != expected:
-        promised = f"{expected} bytes in {path}, {shape[0]} {kind} by its header" if shape else path
-        raise InputError(
-            f"expected {promised}, received {len(content)} bytes: the file is not whole"
-        )
-    if shape[0] == 0:
-        raise InputError(f"expected at least one of the {kind} in {path}, received none")
-    return content[len(header) :], shape
 
 
 def _idx_names(prefix: str) -> tuple[str, str]:

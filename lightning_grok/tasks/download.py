@@ -18,10 +18,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
-from filelock import FileLock, Timeout
+from filelock import Timeout
 
 from lightning_grok.errors import InputError
-from lightning_grok.tasks.datasets import Part, Source, missing_files, read_images, read_labels
+from lightning_grok.locks import hold
+from lightning_grok.tasks.datasets import Part, Source, missing_files
+from lightning_grok.tasks.idx import read_images, read_labels
 
 Announce = Callable[[str], None]
 T = TypeVar("T")
@@ -56,12 +58,11 @@ def download(source: Source, root: Path, announce: Announce, *parts: Part) -> No
     folder = root / source.folder
     with _writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(folder / ".download.lock")
         try:
-            lock.acquire(timeout=0)
+            lock = hold(folder / ".download.lock")
         except Timeout:
             announce(f"Another process is downloading to {folder}: waiting for it.")
-            lock.acquire()
+            lock = hold(folder / ".download.lock", seconds=-1)
     try:
         missing = missing_files(source, root, *parts)
         if missing and source.folder.parts[0] == "EMNIST":
@@ -69,7 +70,8 @@ def download(source: Source, root: Path, announce: Announce, *parts: Part) -> No
         elif missing:
             _fetch_mnist(missing, folder, announce)
     finally:
-        lock.release()
+        if lock is not None:
+            lock.release()
 
 
 def _fetch_emnist(missing: list[Path], folder: Path, announce: Announce) -> None:

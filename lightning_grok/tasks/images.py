@@ -2,13 +2,13 @@
 
 import os
 from functools import cached_property
-from pathlib import Path
 from typing import Literal, get_args
 
 import torch
 from lightning.pytorch.utilities.rank_zero import rank_zero_info
 
 from lightning_grok.errors import InputError
+from lightning_grok.paths import expand_path
 from lightning_grok.ranges import Count, Finite, Positive, Seed, Share, within_ranges
 from lightning_grok.tasks.datasets import (
     EMBEDDED,
@@ -21,6 +21,7 @@ from lightning_grok.tasks.datasets import (
     Subset,
     choose_rows,
     emnist,
+    find_file,
     missing_files,
     mnist,
     permute_labels,
@@ -29,7 +30,7 @@ from lightning_grok.tasks.datasets import (
 )
 from lightning_grok.tasks.download import DownloadError, download
 from lightning_grok.tasks.in_memory import InMemoryData
-from lightning_grok.tasks.probe_set import ProbeSet, Transfer
+from lightning_grok.tasks.reference_set import ReferenceSet, Transfer
 
 DatasetName = Literal["emnist", "mnist", "digits"]
 Orientation = Literal["stored", "upright"]
@@ -95,7 +96,7 @@ class GrokData(InMemoryData):
         _expect_one_of("orientation", orientation, get_args(Orientation))
         self.dataset = dataset
         self.split = split
-        self.root = Path(root or os.environ.get("LIGHTNING_GROK_DATA") or "data")
+        self.root = expand_path(root or os.environ.get("LIGHTNING_GROK_DATA") or "data")
         self.download = download
         self.fallback = fallback
         self.train_size = train_size
@@ -125,9 +126,9 @@ class GrokData(InMemoryData):
         return self._source.class_names
 
     @cached_property
-    def probe_set(self) -> ProbeSet:
+    def reference_set(self) -> ReferenceSet:
         """The fixed images that measurements look at."""
-        return ProbeSet(self.train_samples, self.test_samples, self._transfer, self.class_names)
+        return ReferenceSet(self.train_samples, self.test_samples, self._transfer, self.class_names)
 
     def prepare_data(self) -> None:
         """Settle which data there are, downloading what is missing."""
@@ -139,6 +140,12 @@ class GrokData(InMemoryData):
             return self._embedded("")
         wanted = mnist() if self.dataset == "mnist" else emnist(self.split)
         missing = missing_files(wanted, self.root)
+        if missing and (other := find_file(wanted, self.root, missing[0].name, strict=False)):
+            raise InputError(
+                f"expected {wanted.name} in {missing[0].parent}, received files of these names in "
+                f"{other.parent}, which may be another set: move them, or set data.root or "
+                f"LIGHTNING_GROK_DATA to the folder that holds {wanted.folder}"
+            )
         reason = self._provide(wanted)
         if reason is None:
             return wanted

@@ -11,6 +11,7 @@ from lightning_grok.errors import InputError
 from lightning_grok.ranges import Count, Seed, within_ranges
 from lightning_grok.tasks.batches import BatchLoader, EpochSampler
 from lightning_grok.tasks.datasets import Samples
+from lightning_grok.tasks.reference_set import ReferenceSet
 
 
 class InMemoryData(L.LightningDataModule):
@@ -66,6 +67,11 @@ class InMemoryData(L.LightningDataModule):
     def in_features(self) -> int:
         """Numbers in one input."""
         return self.train_samples.images[0].numel()
+
+    @cached_property
+    def reference_set(self) -> ReferenceSet:
+        """The fixed samples that measurements look at."""
+        return ReferenceSet(self.train_samples, self.test_samples, None, self.class_names)
 
     def setup(self, stage: str) -> None:
         """Make everything, before anything is trained.

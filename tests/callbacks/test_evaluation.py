@@ -29,7 +29,7 @@ def test_values_are_those_of_the_snapshots_on_whole_sets(fit: Fit) -> None:
     for epoch in (0, 3):
         network = load_model(run.path, epoch)
         for name in ("train", "test"):
-            images, labels = data.probe_set.part(name)
+            images, labels = data.reference_set.part(name)
             with torch.no_grad():
                 outputs = network(images)
             loss = torch.nn.functional.cross_entropy(outputs, labels)

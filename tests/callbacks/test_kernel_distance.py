@@ -28,7 +28,7 @@ def images(samples: int, split: str) -> tuple[Tensor, Tensor]:
     data = GrokData(dataset="digits", train_size=64)
     data.prepare_data()
     data.setup("fit")
-    return data.probe_set.kernel_inputs(samples, split, 0)
+    return data.reference_set.kernel_inputs(samples, split, 0)
 
 
 def kernels(run: Run, inputs: Tensor, kind: str) -> dict[int, Tensor]:
@@ -113,13 +113,13 @@ def test_a_network_without_factors_is_refused_before_training() -> None:
     class Branched(GrokModule):
         def __init__(self) -> None:
             super().__init__(10, 784, hidden=[8])
-            self.network = torch.nn.Sequential(torch.nn.Bilinear(1, 1, 10))
+            self.network = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.LayerNorm(784))
 
     trainer = L.Trainer(
         max_epochs=1, callbacks=[KernelDistance(samples=8)], logger=False, accelerator="cpu",
         enable_checkpointing=False, enable_progress_bar=False, enable_model_summary=False,
     )  # fmt: skip
     data = GrokData(dataset="digits", train_size=64)
-    with pytest.raises(InputError, match=r"stack of linear layers .* received Bilinear"):
+    with pytest.raises(InputError, match=r"stack of linear layers .* received LayerNorm"):
         trainer.fit(Branched(), datamodule=data)
     assert trainer.global_step == 0

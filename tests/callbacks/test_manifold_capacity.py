@@ -27,11 +27,11 @@ def test_both_splits_have_as_many_images_a_class(fit: Callable[..., Run]) -> Non
     data = GrokData(dataset="digits", train_size=64)
     data.prepare_data()
     data.setup("fit")
-    fewest = int(np.bincount(data.probe_set.part("train")[1]).min())
+    fewest = int(np.bincount(data.reference_set.part("train")[1]).min())
     assert fewest < 6  # else the test images would not be cut
     network = load_model(run.path, 0)
     for split, prefix in (("train", "train/"), ("test", "")):
-        images, labels = data.probe_set.manifold_points(split, fewest, 0)
+        images, labels = data.reference_set.manifold_points(split, fewest, 0)
         assert np.bincount(labels).tolist() == [fewest] * 10
         points = record(network, ["layers.1"], images)["layers.1"].double().numpy()
         expected = manifold_capacity(points, labels.numpy(), num_vectors=10, restarts=1, seed=0)

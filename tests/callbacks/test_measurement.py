@@ -16,16 +16,16 @@ from lightning_grok.callbacks.recording import as_array
 from lightning_grok.runs.run import Run
 from lightning_grok.tasks.images import GrokData
 from lightning_grok.tasks.mlp import MLP
-from lightning_grok.tasks.probe_set import ProbeSet
+from lightning_grok.tasks.reference_set import ReferenceSet
 
 Fit = Callable[..., Run]
 
 
 @pytest.fixture(scope="module")
-def probe() -> ProbeSet:
+def probe() -> ReferenceSet:
     data = GrokData(dataset="digits", train_size=64)
     data.setup("fit")
-    return data.probe_set
+    return data.reference_set
 
 
 class Disturbing(Measurement):
@@ -33,14 +33,14 @@ class Disturbing(Measurement):
 
     name = "disturbing"
 
-    def measure(self, model: nn.Module, probe: ProbeSet) -> Mapping[str, Any]:
+    def measure(self, model: nn.Module, probe: ReferenceSet) -> Mapping[str, Any]:
         drawn = np.random.rand() + random.random()  # noqa: NPY002  (a library may use it)
         with torch.no_grad():
             total = model(torch.ones(8, 8)).sum()
         return {"sum": float(total), "drawn": drawn + float(torch.rand(()))}
 
 
-def test_random_states_and_modes_are_put_back(probe: ProbeSet) -> None:
+def test_random_states_and_modes_are_put_back(probe: ReferenceSet) -> None:
     model = nn.Sequential(nn.Dropout(0.5), nn.BatchNorm1d(8), nn.Dropout(0.5).eval())
     modes = [module.training for module in model.modules()]
     statistics = model[1].running_mean.clone()
@@ -92,7 +92,7 @@ def test_one_that_is_switched_off_has_no_epochs(fit: Fit) -> None:
     assert fit(*SLIM, *off).state == "finished"
 
 
-def test_direct_answers_of_a_network_without_layer_names(probe: ProbeSet) -> None:
+def test_direct_answers_of_a_network_without_layer_names(probe: ReferenceSet) -> None:
     torch.manual_seed(0)
     plain = nn.Sequential(nn.Flatten(), nn.Linear(784, 16), nn.ReLU(), nn.Linear(16, 10))
     ours = MLP(784, (16,), 10)
@@ -104,7 +104,7 @@ def test_direct_answers_of_a_network_without_layer_names(probe: ProbeSet) -> Non
         assert found[key] == pytest.approx(expected[key], abs=1e-6)
 
 
-def test_low_precision_is_read_as_single_and_double_stays(probe: ProbeSet) -> None:
+def test_low_precision_is_read_as_single_and_double_stays(probe: ReferenceSet) -> None:
     assert as_array(torch.ones(2, dtype=torch.bfloat16)).dtype == np.float32
     model = MLP(784, (16,), 10).bfloat16()
     assert LinearProbe(draws=1).measure(model, probe)["sound/accuracy"] > 0.1
@@ -128,7 +128,7 @@ def of_classes(points: np.ndarray, labels: np.ndarray, k: int) -> float:
     [(largest, {}, None), (largest, {"k": 5}, None), (of_classes, {"k": 2}, 20.0)],
 )
 def test_labels_go_to_functions_that_need_them(
-    probe: ProbeSet, function: Any, arguments: dict[str, Any], expected: float | None
+    probe: ReferenceSet, function: Any, arguments: dict[str, Any], expected: float | None
 ) -> None:
     model = MLP(784, (16,), 10)
     measurement = LayerMeasurement("numpy.mean", layers=["layers.0"], arguments=arguments)

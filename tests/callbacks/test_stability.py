@@ -34,7 +34,7 @@ def test_it_is_what_the_weights_and_the_optimizer_say(fit: Fit) -> None:
     model = load_model(run.path, 3)
     images, labels = GrokCLI(
         ["--config", str(run.path / "config.yaml")], run=False
-    ).datamodule.probe_set.train
+    ).datamodule.reference_set.train
     parameters = list(model.parameters())
     outputs = model(images)
     loss = F.cross_entropy(outputs, labels)

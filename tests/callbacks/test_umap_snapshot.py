@@ -18,7 +18,7 @@ from lightning_grok.runs.directory import RunDirectory
 from lightning_grok.runs.run import Run
 from lightning_grok.tasks.images import GrokData
 from lightning_grok.tasks.module import GrokModule
-from lightning_grok.tasks.probe_set import ProbeSet
+from lightning_grok.tasks.reference_set import ReferenceSet
 
 SMALL: dict[str, Any] = {
     "count": 60,
@@ -49,11 +49,11 @@ def fitted(
     return Run(path), module
 
 
-def probe_set() -> ProbeSet:
+def reference_set() -> ReferenceSet:
     """What the fits are measured on."""
     data = GrokData(dataset="digits", train_size=64)
     data.setup("fit")
-    return data.probe_set
+    return data.reference_set
 
 
 @pytest.mark.slow
@@ -70,7 +70,7 @@ def test_maps_of_a_fit_are_those_of_the_last_hidden_layer(tmp_path: Path) -> Non
     assert epochs.tolist() == [1, 2]
     # The last map, anew from the trained network: layers.3 is the ReLU before the logits.
     assert module.network.layer_names[-2] == "layers.3"
-    images, _ = probe_set().embedding_points(60, 4, 0)
+    images, _ = reference_set().embedding_points(60, 4, 0)
     points = record(module.network, ["layers.3"], images)["layers.3"]
     before = maps[1]["coordinates"]
     expected = embed(points, before, neighbors=8, iterations=10)
@@ -120,7 +120,7 @@ def test_a_diverged_network_is_an_event_and_no_map(tmp_path: Path) -> None:
 
 def test_another_layer_and_chosen_classes() -> None:
     torch.manual_seed(0)
-    probe = probe_set()
+    probe = reference_set()
     network = GrokModule(10, 784, hidden=[16, 12]).network
     options: dict[str, Any] = {**SMALL, "classes": [7, 3], "count": 40}
     snapshot = UmapSnapshot(**options, layer="layers.0")
@@ -135,7 +135,7 @@ def test_another_layer_and_chosen_classes() -> None:
 
 
 def test_a_network_of_one_layer_has_no_hidden_one() -> None:
-    probe = probe_set()
+    probe = reference_set()
     network = GrokModule(10, 784, hidden=[]).network
     with pytest.raises(InputError, match=r"umap\.layer"):
         UmapSnapshot(**SMALL).measure(network, probe)

@@ -34,4 +34,3 @@ def test_memorization_is_announced_where_it_is_asked_for(wanted: bool, tmp_path:
     assert memorized is not None
     assert arrived.alerts == (["memorization"] if wanted else [])
     assert arrived.summary["memorization"] == memorized
-    assert arrived.summary["t_mem"] == memorized

@@ -35,16 +35,19 @@ def test_runs_are_listed_with_their_events(
     main(["runs", str(tmp_path), "--json"])
     early, late = (json.loads(line) for line in capsys.readouterr().out.splitlines())
     assert (early["run"], late["run"]) == ("early", "late")
-    assert late["t_mem"] == pytest.approx(10, abs=1)
-    assert late["t_half"] == pytest.approx(1000, rel=0.05)
+    assert late["memorization"] == pytest.approx(10, abs=1)
+    assert late["half"] == pytest.approx(1000, rel=0.05)
+    assert late["final_level"] == pytest.approx(0.8, abs=0.01)
     assert (late["grokked"], early["grokked"]) == (True, False)
     main(["runs", str(tmp_path)])
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].split() == [
-        "run", "dataset", "setup", "seed", "state", "epoch", "t_mem", "t_half", "grokked",
+        "run", "dataset", "setup", "seed", "state", "epoch", "outcome",
     ]  # fmt: skip
     assert "AdamW-10-1000-1-0.001" in lines[2]
     assert "finished" in lines[2]
+    assert lines[2].endswith(late["outcome"])
+    assert f"half at {late['half']:,}" in late["outcome"]
 
 
 def test_a_whole_run_that_logs_nothing_at_its_end_is_not_called_damaged(

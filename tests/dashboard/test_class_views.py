@@ -7,6 +7,7 @@ import plotly.graph_objects as go
 import pytest
 from watched_runs import CLASSES, RISE, accuracy_of_classes, write_run
 
+from lightning_grok.analysis.accuracy import Counted
 from lightning_grok.dashboard.class_views import (
     class_onsets,
     class_series,
@@ -40,7 +41,7 @@ def test_all_views_have_the_same_rows(run: Run) -> None:
     for view in views:
         go.Figure(view.figure)
         assert view.figure["layout"]["yaxis"]["ticktext"] == [CLASSES[k] for k in ORDER]
-    assert "First one, three, two" in views[0].note
+    assert "First so far one, three, two" in views[0].note
     last = [row[-1] for row in views[1].figure["data"][0]["z"]]
     np.testing.assert_allclose(last, accuracy_of_classes(10_000)[ORDER], rtol=1e-4)
     last = [row[-1] for row in views[2].figure["data"][0]["z"]]
@@ -57,6 +58,20 @@ def test_marks_stand_at_the_half_rise_and_lines_about_them(run: Run) -> None:
         start, end, gap = span["x"][3 * k : 3 * k + 3]
         assert start < mark < end
         assert gap is None
+
+
+def test_in_a_run_at_chance_no_class_comes_first(run: Run) -> None:
+    (order, *_) = class_views(run, Events(30.0, None), None)
+    assert order.note == "The network has not generalized so far: no class comes first."
+    assert all(not trace["x"] for trace in order.figure["data"])
+
+
+def test_few_images_of_a_class_show_no_rise(run: Run) -> None:
+    """From 10 % to 90 % of 4 images is two or three of them more."""
+    series = class_series(run, "evaluation", "test/accuracy_per_class")
+    assert series is not None
+    assert all(np.isfinite(each.t_half) for each in class_onsets(series, 30.0, Counted(400, 0.25)))
+    assert all(np.isinf(each.t_half) for each in class_onsets(series, 30.0, Counted(4, 0.25)))
 
 
 def test_a_run_without_class_accuracies_has_no_such_page(tmp_path: Path) -> None:

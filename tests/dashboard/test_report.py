@@ -11,6 +11,7 @@ from watched_runs import evaluate, write_run
 
 from lightning_grok.commands.main import main
 from lightning_grok.dashboard.report import report_page, write_report
+from lightning_grok.paper.claims.page import verdict_table
 from lightning_grok.paper.claims.verdict import verdict
 from lightning_grok.runs.run import Run
 
@@ -103,3 +104,9 @@ def test_what_is_no_run_is_said_in_a_line(
         main(["report", str(path), "--published", str(tmp_path / "none.csv")])
     assert stopped.value.code == 2
     assert "none.csv" in capsys.readouterr().err
+
+
+def test_a_run_that_no_claim_is_about_has_no_verdict(tmp_path: Path) -> None:
+    path = write_run(tmp_path, last=5, dataset="digits").path
+    assert verdict_table([path], []) == ""
+    assert '<template id="report-verdict"></template>' in report_page([path], [])

@@ -21,9 +21,14 @@ def test_rows_say_what_the_runs_command_says(tmp_path: Path) -> None:
     assert second["state"] == "running"
     events = find_events(Run(directory.path))
     assert second["memorization"] == round(events.memorization or 0)
-    assert second["generalization"] == round(events.generalization or 0)
-    assert min(RISE) < second["generalization"] < max(RISE)
-    assert (first["generalization"], first["complete"]) == (None, True)
+    assert second["half"] == round(events.generalization or 0)
+    assert min(RISE) < second["half"] < max(RISE)
+    assert second["begins"] < second["half"]
+    half = f"half {second['half']:,} so far"
+    assert second["words"] == ["memorized 32", f"begins {second['begins']:,}", half]
+    assert second["outcome"].startswith("Memorized at 32; generalization begins at ")
+    assert second["outcome"].endswith("grokked so far")
+    assert (first["half"], first["complete"]) == (None, True)
 
 
 def test_events_follow_a_run_that_grows(tmp_path: Path) -> None:

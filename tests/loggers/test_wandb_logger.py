@@ -7,16 +7,20 @@ import subprocess
 import sys
 import threading
 import weakref
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
 
 import pytest
 from matplotlib.figure import Figure
+from small_runs import QUICK, SMALL
 
+from benchmarks.faults.surroundings import REFUSED_BY_WANDB, wandb_problem
+from lightning_grok.callbacks.checkpoint import RunCheckpoint
 from lightning_grok.loggers.wandb_charts import swept
 from lightning_grok.loggers.wandb_mode import decide_mode
+from lightning_grok.runs.directory import RunDirectory
 from lightning_grok.runs.run import Run
 
 ROOT = Path(__file__).parents[2]
@@ -251,3 +255,62 @@ def test_figures_are_freed_once_they_are_drawn() -> None:
         del figure
         assert left() is not None  # its cycles
     assert left() is None
+
+
+@pytest.mark.parametrize(("key", "value"), REFUSED_BY_WANDB)
+def test_offline_with_a_reason_where_wandb_refuses_a_variable(
+    key: str, value: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("WANDB_MODE", raising=False)
+    monkeypatch.setenv(key, value)
+    assert not wandb_problem(key, value)
+
+
+def test_no_key_is_ever_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WANDB_MODE", "foo")
+    monkeypatch.setenv("WANDB_API_KEY", "a secret")
+    assert "a secret" not in " ".join(decide_mode("auto"))
+
+
+def test_what_wandb_has_nothing_of_is_sent_beside_another_logger_and_without_a_home(
+    fit: Callable[..., Run], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Of a run that was killed before W&B had written anything."""
+    off = [f"--{group}.enabled=false" for group in ("kernel_distance", "linear_probe", "umap")]
+    options = [*off, "--trainer.max_epochs=4", "--run.checkpoint_seconds=0"]
+    plain = RunCheckpoint.on_train_epoch_end
+
+    def stop(self: RunCheckpoint, trainer: Any, module: Any) -> None:
+        if trainer.current_epoch == 1:
+            self.signals.received = 15
+        plain(self, trainer, module)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(RunCheckpoint, "on_train_epoch_end", stop)
+        with pytest.raises(SystemExit):
+            fit(*options)
+    directory = RunDirectory(tmp_path / "run")
+    directory.update_meta(wandb_id="0123abcd", state="running")
+    directory.close()
+
+    place = tmp_path / "theirs"
+    place.mkdir()
+    logger = f"--trainer.logger=WandbLogger --trainer.logger.save_dir={place}".split()
+    configs = [f"--config={ROOT / 'configs' / name}" for name in ("grok.yaml", "smoke.yaml")]
+    places = [f"--run.root={tmp_path}", "--run.name=run", "--resume"]
+    environment = os.environ | {
+        "HOME": "/proc/nowhere", "WANDB_MODE": "offline", "WANDB_CONSOLE": "nope",
+        "WANDB_DATA_DIR": str(tmp_path / "staging"),
+    }  # fmt: skip
+    done = subprocess.run(
+        [sys.executable, "-m", "lightning_grok", "fit", *configs, *SMALL, *QUICK, *options, *places,
+         *logger, "--trainer.logger.offline=true"],
+        env=environment, capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=300,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert "W&B: offline (W&B refuses WANDB_CONSOLE" in done.stdout
+    assert "already in progress" not in done.stderr
+    rows = history(read_records(tmp_path / "run"))
+    epochs = sorted(int(float(row["epoch"])) for row in rows if "test/accuracy" in row)
+    assert epochs == [0, 1, 2, 3, 4]
+    assert len(list(place.glob("wandb/offline-run-*"))) == 1

@@ -1,3 +1,4 @@
+import gzip
 import os
 from pathlib import Path
 
@@ -7,6 +8,7 @@ import pytest
 import torch
 
 from lightning_grok.errors import InputError
+from lightning_grok.tasks import idx
 from lightning_grok.tasks.datasets import (
     EMBEDDED,
     choose_rows,
@@ -16,10 +18,10 @@ from lightning_grok.tasks.datasets import (
     mnist,
     permute_labels,
     read,
-    read_images,
-    read_labels,
     to_inputs,
 )
+from lightning_grok.tasks.idx import read_images, read_labels
+from lightning_grok.tasks.images import GrokData
 
 SPLITS = {"byclass": 62, "bymerge": 47, "balanced": 47, "letters": 26, "digits": 10, "mnist": 10}
 
@@ -99,6 +101,60 @@ class TestReading:
         assert missing_files(mnist(), tmp_path, "test") == [folder / "t10k-labels-idx1-ubyte"]
         assert len(missing_files(mnist(), tmp_path)) == 3
         assert missing_files(EMBEDDED, tmp_path) == []
+
+
+PLACES = (
+    "{set}/raw", "{set}", ".", "raw", "{set}/raw/gzip", "copy/{set}/raw", "../{set}/raw",
+)  # fmt: skip
+"""Where people have put the files, seen from the root."""
+
+
+def packed(files, kind):
+    if kind == "plain":
+        return files
+    if kind == "gzip":
+        return {f"{name}.gz": gzip.compress(content) for name, content in files.items()}
+    return {name.replace("-idx", ".idx"): content for name, content in files.items()}
+
+
+class TestPlaces:
+    @pytest.mark.parametrize("kind", ["plain", "gzip", "dotted"])
+    @pytest.mark.parametrize("place", PLACES)
+    @pytest.mark.parametrize("source", [emnist(), mnist()], ids=["emnist", "mnist"])
+    def test_files_are_found_packed_and_a_folder_off(self, tmp_path, source, place, kind):
+        name = source.folder.parts[0]
+        root = tmp_path / "MNIST" if place in (".", "raw") else tmp_path / "data"
+        files = idx_files.mnist_files() if name == "MNIST" else idx_files.emnist_files()
+        idx_files.write(tmp_path / "reference" / source.folder, files)
+        idx_files.write(root / place.format(set=name), packed(files, kind))
+        assert not missing_files(source, root)
+        for part in ("train", "test"):
+            found, expected = read(source, root, part), read(source, tmp_path / "reference", part)
+            assert torch.equal(found.images, expected.images)
+            assert torch.equal(found.labels, expected.labels)
+
+    @pytest.mark.parametrize("place", ["FashionMNIST/raw", "KMNIST/raw", ".", "raw", "old"])
+    def test_files_that_may_be_another_set_are_named_and_not_read(self, tmp_path, place):
+        root = tmp_path / "data"
+        idx_files.write(root / place, idx_files.mnist_files())
+        assert len(missing_files(mnist(), root)) == 4
+        with pytest.raises(InputError, match="which may be another set") as caught:
+            GrokData(dataset="mnist", root=str(root), download=False).prepare_data()
+        assert str((root / place).resolve()) in str(caught.value)
+
+    @pytest.mark.parametrize("damage", [b"", b"no gzip", gzip.compress(b"short")[:-9]])
+    def test_a_damaged_archive_is_one_line(self, tmp_path, damage):
+        (tmp_path / "images.gz").write_bytes(damage)
+        with pytest.raises(InputError, match=r"images\.gz"):
+            read_images(tmp_path / "images.gz")
+
+    def test_an_archive_that_grows_without_end_is_read_to_the_largest_set(
+        self, tmp_path, monkeypatch
+    ):
+        monkeypatch.setattr(idx, "_LARGEST", 1000)
+        (tmp_path / "images.gz").write_bytes(gzip.compress(IMAGES + bytes(10**6)))
+        with pytest.raises(InputError, match="received 1000 bytes"):
+            read_images(tmp_path / "images.gz")
 
 
 IMAGES = idx_files.image_bytes(np.zeros((3, 28, 28)))

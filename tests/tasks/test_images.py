@@ -99,7 +99,7 @@ class TestTraining:
         data = GrokData(root=root, train_size=150, eval_batch_size=40)
         recorder, _ = fitted(tmp_path, data, 1)
         data.setup("fit")
-        train, test = data.probe_set.train, data.probe_set.test
+        train, test = data.reference_set.train, data.reference_set.test
         assert torch.equal(torch.cat(recorder.validated[0]), train.labels)
         assert torch.equal(torch.cat(recorder.validated[1]), test.labels)
 
@@ -107,7 +107,7 @@ class TestTraining:
         recorder = Recorder()
         data = GrokData(root=root, train_size=150)
         trainer(tmp_path, 1).test(recorder, datamodule=data, verbose=False)
-        assert torch.equal(torch.cat(recorder.validated["test"]), data.probe_set.test.labels)
+        assert torch.equal(torch.cat(recorder.validated["test"]), data.reference_set.test.labels)
 
     def test_a_resumed_run_sees_the_batches_of_an_unbroken_one(self, root, tmp_path):
         def data():
@@ -146,7 +146,7 @@ class TestSettings:
 
     def test_upright_is_the_transpose_of_what_is_stored(self, root):
         def images(orientation):
-            return GrokData(root=root, train_size=9, orientation=orientation).probe_set
+            return GrokData(root=root, train_size=9, orientation=orientation).reference_set
 
         stored, upright = images("stored"), images("upright")
         for part in ("train", "test"):
@@ -156,20 +156,22 @@ class TestSettings:
     def test_mnist_is_upright_either_way(self, root):
         def images(orientation):
             data = GrokData("mnist", root=root, train_size=9, orientation=orientation)
-            return data.probe_set.test.images
+            return data.reference_set.test.images
 
         assert torch.equal(images("stored"), images("upright"))
 
     def test_normalization(self, root):
-        plain = GrokData(root=root, train_size=9, normalization=None).probe_set.train.images
-        scaled = GrokData(root=root, train_size=9, normalization=(0.5, 0.25)).probe_set.train.images
+        plain = GrokData(root=root, train_size=9, normalization=None).reference_set.train.images
+        scaled = GrokData(
+            root=root, train_size=9, normalization=(0.5, 0.25)
+        ).reference_set.train.images
         assert plain.min() >= 0
         assert plain.max() <= 1
         torch.testing.assert_close(scaled, (plain - 0.5) / 0.25)
 
     def test_permuted_labels_leave_images_and_test_labels_alone(self, root):
-        true = GrokData(root=root, train_size=150).probe_set
-        false = GrokData(root=root, train_size=150, permute_fraction=1.0).probe_set
+        true = GrokData(root=root, train_size=150).reference_set
+        false = GrokData(root=root, train_size=150, permute_fraction=1.0).reference_set
         assert torch.equal(true.train.images, false.train.images)
         assert torch.equal(true.test.labels, false.test.labels)
         assert (true.train.labels != false.train.labels).float().mean() > 0.9
@@ -178,7 +180,7 @@ class TestSettings:
     def test_the_seed_is_the_runs_unless_one_is_given(self, root, monkeypatch):
         def rows(seed):
             data = GrokData(root=root, train_size=50, subset="random", seed=seed)
-            return data.probe_set.train.labels.tolist()
+            return data.reference_set.train.labels.tolist()
 
         assert rows(None) == rows(0)
         monkeypatch.setenv("PL_GLOBAL_SEED", "3")
@@ -243,7 +245,7 @@ class TestFallback:
         assert "data.download is off" in said()[0]
 
     def test_only_the_data_change(self, tmp_path):
-        probe = GrokData(root=str(tmp_path), train_size=77, download=False).probe_set
+        probe = GrokData(root=str(tmp_path), train_size=77, download=False).reference_set
         expected = to_inputs(embedded_digits("train").images[:77], (0.1307, 0.3081))
         assert torch.equal(probe.train.images, expected)
         assert len(probe.test.labels) == 1000
@@ -274,10 +276,10 @@ class TestFallback:
             GrokData(root=str(tmp_path / "file")).prepare_data()
 
 
-class TestProbeSet:
+class TestReferenceSet:
     def test_it_does_not_depend_on_the_runs_seed(self, root):
-        one = GrokData(root=root, train_size=60, seed=0).probe_set
-        other = GrokData(root=root, train_size=60, seed=1).probe_set
+        one = GrokData(root=root, train_size=60, seed=0).reference_set
+        other = GrokData(root=root, train_size=60, seed=1).reference_set
         for method in ("kernel_inputs", "manifold_points", "embedding_points"):
             options = {"samples": 20} if method == "kernel_inputs" else {}
             for mine, its in zip(
@@ -288,7 +290,7 @@ class TestProbeSet:
     @pytest.mark.parametrize("orientation", ["stored", "upright"])
     def test_transfer_to_mnist_in_both_orientations(self, root, orientation):
         data = GrokData(root=root, train_size=9, orientation=orientation)
-        transfer = data.probe_set.transfer
+        transfer = data.reference_set.transfer
         digits = torch.frombuffer(
             bytearray(idx_files.mnist_files()["t10k-images-idx3-ubyte"][16:]), dtype=torch.uint8
         ).reshape(-1, 28, 28)
@@ -301,7 +303,7 @@ class TestProbeSet:
     def test_without_mnist_all_embedded_digits_take_its_place(self, root, said):
         for path in (Path(root) / "MNIST" / "raw").iterdir():
             path.unlink()
-        transfer = GrokData(root=root, train_size=9, download=False).probe_set.transfer
+        transfer = GrokData(root=root, train_size=9, download=False).reference_set.transfer
         assert (transfer.name, transfer.same_distribution) == ("embedded digits", False)
         assert len(transfer.labels) == 5000
         assert said()[-1].endswith("The linear probe takes the embedded digits.")
@@ -313,32 +315,32 @@ class TestProbeSet:
         (folder / "raw").rmdir()
         folder.rmdir()
         folder.touch()  # no folder can be made here
-        assert GrokData(root=root, train_size=9).probe_set.transfer.name == "embedded digits"
+        assert GrokData(root=root, train_size=9).reference_set.transfer.name == "embedded digits"
 
     def test_on_the_embedded_digits_the_probe_sees_no_training_image(self, tmp_path):
         data = GrokData("digits", root=str(tmp_path), train_size=4000)
-        probe = data.probe_set
+        probe = data.reference_set
         assert probe.transfer.same_distribution
         trained = {image.numpy().tobytes() for image in probe.train.images}
         assert not trained & {image.numpy().tobytes() for image in probe.transfer.stored}
         assert torch.equal(probe.transfer.matched, probe.transfer.stored)
 
     def test_mnist_transfers_to_its_own_distribution(self, root):
-        transfer = GrokData("mnist", root=root, train_size=9).probe_set.transfer
+        transfer = GrokData("mnist", root=root, train_size=9).reference_set.transfer
         assert (transfer.name, transfer.same_distribution) == ("MNIST", True)
 
     def test_the_letters_have_no_class_for_a_digit(self, root):
         files = idx_files.emnist_files("letters", 26, first=1)
         idx_files.write(Path(root) / "EMNIST" / "raw", files)
         data = GrokData(split="letters", root=root, train_size=9)
-        assert not data.probe_set.transfer.digits_are_classes
+        assert not data.reference_set.transfer.digits_are_classes
 
 
 def test_the_real_sample():
     root = os.environ.get("LIGHTNING_GROK_DATA")
     if not root or missing_files(emnist(), Path(root)):
         pytest.skip("needs EMNIST balanced below LIGHTNING_GROK_DATA")
-    probe = GrokData(root=root, fallback=None, download=False).probe_set
+    probe = GrokData(root=root, fallback=None, download=False).reference_set
     assert probe.train.images.shape == (1000, 1, 28, 28)
     labels = probe.manifold_points()[1]
     assert torch.equal(labels, torch.arange(47).repeat_interleave(200))

@@ -74,13 +74,14 @@ function drawHead() {
   $("words").textContent = heading
     ? [heading.words, `${heading.state}, ${inWords(heading.epoch)}${heading.epoch < heading.last ? ` of ${heading.last.toLocaleString("en")}` : ""}`].filter(Boolean).join(" · ")
     : note;
+  $("outcome").textContent = heading ? [state.answer.reason, state.answer.outcome].filter(Boolean).join(". ") : "";
   const key = [{ label: "epoch of the slider", color: "#101418", dash: "dot" }];
   if (events) {
-    const unseen = (what) => `${what}: not seen${heading.state === "running" ? " yet" : ""}`;
-    const name = state.answer.grokked ? "generalization (grokked)" : "generalization";
+    const yet = heading.state === "finished" ? "" : " so far";
+    const unseen = (what) => `${what}: not seen${yet}`;
     key.unshift(
       { label: events.memorization === null ? unseen("memorization") : `memorization: ${inWords(events.memorization)}, train accuracy ≥ 99 %`, color: "#5a6270", dash: "dash" },
-      { label: events.generalization === null ? unseen("generalization") : `${name}: ${inWords(events.generalization)}, half of the rise${heading.state === "running" ? " so far" : ""}`, color: "#5a6270" },
+      { label: events.generalization === null ? unseen("generalization") : `half of the rise of test accuracy: ${inWords(events.generalization)}${yet}`, color: "#5a6270" },
     );
   }
   $("key").replaceChildren(...key.map((entry) => {
@@ -131,8 +132,8 @@ function drawRuns() {
     what.className = `mark ${row.state ?? ""}`;
     what.textContent = row.state ? `${marks[row.state] ?? ""} ${row.state}` : "reading …";
     when.textContent = !row.state ? "" : ` · epoch ${count(row.epoch)}${row.last && row.epoch < row.last ? ` of ${count(row.last)}` : ""}`;
-    const seen = [row.memorization && `memorized ${count(row.memorization)}`, row.generalization && `generalized ${count(row.generalization)}`];
-    events.textContent = seen.filter(Boolean).join(" · ");
+    events.textContent = (row.words ?? []).join(" · ");
+    button.title = [row.reason, row.outcome].filter(Boolean).join(". ");
   });
   for (const item of known.values()) item.remove();
   $("count").textContent = state.rows.length === 1 ? "1 run" : shown === state.rows.length ? `${shown} runs` : `${shown} of ${state.rows.length} runs`;

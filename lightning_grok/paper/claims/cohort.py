@@ -8,15 +8,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from lightning_grok.analysis.crossing import HOLD
+from lightning_grok.analysis.breakdown import breakdown
 from lightning_grok.analysis.interval import Interval, wilson_interval
 from lightning_grok.analysis.lag import Series
 from lightning_grok.analysis.onset import GrokkingEvents, run_events
 from lightning_grok.runs.run import Run
 
 _KERNEL = re.compile(r"kernel_distance(?:_(train|test)(\d+))?/full/own")
-
-_LOST = 0.5  # train accuracy
 
 
 class NotMeasuredError(Exception):
@@ -57,19 +55,8 @@ class SeedRun:
 
     @cached_property
     def breakdown(self) -> np.ndarray:
-        """Epochs at which the training set, memorized long before, was lost for a while.
-
-        Those after 2 t_mem at which train accuracy was below one half; but where it stayed there
-        for the last three evaluations or more, the set is lost for good, and what is measured then
-        is what the network became.
-        """
-        epochs, accuracy = self.run.series("train/accuracy")
-        lost = (epochs > 2 * self.events.t_mem) & (accuracy < _LOST)
-        kept = np.flatnonzero(~lost)
-        end = int(kept[-1]) + 1 if len(kept) else 0
-        if len(lost) - end >= HOLD:
-            lost[end:] = False
-        return epochs[lost]
+        """Epochs at which the training set was lost (`lightning_grok.analysis.breakdown`)."""
+        return breakdown(*self.run.series("train/accuracy"), self.events.t_mem)
 
     def series(self, key: str) -> Series:
         """Epochs and values of a key, without NaN.

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from lightning_grok.paper.claims.forecast import forecast_runs
 from lightning_grok.paper.claims.table import Row, verdict_rows
-from lightning_grok.paper.claims.verdict import verdict
+from lightning_grok.paper.claims.verdict import concerned, verdict
 from lightning_grok.runs.run import Run
 
 _HEAD = ("Claim", "Verdict", "Estimate [interval]", "Seeds", "Paper's figure, ours")
@@ -17,10 +17,14 @@ def verdict_table(
 ) -> str:
     """The claims of the paper on `runs` as HTML, with links to our figures among `figures`.
 
+    Empty where no claim is about any of them; the others are passed over.
+
     Raises:
         InputError: `published` can't be read.
     """
-    read = [Run(path) for path in runs]
+    read = concerned([Run(path) for path in runs])
+    if not read:
+        return ""
     rows = verdict_rows(verdict(read, published=published), forecast_runs(read))
     of = f"{len(read)} runs" if len(read) > 1 else "this run"
     counts = ", ".join(

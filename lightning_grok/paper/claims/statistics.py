@@ -18,7 +18,7 @@ from lightning_grok.analysis.correlation import (
     slope,
 )
 from lightning_grok.analysis.lag import Level, arrival, lag, on_common_epochs, settled
-from lightning_grok.analysis.onset import find_onset
+from lightning_grok.analysis.transition import find_transition
 from lightning_grok.paper.claims.cohort import SeedRun
 
 Claim = Mapping[str, Any]
@@ -121,7 +121,7 @@ def early_excursion(run: SeedRun, claim: Claim) -> Readings:
         key = f"manifold_capacity/{layer}/capacity"
         epochs, values = run.series(key)
         inside = (epochs >= low) & (epochs <= high)
-        onset = find_onset(epochs, values, start=low).rise
+        onset = find_transition(epochs, values, start=low).rise
         if inside.sum() < 2:
             reading = Reading(math.nan, reason="too few capacities before the onset")
         elif onset.censored:
@@ -303,4 +303,4 @@ def _lag(run: SeedRun, key: str, level: Level) -> Reading:
 
 def _onset(run: SeedRun, key: str) -> Any:
     epochs, values = run.series(key)
-    return find_onset(epochs, values, start=run.events.t_mem)
+    return find_transition(epochs, values, start=run.events.t_mem)

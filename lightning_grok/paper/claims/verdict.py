@@ -87,6 +87,13 @@ def verdict(
     }
 
 
+def concerned(runs: Sequence[Run], *, claims: Path | None = None) -> list[Run]:
+    """Those of `runs` that a claim of the file is about: of the data and setup of one it names."""
+    setups = read_claims(claims)["setups"].values()
+    named = {(setup.dataset, setup.setup) for setup in setups}
+    return [run for run in runs if (run.dataset, run.setup) in named]
+
+
 def read_claims(path: Path | None = None) -> dict[str, Any]:
     """The content of a claims file, checked; its setups are `Setup`.
 
@@ -97,7 +104,7 @@ def read_claims(path: Path | None = None) -> dict[str, Any]:
 
     source = files("lightning_grok.paper.claims") / "claims.yaml" if path is None else path
     try:
-        content = yaml.safe_load(source.read_text())
+        content = yaml.safe_load(source.read_text(encoding="utf-8"))
         setups = read_setups(content["setups"])
         claims = dict(content["claims"])
         least = int(content["min_seeds"])

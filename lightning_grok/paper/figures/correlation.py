@@ -77,8 +77,7 @@ def figure_10(runs: PaperRuns) -> "Figure":
         "paper: a point a measured epoch, r over the epochs of the first seed, kernel distance to "
         "another network. Right, sound: kernel distance to the own start, and one r a seed "
         "(ticks) of levels and of changes from one epoch to the next per decade, with the mean "
-        "over seeds and, from three seeds on, its 95 % interval (the farther of a BCa bootstrap's "
-        "and Student's t)."
+        "over seeds and, from three seeds on, its 95 % interval (Student's t)."
     )
     size = (PAGE, 2.2 * len(blocks) + 0.1)
     return paper_page(title, size, lambda figure: _draw(figure, blocks))

@@ -1,6 +1,7 @@
 """The paper's figures by number: what each needs, what draws it, and what makes its runs."""
 
 import os
+import shlex
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -135,7 +136,8 @@ def missing(figure: PaperFigure, runs: PaperRuns) -> list[str]:
             if need != "evaluation" and not any(key.startswith(f"{need}") for key in run.keys)
         ]
         if without:
-            command = f"python -m lightning_grok measure {without[0]} --{need}.enabled=true"
+            place = shlex.quote(str(without[0]))
+            command = f"python -m lightning_grok measure {place} --{need}.enabled=true"
             rest = f" (and {len(without) - 1} more)" if without[1:] else ""
             lines.append(f"no {need} in {without[0]}{rest}; to run: {command}")
     return lines

@@ -109,8 +109,8 @@ def _draw_times(axes: "Axes", seeds: Seeds) -> None:
     for row, (run, found) in enumerate(zip(seeds.runs, seeds.onsets, strict=True)):
         times = {
             "memorization": found.t_mem,
-            "onset": found.test.t_10,
-            "generalization": found.test.t_half,
+            "onset": found.late.t_10,
+            "generalization": found.late.t_half,
         }
         for name, time in times.items():
             if np.isfinite(time):

@@ -73,10 +73,10 @@ def _row(block: int, setup: str, seeds: Seeds | None, runs: PaperRuns) -> Row:
     if seeds is None:
         none = {name: np.zeros(0) for name in QUANTITIES}
         return Row(block, setup, 0, 0, 0, none, published)
-    rises = [each.test for each in seeds.onsets]
+    rises = [each.late for each in seeds.onsets]
     values = {
         "t_mem": [each.t_mem for each in seeds.onsets],
-        "plateau": [100 * each.plateau for each in rises],
+        "plateau": [100 * each.plateau for each in seeds.onsets],
         "t_10": [each.t_10 for each in rises],
         "t_half": [each.t_half for each in rises],
         "final": [100 * each.final for each in rises],
@@ -172,10 +172,10 @@ def figure_table(runs: PaperRuns) -> "Figure":
     columns: list[Column] = [c for setups in blocks for c in columns_of(runs, setups)]
     title = (
         f"Table 1. Setups and what came of them ({datasets(columns)}). Epochs of memorization, of "
-        "a tenth and of half of the rise of test accuracy; test accuracy on the plateau after "
-        "memorization and at the end, over the last 5 % of the axis. Median over seeds, below it "
-        "least and greatest where they differ. A run grokked if half of the rise took at least "
-        "five times as long as memorization, from a plateau of at most half of the final accuracy."
+        "a tenth and of half of the rise of test accuracy after it; test accuracy on the plateau "
+        "after memorization and at the end, over the last tenth of a decade. Median over seeds, "
+        "below it least and greatest where they differ. A run grokked if half of the rise took at "
+        "least five times as long as memorization, and most of what it learned came with it."
     )
     if any(not math.isnan(each) for row in rows for each in row.published.values()):
         title += (

@@ -1,7 +1,6 @@
-"""Breakdowns of training, which would set the scale of a panel and hide all else in it.
+"""Breakdowns of training (`lightning_grok.analysis.breakdown`) are left off the scale of a panel.
 
-Long after memorization the training loss may jump, and within some hundred epochs come back: in
-between the network is neither what it was nor what it becomes, and its geometry is far off.
+They would set it, and hide all else in it.
 """
 
 import math
@@ -10,9 +9,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from lightning_grok.analysis.breakdown import breakdown
+from lightning_grok.analysis.onset import run_events
 from lightning_grok.figures.palette import EVENT
 from lightning_grok.figures.seeds import Runs, Seeds
-from lightning_grok.paper.claims.cohort import SeedRun
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -21,9 +21,10 @@ _WORTH = 0.5  # of the span of all other values, by which a value must exceed th
 
 
 def broken_places(run: Runs) -> np.ndarray:
-    """Epochs, or steps, of a breakdown (`SeedRun.breakdown`) in the run, or in one of several."""
+    """Epochs, or steps, of a breakdown in the run, or in one of several."""
     runs, factor = (run.runs, run.factor) if isinstance(run, Seeds) else ((run,), 1)
-    return np.unique(np.concatenate([factor * SeedRun(each).breakdown for each in runs]))
+    broken = (breakdown(*each.series("train/accuracy"), run_events(each).t_mem) for each in runs)
+    return np.unique(np.concatenate([factor * epochs for epochs in broken]))
 
 
 def leave_off_scale(axes: "Axes", run: Runs, keys: Sequence[str]) -> None:

@@ -4,7 +4,7 @@ import torch
 
 from lightning_grok.errors import InputError
 from lightning_grok.tasks.datasets import Samples
-from lightning_grok.tasks.probe_set import ProbeSet, Transfer
+from lightning_grok.tasks.reference_set import ReferenceSet, Transfer
 
 NAMES = ("a", "b", "c", "d")
 
@@ -25,7 +25,9 @@ def probe():
     digits = torch.zeros(1, 1, 28, 28)
     transfer = Transfer(digits, digits, torch.zeros(1).long(), "MNIST", False, True)
     test_labels = np.random.default_rng(0).permutation([0] * 9 + [1] * 5 + [2] * 7 + [3] * 20)
-    return ProbeSet(numbered([3, 1, 1, 0, 2, 3]), numbered(test_labels.tolist()), transfer, NAMES)
+    return ReferenceSet(
+        numbered([3, 1, 1, 0, 2, 3]), numbered(test_labels.tolist()), transfer, NAMES
+    )
 
 
 class TestKernelInputs:
@@ -74,7 +76,7 @@ class TestManifoldPoints:
             bare.manifold_points("train")
 
     def test_no_image_asked_for(self, probe):
-        with pytest.raises(InputError, match="at least 1 image a class, received 0"):
+        with pytest.raises(InputError, match="at least 1 sample a class, received 0"):
             probe.manifold_points(per_class=0)
 
 
@@ -93,5 +95,5 @@ class TestEmbeddingPoints:
             probe.embedding_points(10, classes)
 
     def test_fewer_images_than_classes(self, probe):
-        with pytest.raises(InputError, match="at least 1 image a class"):
+        with pytest.raises(InputError, match="at least 1 sample a class"):
             probe.embedding_points(3, classes=4)

@@ -1,0 +1,103 @@
+"""Which layers a measurement looks at, of any network."""
+
+from collections.abc import Sequence
+from functools import partial
+from typing import Any
+from weakref import WeakKeyDictionary
+
+import torch
+from lightning.pytorch.utilities.rank_zero import rank_zero_info
+from torch import Tensor, nn
+
+from lightning_grok.errors import InputError
+from lightning_grok.geometry.activations import evaluating, record
+from lightning_grok.tasks.reference_set import select
+
+_MOST = 12
+_CHOSEN: WeakKeyDictionary[nn.Module, list[str]] = WeakKeyDictionary()
+
+
+def layers_of(model: nn.Module, layers: Sequence[str] | None, inputs: Any) -> list[str]:
+    """The chosen layers; else all that the model names in ``layer_names``; else at most twelve.
+
+    The twelve are spread evenly over the layers with parameters in the order in which the network
+    calls them, the first and the last among them; a line says once which they are.
+
+    Args:
+        model: any network.
+        layers: names as `record` takes them, or None.
+        inputs: samples that the network takes; two of them are looked at.
+    """
+    if layers is not None:
+        return list(layers)
+    names = getattr(model, "layer_names", None)
+    if names is not None:
+        return list(names)
+    if model not in _CHOSEN:
+        own = [name for name, module in _called(model, inputs) if _has_parameters(module)]
+        places = torch.linspace(0, len(own) - 1, min(_MOST, len(own))).round().int().tolist()
+        _CHOSEN[model] = [own[place] for place in places]
+        rank_zero_info(
+            f"measured layers: {', '.join(_CHOSEN[model])} ({len(places)} of {len(own)} with "
+            "parameters; layers= chooses others)"
+        )
+    return _CHOSEN[model]
+
+
+def layer_before_last(model: nn.Module, layer: str | None, name: str, inputs: Any) -> str:
+    """The chosen layer of the measurement `name`, or the one before the last.
+
+    Of a network without ``layer_names`` it is what is called before the last layer with parameters.
+
+    Raises:
+        InputError: there is none before the last.
+    """
+    if layer is not None:
+        return layer
+    names = getattr(model, "layer_names", None)
+    if names is None:
+        called = _called(model, inputs)
+        last = max((i for i, (_, m) in enumerate(called) if _has_parameters(m)), default=0)
+        names = [each for each, _ in called[: last + 1]]
+    if len(names) < 2:
+        raise InputError(f"expected {name}.layer for a network of {len(names)} layer, given none")
+    return list(names)[-2]
+
+
+def check_layers(model: nn.Module, layers: Sequence[str], inputs: Any, name: str) -> None:
+    """Look at two samples' activations.
+
+    Raises:
+        InputError: a layer doesn't exist, or what it answers can't be measured.
+    """
+    try:
+        record(model, layers, select(inputs, slice(2)))
+    except ValueError as error:
+        raise InputError(f"{name}: {error}") from None
+
+
+def _has_parameters(module: nn.Module) -> bool:
+    return next(module.parameters(), None) is not None
+
+
+def _called(model: nn.Module, inputs: Any) -> list[tuple[str, nn.Module]]:
+    """The innermost modules that a forward pass calls once with a tensor a sample, in its order."""
+    calls: dict[str, int] = {}
+    fitting: set[str] = set()
+
+    def note(name: str, module: nn.Module, arguments: Any, output: Any) -> None:
+        calls[name] = calls.get(name, 0) + 1
+        if isinstance(output, Tensor) and output.ndim > 1 and len(output) == 2:
+            fitting.add(name)
+
+    modules = {name: m for name, m in model.named_modules() if name and not [*m.children()]}
+    hooks = [m.register_forward_hook(partial(note, name)) for name, m in modules.items()]
+    try:
+        with evaluating(model), torch.no_grad():
+            model(select(inputs, slice(2)))
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return [
+        (each, modules[each]) for each, times in calls.items() if times == 1 and each in fitting
+    ]

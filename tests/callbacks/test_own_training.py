@@ -1,0 +1,304 @@
+"""Measurements in somebody's own training: any module, any loaders, any batches."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+import pandas as pd
+import pytest
+import torch
+from lightning.pytorch.loggers import CSVLogger
+from own_training import QUIET, Convolutions, blobs, loaders, train
+from torch import Tensor, nn
+from torch.utils.data import DataLoader, IterableDataset
+
+from lightning_grok.callbacks import (
+    LayerMeasurement,
+    LinearProbe,
+    ManifoldCapacity,
+    Onset,
+    WeightNorm,
+)
+from lightning_grok.callbacks.measurement import Measurement, placed
+from lightning_grok.callbacks.reference import drawn_reference, given_reference
+from lightning_grok.errors import InputError
+from lightning_grok.geometry import participation_ratio
+from lightning_grok.geometry.activations import record
+from lightning_grok.loggers.run_logger import RunLogger
+from lightning_grok.runs.run import load_model, read_run
+from lightning_grok.tasks.reference_set import ReferenceSet, count
+
+
+def capacity(**options: Any) -> ManifoldCapacity:
+    return ManifoldCapacity(layers=["backbone.3"], restarts=1, num_vectors=10, **options)
+
+
+@pytest.fixture(scope="module")
+def measured(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run with a run directory and a CSV logger, measured by all that needs no kernel."""
+    path = tmp_path_factory.mktemp("own")
+    ratio = LayerMeasurement("lightning_grok.geometry.participation_ratio")
+    callbacks = [capacity(), WeightNorm(), LinearProbe(draws=2), ratio, Onset()]
+    loggers = [RunLogger(path / "mine"), CSVLogger(path, name="csv", version="0")]
+    train(callbacks=callbacks, logger=loggers)
+    return path
+
+
+def test_a_run_directory_is_whole(measured: Path) -> None:
+    run = read_run(measured / "mine")
+    assert (run.state, run.epoch, run.meta["max_epochs"]) == ("finished", 2, 2)
+    assert run.setup.startswith("Convolutions-")
+    assert run.config["model"]["init_args"] == {"width": 4}
+    assert run.snapshot_epochs() == [0, 1, 2]
+    for key in (
+        "manifold_capacity/backbone.3/capacity", "weight_norm/total", "linear_probe/own/network",
+        "participation_ratio/backbone.6",
+    ):  # fmt: skip
+        assert run.series(key)[0].tolist() == [0, 1, 2]
+    assert run.series("test/accuracy")[1] == pytest.approx(run.series("val_acc")[1])
+    assert run.series("train/accuracy")[1] == pytest.approx(run.series("train_acc")[1])
+
+
+def test_values_are_those_of_the_snapshots(measured: Path) -> None:
+    run = read_run(measured / "mine")
+    inputs, labels = blobs().tensors
+    for epoch in (0, 1, 2):
+        model = load_model(run.path, epoch)
+        assert isinstance(model, Convolutions)
+        points = record(model, ["backbone.6"], inputs)["backbone.6"].numpy()
+        logged = run.series("participation_ratio/backbone.6")[1][epoch]
+        assert logged == pytest.approx(float(participation_ratio(points)), rel=1e-5)
+    accuracy = float((model(inputs).argmax(1) == labels).float().mean())
+    assert run.series("val_acc")[1][-1] == pytest.approx(accuracy)
+
+
+def test_another_logger_has_values_beside_the_accuracy_of_the_same_weights(measured: Path) -> None:
+    table = pd.read_csv(measured / "csv" / "0" / "metrics.csv")
+    own = read_run(measured / "mine")
+    key = "manifold_capacity/backbone.3/capacity"
+    assert own.series(key)[1] == pytest.approx(table[key].dropna().to_numpy())
+    assert table[["epoch", "step"]][table[key].notna()].to_numpy().tolist() == [
+        [-1, -1], [0, 2], [1, 5],
+    ]  # fmt: skip
+    rows = table[["epoch", "step", "val_acc"]].dropna().to_numpy()
+    assert rows[:, :2].tolist() == [[0, 2], [1, 5]]
+    assert rows[:, 2] == pytest.approx(own.series("val_acc")[1])
+
+
+def test_measuring_does_not_disturb_somebody_elses_training() -> None:
+    _, bare = train()
+    _, watched = train(callbacks=[capacity(), LinearProbe(draws=1), WeightNorm(), Onset()])
+    for key, value in bare.state_dict().items():
+        assert torch.equal(value, watched.state_dict()[key]), key
+
+
+class Seen(Measurement):
+    """Remembers the samples that it was given."""
+
+    name = "seen"
+
+    def measure(self, model: nn.Module, reference: ReferenceSet) -> dict[str, Any]:
+        self.set = reference
+        return {"outputs": float(model(placed(reference.test.images, model)).shape[1])}
+
+
+def test_given_samples_come_before_those_of_the_loaders() -> None:
+    inputs, labels = blobs(9).tensors
+    seen = Seen(inputs=inputs.numpy(), labels=labels.numpy())
+    train(callbacks=[seen], max_epochs=1)
+    assert torch.equal(seen.set.test.images, inputs)
+    assert torch.equal(seen.set.test.labels, labels)
+    other = Seen(dataloader=DataLoader(blobs(12), 5))
+    train(callbacks=[other], max_epochs=1)
+    assert count(other.set.train.images) == 12
+
+
+@dataclass
+class Batch:
+    tokens: Tensor
+    target: Tensor
+
+
+def as_dict(batch: tuple[Tensor, Tensor]) -> dict[str, Tensor]:
+    return {"tokens": batch[0], "target": batch[1], "weight": batch[0]}
+
+
+@pytest.mark.parametrize(
+    ("change", "keys"),
+    [
+        (lambda batch: batch, None),
+        (lambda batch: [*batch, "more"], None),
+        (as_dict, ("tokens", "target")),
+        (lambda batch: Batch(*batch), ("tokens", "target")),
+        (as_dict, lambda batch: (batch["tokens"], batch["target"])),
+    ],
+)
+def test_batches_of_any_kind(change: Callable[[Any], Any], keys: Any) -> None:
+    tokens, targets = torch.arange(14).reshape(7, 2), torch.arange(7) % 2
+    batches = [change(batch) for batch in zip(tokens.split(3), targets.split(3), strict=True)]
+
+    class Stream(IterableDataset):
+        def __iter__(self) -> Any:
+            return iter(batches)
+
+    reference = drawn_reference({"train": DataLoader(Stream(), batch_size=None)}, keys)
+    assert torch.equal(reference.test.images, tokens)
+    assert reference.test.images.dtype == torch.int64
+    assert torch.equal(reference.test.labels, targets)
+
+
+def test_nested_inputs_keep_their_kinds() -> None:
+    inputs = {"tokens": torch.arange(6).reshape(3, 2), "scale": (torch.ones(3, 1).double(),)}
+    reference = given_reference(inputs, [0, 1, 0])
+    found = placed(reference.manifold_points(per_class=1)[0], nn.Linear(2, 2))
+    assert found["tokens"].tolist() in ([[0, 1], [2, 3]], [[4, 5], [2, 3]])
+    assert found["tokens"].dtype == torch.int64
+    assert found["scale"][0].dtype == torch.float32
+
+
+def test_a_choice_of_samples_is_always_the_same_and_takes_nothing_from_the_loader() -> None:
+    data = blobs(60)
+    generator = torch.Generator().manual_seed(3)
+    state = generator.get_state()
+    loader = DataLoader(data, 7, shuffle=True, generator=generator)
+    first = drawn_reference({"train": loader}, None).train
+    again = drawn_reference({"validation": DataLoader(data, 9)}, None).train
+    assert torch.equal(generator.get_state(), state)
+    assert torch.equal(first.images, again.images)
+    assert sorted(first.labels.tolist()) == sorted(data.tensors[1].tolist())
+    assert not torch.equal(first.labels, data.tensors[1])
+
+
+@pytest.mark.parametrize(
+    ("measurement", "message"),
+    [
+        (capacity(inputs=torch.ones(4, 7), labels=torch.arange(4)), "expected inputs that Conv"),
+        (
+            capacity(inputs=torch.ones(4, 1, 8, 8), labels=torch.ones(4)),
+            "classes, one whole number",
+        ),
+        (capacity(inputs=torch.ones(4, 1, 8, 8)), "received no labels"),
+        (capacity(inputs=torch.ones(4, 1, 8, 8), labels=torch.arange(4)), "two samples a class"),
+        (ManifoldCapacity(layers=["backbone.9"]), "expected layers among"),
+        (LayerMeasurement("numpy.linalg.eigvalsh", epochs=[1]), "can measure, received: LinAlg"),
+        (Seen(dataloader=[{"a": torch.ones(2)}]), r'batch_keys=\("inputs", "labels"\)'),
+    ],
+)
+def test_what_cannot_be_measured_is_refused_before_a_run_begins(
+    measurement: Measurement, message: str, tmp_path: Path
+) -> None:
+    class Counting(L.Callback):
+        steps = 0
+
+        def on_train_batch_end(self, *args: Any) -> None:
+            self.steps += 1
+
+    counting = Counting()
+    callbacks, logger = [WeightNorm(), measurement, counting], RunLogger(tmp_path / "mine")
+    with pytest.raises(InputError, match=message) as refused:
+        train(callbacks=callbacks, logger=logger)
+    assert "\n" not in str(refused.value)
+    assert counting.steps == 0
+    assert not (tmp_path / "mine").exists()
+
+
+def test_layers_are_chosen_where_nobody_names_them() -> None:
+    blocks = [nn.Sequential(nn.Linear(4, 4), nn.Tanh()) for _ in range(20)]
+    ratio = LayerMeasurement("numpy.mean")
+    reference = given_reference(torch.randn(12, 4), torch.arange(12) % 3)
+    found = list(ratio.measure(nn.Sequential(*blocks), reference))
+    assert len(found) == 12
+    assert (found[0], found[-1]) == ("0.0", "19.0")
+
+
+def test_an_output_of_many_positions_is_narrowed() -> None:
+    class Sequence(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.linear = nn.Linear(2, 5)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.linear(x)  # (n, t, 2) -> (n, t, 5)
+
+    reference = given_reference(torch.randn(4, 3, 2), None)
+    model = Sequence()
+    for output in (-1, lambda found: found[:, 2]):
+        narrowed: list[Tensor] = []
+
+        class Kept(Seen):
+            def measure(self, model: nn.Module, reference: ReferenceSet) -> dict[str, Any]:
+                narrowed.append(model(reference.test.images))  # noqa: B023
+                return {}
+
+        Kept(output=output).taken(model, reference, 0)
+        assert torch.equal(narrowed[0], model(reference.test.images)[:, 2])
+
+
+def test_two_measurements_of_one_training_share_their_samples() -> None:
+    first, second = Seen(), Seen()
+    second.name = "again"
+    train(callbacks=[first, second], max_epochs=1)
+    assert first.set.test.images is second.set.test.images
+
+
+@pytest.mark.parametrize("precision", ["bf16-mixed", "64-true"])
+def test_networks_are_measured_in_the_precision_of_their_weights(precision: str) -> None:
+    kinds: list[torch.dtype] = []
+
+    class Kinds(Seen):
+        def measure(self, model: nn.Module, reference: ReferenceSet) -> dict[str, Any]:
+            kinds.append(model(placed(reference.test.images, model)).dtype)
+            return {}
+
+    train(callbacks=[Kinds()], max_epochs=1, precision=precision)
+    assert set(kinds) == {torch.float32 if precision == "bf16-mixed" else torch.float64}
+
+
+def test_steps_and_epochs_of_a_schedule(tmp_path: Path) -> None:
+    train(callbacks=[WeightNorm(every_n_steps=2)], logger=RunLogger(tmp_path / "mine"))
+    events = [e for e in read_run(tmp_path / "mine").events if e["event"] == "weight_norm"]
+    assert [event["step"] for event in events] == [0, 2, 4, 6]
+    assert [event["epoch"] for event in events] == [
+        0,
+        pytest.approx(2 / 3),
+        pytest.approx(4 / 3),
+        2,
+    ]
+    values = read_run(tmp_path / "mine").series("weight_norm/total")[1]
+    assert len(set(values.tolist())) == 4
+    for event in events:
+        model = load_model(tmp_path / "mine", event["epoch"], Convolutions)
+        flat = torch.cat([p.detach().double().flatten() for p in model.parameters()])
+        assert event["weight_norm/total"] == pytest.approx(float(flat.norm()), rel=1e-6)
+
+
+def test_a_resumed_fit_goes_on_in_its_directory(tmp_path: Path) -> None:
+    trainer, _ = train(callbacks=[WeightNorm()], logger=RunLogger(tmp_path / "part"), max_epochs=2)
+    before = read_run(tmp_path / "part").series("weight_norm/total")
+    trainer.save_checkpoint(tmp_path / "two.ckpt")
+    with open(tmp_path / "part" / "events.jsonl", "a") as log:  # after the checkpoint, then killed
+        log.write('{"event": "weight_norm", "epoch": 3, "step": 9, "weight_norm/total": 1.0}\n')
+    logger = RunLogger(tmp_path / "part")
+    again = L.Trainer(max_epochs=4, logger=logger, callbacks=[WeightNorm()], **QUIET)
+    again.fit(Convolutions(), *loaders(), ckpt_path=tmp_path / "two.ckpt")
+    run = read_run(tmp_path / "part")
+    assert (run.state, run.epoch) == ("finished", 4)
+    epochs, values = run.series("weight_norm/total")
+    assert epochs.tolist() == [0, 1, 2, 3, 4]
+    assert values[:3] == pytest.approx(before[1], rel=1e-12)
+    assert values[3] > 1.5  # not the line of the killed process
+    assert not (tmp_path / "part_2").exists()
+
+
+def test_a_name_that_is_taken_gets_a_number(tmp_path: Path) -> None:
+    for _ in range(2):
+        train(callbacks=[WeightNorm()], logger=RunLogger(tmp_path / "mine"), max_epochs=1)
+    assert [read_run(tmp_path / name).state for name in ("mine", "mine_2")] == ["finished"] * 2
+
+
+def test_a_network_of_another_shape_is_not_loaded(measured: Path) -> None:
+    with pytest.raises(InputError, match="expected a network of the weights"):
+        load_model(measured / "mine", 0, Convolutions(5))
+    assert not load_model(measured / "mine", 0, Convolutions(4)).training

@@ -1,0 +1,131 @@
+"""``fit``, ``measure`` and the readers of runs with a module and data of one's own."""
+
+import signal
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import yaml
+
+from lightning_grok.commands.main import main
+from lightning_grok.runs.run import Run, load_model, read_run
+
+QUICK = (
+    "--trainer.max_epochs=2", "--trainer.accelerator=cpu", "--run.figures=false",
+    "--trainer.enable_model_summary=false", "--trainer.enable_progress_bar=false",
+    "--umap.enabled=false", "--kernel_distance.enabled=false", "--linear_probe.draws=1",
+    "--manifold_capacity.layers=[backbone.3]", "--manifold_capacity.restarts=1",
+    "--manifold_capacity.num_vectors=10",
+)  # fmt: skip
+OWN = ("--model=own_training.Convolutions", "--data=own_training.Blobs")
+
+
+def fit(root: Path, *arguments: str, name: str | None = "run") -> Run:
+    place = [f"--run.root={root}", *([f"--run.name={name}"] if name else [])]
+    main(["fit", *QUICK, *place, *arguments])
+    return read_run(root / name if name else sorted(root.glob("*/run.json"))[-1].parent)
+
+
+@pytest.fixture(scope="module")
+def own(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    return fit(tmp_path_factory.mktemp("own"), *OWN, "--model.width=3", name=None)
+
+
+def test_a_module_of_ones_own_is_trained_and_measured(own: Run) -> None:
+    assert (own.state, own.dataset, own.epoch) == ("finished", "Blobs", 2)
+    assert own.name.startswith("Blobs_Convolutions.")
+    assert own.name.endswith("_seed0")
+    for key in (
+        "manifold_capacity/backbone.3/capacity", "linear_probe/own/network", "weight_norm/total",
+        "val_acc",
+    ):  # fmt: skip
+        assert own.series(key)[0].tolist() == [0, 1, 2]
+    assert own.series("test/accuracy")[0].tolist() == [1, 2]
+    assert own.config["model"] == {
+        "class_path": "own_training.Convolutions", "init_args": {"width": 3},
+    }  # fmt: skip
+    assert load_model(own.path, 2)(torch.zeros(1, 1, 8, 8)).shape == (1, 3)
+
+
+def test_every_reader_serves_it(own: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    main(["runs", str(own.path.parent)])
+    assert own.name[:20] in capsys.readouterr().out
+    main(["figures", str(own.path)])
+    assert (own.path / "figures" / "run.png").stat().st_size > 10_000
+    main(["report", str(own.path), "--out", str(own.path.parent / "out")])
+    assert "Convolutions" in next((own.path.parent / "out").glob("*.html")).read_text()
+
+
+def test_measuring_afterwards_gives_the_live_numbers(own: Run) -> None:
+    before = {key: own.series(key) for key in own.keys if "seconds" not in key}
+    main(
+        ["measure", str(own.path), "--manifold_capacity.enabled=true", "--weight_norm.strict=true"]
+    )
+    after = Run(own.path)
+    for key, (epochs, values) in before.items():
+        assert after.series(key)[0].tolist() == epochs.tolist(), key
+        assert np.array_equal(after.series(key)[1], values, equal_nan=True), key
+
+
+def test_a_configuration_names_the_classes_and_a_run_is_resumed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from lightning_grok.callbacks.checkpoint import RunCheckpoint
+
+    file = tmp_path / "own.yaml"
+    file.write_text(
+        yaml.safe_dump({
+            "model": {"class_path": "own_training.Convolutions", "init_args": {"width": 3}},
+            "data": {"class_path": "own_training.Blobs"},
+        })
+    )  # fmt: skip
+    given = (f"--config={file}", "--run.checkpoint_seconds=0", "--trainer.max_epochs=4")
+    whole = fit(tmp_path, *given, name="whole")
+    plain = RunCheckpoint.on_train_epoch_end
+
+    def interrupt(self: RunCheckpoint, trainer: Any, module: Any) -> None:
+        if trainer.current_epoch == 1:
+            signal.raise_signal(signal.SIGINT)
+        plain(self, trainer, module)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(RunCheckpoint, "on_train_epoch_end", interrupt)
+        with pytest.raises(SystemExit):
+            fit(tmp_path, *given, name="broken")
+    resumed = fit(tmp_path, *given, "--resume", name="broken")
+    assert resumed.state == "finished"
+    assert resumed.series("weight_norm/total")[0].tolist() == [0, 1, 2, 3, 4]
+    assert resumed.setup == whole.setup
+    other = fit(tmp_path, *given, "--model.init_args.width=4", name="other")
+    assert other.setup != whole.setup
+    assert other.meta["config_digest"] != whole.meta["config_digest"]
+    seed = fit(tmp_path, *given, "--seed_everything=1", name="seed")
+    assert seed.setup == whole.setup
+
+
+def test_a_module_may_bring_its_loaders(tmp_path: Path) -> None:
+    run = fit(tmp_path, "--model=own_training.Whole", "--trainer.max_epochs=1")
+    assert (run.state, run.dataset) == ("finished", "own")
+    assert run.meta["steps_per_epoch"] == 3
+
+
+def test_our_data_serve_another_module(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """And what it can't be measured by is refused before there is a directory."""
+    images = ("--data.dataset=digits", "--data.train_size=64")
+    with pytest.raises(SystemExit):
+        fit(tmp_path, "--model=own_training.Convolutions", *images, name="bad")
+    error = capsys.readouterr().err.strip().splitlines()[-1]
+    assert error.startswith("error: manifold_capacity: expected inputs that Convolutions takes")
+    assert not (tmp_path / "bad").exists()
+
+
+def test_our_module_learns_other_data(tmp_path: Path) -> None:
+    run = fit(
+        tmp_path, "--data=lightning_grok.tasks.synthetic.XorCluster", "--model.hidden=[8]",
+        "--manifold_capacity.layers=[layers.1]",
+    )  # fmt: skip
+    assert run.state == "finished"
+    assert run.meta["num_classes"] == 2
+    assert run.series("test/accuracy")[0].tolist() == [0, 1, 2]

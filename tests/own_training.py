@@ -1,0 +1,95 @@
+"""Somebody's own training, as small as it can be: a module, loaders and a Trainer."""
+
+from typing import Any
+
+import lightning as L
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.utils.data import DataLoader, TensorDataset
+
+QUIET: dict[str, Any] = {
+    "accelerator": "cpu", "enable_progress_bar": False, "enable_model_summary": False,
+    "enable_checkpointing": False, "log_every_n_steps": 1,
+}  # fmt: skip
+
+
+class Convolutions(L.LightningModule):
+    """A convolutional classifier of three classes with BatchNorm, whose parts nobody names."""
+
+    def __init__(self, width: int = 4) -> None:
+        super().__init__()
+        self.save_hyperparameters()
+        self.backbone = nn.Sequential(
+            nn.Conv2d(1, width, 3, stride=2), nn.BatchNorm2d(width), nn.ReLU(), nn.Flatten(),
+            nn.Linear(9 * width, 8), nn.ReLU(), nn.Linear(8, 3),
+        )  # fmt: skip
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.backbone(images)
+
+    def training_step(self, batch: Any, batch_idx: int) -> Tensor:
+        images, labels = batch
+        outputs = self(images)
+        accuracy = (outputs.argmax(1) == labels).float().mean()
+        self.log("train_acc", accuracy, on_step=False, on_epoch=True)
+        return F.cross_entropy(outputs, labels)
+
+    def validation_step(self, batch: Any, batch_idx: int) -> None:
+        images, labels = batch
+        self.log("val_acc", (self(images).argmax(1) == labels).float().mean())
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        return torch.optim.AdamW(self.parameters(), lr=1e-2)
+
+
+def blobs(samples: int = 60) -> TensorDataset:
+    """Images (n, 1, 8, 8) of three classes that differ in brightness."""
+    generator = torch.Generator().manual_seed(0)
+    labels = torch.arange(samples) % 3
+    images = torch.randn(samples, 1, 8, 8, generator=generator) + labels[:, None, None, None]
+    return TensorDataset(images, labels)
+
+
+def loaders(batch_size: int = 20) -> tuple[DataLoader, DataLoader]:
+    """Training batches, shuffled, and the same samples in batches for validation."""
+    return (
+        DataLoader(blobs(), batch_size, shuffle=True),
+        DataLoader(blobs(), batch_size),
+    )
+
+
+def train(
+    module: L.LightningModule | None = None, callbacks: Any = (), **options: Any
+) -> tuple[L.Trainer, L.LightningModule]:
+    """Two epochs, unless `options` of the Trainer say otherwise, from seed 0."""
+    L.seed_everything(0)
+    module = Convolutions() if module is None else module
+    settings = {**QUIET, "max_epochs": 2, "logger": False, **options}
+    trainer = L.Trainer(callbacks=list(callbacks), **settings)
+    trainer.fit(module, *loaders())
+    return trainer, module
+
+
+class Blobs(L.LightningDataModule):
+    """The same as a datamodule that knows nothing of measurements."""
+
+    def __init__(self, batch_size: int = 20) -> None:
+        super().__init__()
+        self.save_hyperparameters()
+
+    def train_dataloader(self) -> DataLoader:
+        return loaders(self.hparams["batch_size"])[0]
+
+    def val_dataloader(self) -> DataLoader:
+        return loaders(self.hparams["batch_size"])[1]
+
+
+class Whole(Convolutions):
+    """The module with its own loaders."""
+
+    def train_dataloader(self) -> DataLoader:
+        return loaders()[0]
+
+    def val_dataloader(self) -> DataLoader:
+        return loaders()[1]
