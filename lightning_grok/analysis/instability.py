@@ -24,7 +24,7 @@ import numpy as np
 from jaxtyping import Num
 
 from lightning_grok.analysis.crossing import first_held, on_log_axis
-from lightning_grok.analysis.onset import RunLike, run_events
+from lightning_grok.analysis.onset import GrokkingEvents, RunLike
 
 COLLAPSED = 0.5
 """Share of training samples without a loss."""
@@ -146,9 +146,10 @@ def _memorized(epochs: Num[np.ndarray, " t"], train_accuracy: Num[np.ndarray, " 
     return math.inf if first is None else float(at[first])
 
 
-def onset_in_words(run: RunLike) -> str:
+def onset_in_words(run: RunLike, events: GrokkingEvents) -> str:
     """`onset_sentence` of a run's onset, t_10 of test accuracy."""
-    return onset_sentence(run_events(run).test.t_10, run_instabilities(run))
+    onset = events.test.t_10
+    return onset_sentence(onset, run_instabilities(run)) if math.isfinite(onset) else ""
 
 
 def onset_sentence(onset: float, instabilities: Sequence[Instability]) -> str:

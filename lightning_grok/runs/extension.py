@@ -67,7 +67,7 @@ class Beginning:
         )
         with open(self.run.path / "events.jsonl", "rb") as log:
             covered = log.read(self._state["log_size"])
-        directory.events_path.write_bytes(covered)
+        directory.begin_log(covered)
         copied = Run(directory.path)
         epochs = {event: copied.measured(event) for event in copied.event_names}
         directory.update_meta(**{key: epochs[e][0] for e, key in EVENTS.items() if e in epochs})

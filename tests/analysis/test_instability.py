@@ -15,6 +15,7 @@ from lightning_grok.analysis.instability import (
     run_instabilities,
     ungrokking_epoch,
 )
+from lightning_grok.analysis.onset import run_events
 from lightning_grok.runs.run import Run, read_runs
 
 RUNS = Path(__file__).parents[2] / "docs" / "results" / "runs"
@@ -63,7 +64,7 @@ def test_with_the_squared_error_and_with_l2_there_is_none(committed: dict[str, l
 
 
 def test_an_onset_inside_one_is_said_in_words(committed: dict[str, list[Run]]) -> None:
-    said = [onset_in_words(run) for run in committed["AdamW-10-1000-1-0.001"]]
+    said = [onset_in_words(run, run_events(run)) for run in committed["AdamW-10-1000-1-0.001"]]
     assert sum(map(bool, said)) == 9
     assert said[1].endswith(
         "lies inside an instability of the optimizer: from epoch 3,481 to 3,831 the training loss "
