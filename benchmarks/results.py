@@ -2,7 +2,7 @@
 
     python -m benchmarks.results [RUNS ...] [--published published.csv]
 
-Copies the series of the finished runs in RUNS into docs/results/runs, draws the paper's figures
+Copies the series of the finished runs in RUNS into docs/results/runs.zip, draws the paper's figures
 from all copies there into docs/results/figures, and replaces the text between ``<!-- name -->`` and
 ``<!-- /name -->`` on every page of docs/results by the table of that name (`tables`). What a page
 says around its tables is written by hand, and has to be read again.
@@ -33,10 +33,10 @@ from lightning_grok.paper.figures.runs import PaperRuns
 from lightning_grok.paper.figures.table import table_markdown, table_rows
 from lightning_grok.paper.published import Published
 from lightning_grok.runs.compact import write_compact
-from lightning_grok.runs.run import Run, find_runs
+from lightning_grok.runs.run import Run, find_runs, read_runs
 
 RESULTS = Path(__file__).parents[1] / "docs" / "results"
-RUNS = RESULTS / "runs"
+RUNS = RESULTS / "runs.zip"
 
 Setups = dict[str, list[Run]]
 
@@ -224,10 +224,8 @@ def main() -> None:
     parser.add_argument("runs", type=Path, nargs="*", help="folders of runs to copy from")
     parser.add_argument("--published", type=Path, help="CSV of published values")
     options = parser.parse_args()
-    for root in options.runs:
-        for path in find_runs(root):
-            if (run := Run(path)).state == "finished":
-                print(write_compact(run, RUNS))
+    if options.runs:
+        write_compact([run for run in read_runs(options.runs) if run.state == "finished"], RUNS)
     write_figures(options.published)
     found = tables(options.published)
     for page in RESULTS.glob("*.md"):

@@ -9,7 +9,8 @@ import pytest
 import yaml
 
 from lightning_grok.commands.fit import GrokCLI
-from lightning_grok.commands.sweep_points import grid, plan, read_sweep
+from lightning_grok.commands.sweep_file import read_sweep
+from lightning_grok.commands.sweep_points import grid, plan
 from lightning_grok.runs.identity import setup_name
 from lightning_grok.runs.run import Run
 
@@ -114,7 +115,7 @@ def test_table_1_is_whole() -> None:
     }  # fmt: skip
     assert rows == {path.stem for path in TABLE1 if "# Table 1," in path.read_text()}
     sweep = read_sweep(ROOT / "sweeps" / "table1.yaml")
-    assert rows == {Path(value).stem for value in sweep["parameters"]["config"]["values"]}
+    assert rows == {Path(value).stem for value in sweep.parameters["config"]}
 
 
 @pytest.mark.parametrize(

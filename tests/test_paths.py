@@ -44,7 +44,7 @@ def test_every_path_is_taken_as_a_shell_takes_it(
     text: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     expected = Path(os.path.normpath(WRITTEN[text].replace("//", "/")))
-    parser = CommandParser(prog="x")
+    parser = CommandParser("runs")
     parser.add_argument("path", type=Path)
     monkeypatch.setenv("LIGHTNING_GROK_DATA", text)
     places = {

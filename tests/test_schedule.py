@@ -1,6 +1,12 @@
 import pytest
 
-from lightning_grok.schedule import PAPER_EPOCHS, evaluation_epochs, log_spaced, validate_epochs
+from lightning_grok.schedule import (
+    PAPER_EPOCHS,
+    Schedule,
+    evaluation_epochs,
+    log_spaced,
+    validate_epochs,
+)
 
 
 def test_the_papers_checkpoints() -> None:
@@ -35,3 +41,25 @@ def test_bad_lists_are_refused(epochs: list[int]) -> None:
 def test_bad_grids_are_refused(last: int, per_decade: int) -> None:
     with pytest.raises(ValueError, match="at least 1"):
         log_spaced(last, per_decade)
+
+
+@pytest.mark.parametrize("per_decade", [1, 3, 4, 8, 24, 100])
+def test_a_schedule_of_steps_needs_no_end(per_decade: int) -> None:
+    schedule = Schedule(steps=per_decade)
+    found = [step for step in range(3001) if schedule.at_step(step)]
+    assert found == [0, *log_spaced(3000, per_decade)]
+    assert not any(schedule.at_epoch(epoch) for epoch in range(100))
+
+
+def test_kinds_of_a_schedule_add_up() -> None:
+    schedule = Schedule(epochs=[1, 5], every_n_epochs=4, steps=[7], every_n_steps=10)
+    assert [epoch for epoch in range(10) if schedule.at_epoch(epoch)] == [0, 1, 4, 5, 8]
+    assert [step for step in range(21) if schedule.at_step(step)] == [0, 7, 10, 20]
+
+
+@pytest.mark.parametrize(
+    "options", [{"every_n_steps": 0}, {"every_n_epochs": -1}, {"steps": [2, 1]}, {"epochs": 0}]
+)
+def test_bad_schedules_are_refused(options: dict) -> None:
+    with pytest.raises(ValueError, match="expected"):
+        Schedule(**options)

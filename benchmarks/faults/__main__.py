@@ -3,8 +3,9 @@
     python -m benchmarks.faults [--kills 50] [--only kill,disk] [--json] [--write PAGE]
 
 Every run is a process of its own, ``python -m lightning_grok fit`` on the embedded digits with
-small measurements; nothing is downloaded. The parts are kill, disk, wandb, names, nan, measurement
-and long.
+small measurements; nothing is downloaded. The parts are kill, disk, wandb, names, nan,
+measurement, damaged, surroundings, mistyped and long. Damaged runs, surroundings and mistyped lines
+are tried in this process.
 """
 
 import argparse
@@ -18,12 +19,15 @@ from pathlib import Path
 
 import torch
 
+from benchmarks.faults.damaged import damaged
 from benchmarks.faults.disk import disk
 from benchmarks.faults.diverging import measurement, nan
 from benchmarks.faults.kills import kill
 from benchmarks.faults.memory import Sample, long
+from benchmarks.faults.mistyped import mistyped
 from benchmarks.faults.names import names
 from benchmarks.faults.process import Outcome, Skipped
+from benchmarks.faults.surroundings import surroundings
 from benchmarks.faults.wandb_faults import wandb
 from benchmarks.page import machine, markdown, write_section
 
@@ -34,7 +38,10 @@ SECTIONS = {
     "names": "Counted: names",
     "nan": "Counted: divergence",
     "measurement": "Counted: measurements that raise",
+    "damaged": "Counted: damaged runs",
+    "surroundings": "Counted: surroundings",
     "long": "Counted: a long run",
+    "mistyped": "Counted: typing mistakes",
 }
 
 
@@ -61,7 +68,10 @@ def main() -> None:
         "names": names,
         "nan": nan,
         "measurement": measurement,
+        "damaged": damaged,
+        "surroundings": surroundings,
         "long": long_run,
+        "mistyped": mistyped,
     }
     chosen = options.only.split(",") if options.only else list(parts)
     unknown = sorted(set(chosen) - set(parts))

@@ -7,7 +7,15 @@ from pathlib import Path
 import torch
 
 from benchmarks.faults.broken import ERRORS
-from benchmarks.faults.process import OFF, Outcome, finish, problem_of_line, the_run, unequal
+from benchmarks.faults.process import (
+    OFF,
+    Outcome,
+    finish,
+    outcome,
+    problem_of_line,
+    the_run,
+    unequal,
+)
 from lightning_grok.runs.checkpoints import newest_checkpoint
 from lightning_grok.runs.directory import load_snapshot
 
@@ -39,13 +47,13 @@ def measurement(work: Path, kinds: tuple[str, ...] = tuple(ERRORS)) -> list[Outc
     forgiven = [_forgiven(work, kind) for kind in kinds]
     strict = [_strict(work, kind) for kind in kinds]
     return [
-        _outcome(
+        outcome(
             "measurement raises " + ", ".join(kinds),
             forgiven,
             "training went on to the same weights as without it, an event `error` at every "
             "epoch it was due, one warning each",
         ),
-        _outcome("the same with `strict: true`", strict, "the run stopped with the error"),
+        outcome("the same with `strict: true`", strict, "the run stopped with the error"),
     ]
 
 
@@ -88,7 +96,7 @@ def nan(work: Path) -> list[Outcome]:
         for index, (more, epoch) in enumerate(cases.values())
     ]
     seen = "one line with the epoch and likely causes, the last good checkpoint and no other kept"
-    return [_outcome(", ".join(cases), problems, seen)]
+    return [outcome(", ".join(cases), problems, seen)]
 
 
 def _diverged(root: Path, options: tuple[str, ...], epoch: int) -> str:
@@ -108,9 +116,3 @@ def _diverged(root: Path, options: tuple[str, ...], epoch: int) -> str:
     if not all(good(load_snapshot(run.path, each)) for each in run.snapshot_epochs()):
         return "a snapshot that is not finite"
     return "" if run.state == "failed" else f"state {run.state}"
-
-
-def _outcome(fault: str, problems: list[str], seen: str) -> Outcome:
-    failures = [problem for problem in problems if problem]
-    text = f"FAILED: {failures[0]}" if failures else seen
-    return Outcome(fault, len(problems), len(problems) - len(failures), text)

@@ -4,7 +4,7 @@ import multiprocessing
 from pathlib import Path
 
 from benchmarks.faults.claim import claim
-from benchmarks.faults.process import OFF, Fit, Outcome, differences, problem_of_line
+from benchmarks.faults.process import OFF, Fit, Outcome, differences, outcome, problem_of_line
 from lightning_grok.runs.run import find_runs
 
 OPTIONS = (*OFF, "--wandb.mode=disabled", "--trainer.max_epochs=50")
@@ -17,13 +17,13 @@ def names(work: Path, times: int = 10, races: int = 4) -> list[Outcome]:
     unnamed = [_unnamed(work / f"unnamed{index}") for index in range(times)]
     raced = [race(work / f"race{index}", ROUNDS) for index in range(races)]
     return [
-        _outcome(
+        outcome(
             "two runs with one `--run.name` at once",
             named,
             "one ran, the other was refused in one line",
         ),
-        _outcome("two runs without a name at once", unnamed, "two directories, two equal runs"),
-        _outcome(
+        outcome("two runs without a name at once", unnamed, "two directories, two equal runs"),
+        outcome(
             f"{PROCESSES} processes make one directory at once, {ROUNDS} names in turn",
             raced,
             "each name was had by one process; numbered names by all, each its own",
@@ -70,9 +70,3 @@ def race(root: Path, rounds: int) -> str:
     if len(numbered) != rounds * PROCESSES or len(had) != rounds * (PROCESSES + 1):
         return f"{len(numbered)} directories for {rounds * PROCESSES} runs"
     return ""
-
-
-def _outcome(fault: str, problems: list[str], seen: str) -> Outcome:
-    failures = [problem for problem in problems if problem]
-    text = f"FAILED: {failures[0]}" if failures else seen
-    return Outcome(fault, len(problems), len(problems) - len(failures), text)

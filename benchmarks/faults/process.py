@@ -61,6 +61,13 @@ class Outcome(NamedTuple):
     seen: str
 
 
+def outcome(fault: str, problems: list[str], seen: str) -> Outcome:
+    """Count attempts by what was wrong with each, nothing being an empty text."""
+    failures = [problem for problem in problems if problem]
+    text = f"FAILED: {failures[0]}" if failures else seen
+    return Outcome(fault, len(problems), len(problems) - len(failures), text)
+
+
 class Skipped(Exception):
     """The fault can't be injected on this machine; the message says why."""
 

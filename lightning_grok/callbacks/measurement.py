@@ -17,6 +17,7 @@ from threadpoolctl import threadpool_limits
 from torch import Tensor, nn
 
 from lightning_grok.callbacks.recording import (
+    DirectoryLogger,
     Value,
     ViewLogger,
     callbacks_of,
@@ -37,7 +38,6 @@ from lightning_grok.callbacks.reference import (
 )
 from lightning_grok.errors import InputError, first_line
 from lightning_grok.geometry.activations import evaluating
-from lightning_grok.loggers.run_logger import RunLogger
 from lightning_grok.ranges import Epoch, PerDecade
 from lightning_grok.runs.directory import RunDirectory
 from lightning_grok.runs.files import is_disk_error
@@ -112,7 +112,8 @@ class Measurement(L.Callback, ABC):
         try:
             self.schedule = Schedule(epochs, steps, every_n_epochs, every_n_steps)
         except ValueError as error:
-            raise InputError(f"{self.name}.epochs: {error}") from None
+            option = self.name if epochs is None else f"{self.name}.epochs"
+            raise InputError(f"{option}: {error}") from None
         self.strict = strict
         self.inputs = inputs
         self.labels = labels
@@ -431,10 +432,11 @@ def placed(inputs: Any, model: nn.Module) -> Any:
     return apply_to_collection(inputs, Tensor, place, allow_frozen=True)
 
 
-def _runs_of(trainer: L.Trainer) -> list[RunLogger]:
+def _runs_of(trainer: L.Trainer) -> list[DirectoryLogger]:
     """The loggers with a run directory, on rank zero; elsewhere none."""
-    loggers = [each for each in trainer.loggers if isinstance(each, RunLogger)]
-    return loggers if trainer.is_global_zero else []
+    if not trainer.is_global_zero:
+        return []
+    return [each for each in trainer.loggers if isinstance(each, DirectoryLogger)]
 
 
 def _described(inputs: Any) -> str:

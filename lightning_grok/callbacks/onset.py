@@ -9,9 +9,8 @@ from lightning.pytorch.utilities.rank_zero import rank_zero_info
 from lightning_grok.analysis.detector import OnsetDetector
 from lightning_grok.analysis.onset import counted_on
 from lightning_grok.analysis.outcome import in_epochs
-from lightning_grok.callbacks.recording import completed_epochs, record
+from lightning_grok.callbacks.recording import DirectoryLogger, completed_epochs, record
 from lightning_grok.errors import InputError
-from lightning_grok.loggers.run_logger import RunLogger
 from lightning_grok.ranges import Epoch, within_ranges
 
 _NAMES = {
@@ -61,7 +60,7 @@ class Onset(L.Callback):
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Take what the accuracies are counted on from the run's description."""
         for logger in trainer.loggers:
-            if isinstance(logger, RunLogger) and trainer.is_global_zero:
+            if isinstance(logger, DirectoryLogger) and trainer.is_global_zero:
                 self.detector.of = counted_on(logger.directory.meta)
 
     def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
@@ -114,7 +113,7 @@ class Onset(L.Callback):
             pl_module.print(f"{what} at epoch {in_epochs(event.epoch)} ({known})")
             record(trainer, event.name, event.epoch, {"known_at": epoch})
             for logger in trainer.loggers:
-                if isinstance(logger, RunLogger) and trainer.is_global_zero:
+                if isinstance(logger, DirectoryLogger) and trainer.is_global_zero:
                     logger.directory.update_meta(**{key: event.epoch})
             if event.name == "generalization":
                 self.generalized = event.epoch

@@ -9,12 +9,9 @@ from tqdm.auto import tqdm
 
 from lightning_grok.callbacks.measurement import network_of
 from lightning_grok.callbacks.recording import completed_epochs
+from lightning_grok.runs.panels import Logged, headlines, panels_of
 
-_READINGS = {
-    "train/accuracy": "train",
-    "test/accuracy": "test",
-    "kernel_distance/full/own": "kernel",
-}
+_MOST = 8  # numbers on the bar
 
 
 class EpochProgress(ProgressBar):
@@ -65,10 +62,11 @@ class EpochProgress(ProgressBar):
 
     def _readings(self, trainer: L.Trainer) -> str:
         metrics = trainer.callback_metrics
-        names = getattr(network_of(trainer.lightning_module), "layer_names", [""])
-        shown = _READINGS | {f"manifold_capacity/{names[-1]}/capacity": "capacity"}
+        names = getattr(network_of(trainer.lightning_module), "layer_names", [])
+        panels = panels_of(Logged(sorted(metrics), {"layer_names": names}, {}))
+        shown = headlines(panels, "reading")[:_MOST]
         return ", ".join(
-            f"{label} {float(metrics[key]):.3g}" for key, label in shown.items() if key in metrics
+            f"{line.name.split()[0]} {float(metrics[line.key]):.3g}" for _, line in shown
         )
 
     def print(self, *args: Any, **kwargs: Any) -> None:

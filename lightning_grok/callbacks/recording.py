@@ -7,6 +7,9 @@ from typing import Any, Protocol, TypeVar, runtime_checkable
 import lightning as L
 import numpy as np
 import torch
+from torch import nn
+
+from lightning_grok.runs.directory import RunDirectory
 
 Value = float | np.ndarray
 Result = TypeVar("Result")
@@ -25,6 +28,19 @@ class EventLogger(Protocol):
         arrays: Mapping[str, np.ndarray],
     ) -> None:
         """Take one event."""
+
+
+@runtime_checkable
+class DirectoryLogger(Protocol):
+    """A logger of a run's own directory, where measurements write what concerns the whole run."""
+
+    directory: RunDirectory
+
+    def begin(self, module: L.LightningModule, network: nn.Module) -> None:
+        """Write what is known of the run that a fit begins."""
+
+    def keep_snapshot(self, epoch: float, network: nn.Module) -> None:
+        """Keep the network's weights of a measured point."""
 
 
 @runtime_checkable

@@ -1,8 +1,9 @@
 """The small commands: `lightning_grok.commands.<name>` is ``python -m lightning_grok <name>``."""
 
 import argparse
+import re
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -33,6 +34,19 @@ class CommandParser(argparse.ArgumentParser):
             InputError: always.
         """
         raise InputError(f"{message} (see {self.prog} --help)")
+
+
+def number(least: int, most: int) -> Callable[[str], int]:
+    """The type of an option that takes a whole number from `least` to `most`."""
+
+    def parse(text: str) -> int:
+        if not re.fullmatch(r"-?[0-9]{1,18}", text) or not least <= int(text) <= most:
+            raise argparse.ArgumentTypeError(
+                f"expected a number of {least:,} to {most:,}, received {text[:40]}"
+            )
+        return int(text)
+
+    return parse
 
 
 def say_damage(runs: "Iterable[Run]") -> None:

@@ -1,7 +1,10 @@
 """What a command line says, before anything that takes time is imported."""
 
+import ast
+import json
 import sys
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -72,10 +75,29 @@ def resolve_configs(arguments: Sequence[str]) -> list[str]:
     Raises:
         InputError: one is no configuration.
     """
-    resolved = list(arguments)
+    resolved = [_in_yaml(argument, following) for argument, following in _pairs(arguments)]
     for index, prefix, value in _config_places(arguments):
         resolved[index] = prefix + read_config(value)[0]
     return resolved
+
+
+def _pairs(arguments: Sequence[str]) -> Iterator[tuple[str, str]]:
+    return zip(arguments, [*arguments[1:], "--"], strict=True)
+
+
+def _in_yaml(argument: str, following: str) -> str:
+    """An argument as a W&B agent gives it, in YAML: None, mappings of Python, flags of booleans."""
+    option, equals, text = argument.partition("=")
+    if not option.startswith("--"):
+        option, equals, text = "", "", argument
+    elif not equals and "." in option and following.startswith("--"):
+        return f"{option}=true"
+    if text == "None":
+        return f"{option}{equals}null"
+    if text[:1] in ("{", "[") and "None" in text:
+        with suppress(ValueError, SyntaxError, RecursionError, MemoryError):
+            return f"{option}{equals}{json.dumps(ast.literal_eval(text))}"
+    return argument
 
 
 def find_file(value: str, folder: str) -> Path:

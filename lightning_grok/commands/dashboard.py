@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlencode
 
-from lightning_grok.commands import CommandParser
-from lightning_grok.errors import InputError
+from lightning_grok.commands import CommandParser, number
+from lightning_grok.errors import InputError, hint_path
 
 if TYPE_CHECKING:
     from lightning_grok.dashboard.server import DashboardServer
@@ -25,7 +25,9 @@ def main(arguments: Sequence[str]) -> None:
         "is served to this machine only and reads the folder of runs only.",
     )
     parser.add_argument("root", type=Path, nargs="?", default=Path("runs"), help="folder of runs")
-    parser.add_argument("--port", type=int, default=8050, help="on 127.0.0.1; 0 takes a free one")
+    parser.add_argument(
+        "--port", type=number(0, 65_535), default=8050, help="on 127.0.0.1; 0 takes a free one"
+    )
     parser.add_argument("--run", help="name of the run to show first, below the folder")
     parser.add_argument("--no-browser", action="store_true", help="print the address only")
     parser.add_argument(
@@ -35,7 +37,10 @@ def main(arguments: Sequence[str]) -> None:
     from lightning_grok.dashboard.server import DashboardServer
 
     if options.run is not None and not (options.root / options.run).is_dir():
-        raise InputError(f"expected the name of a run in {options.root}, received {options.run}")
+        near = hint_path(options.root / options.run)
+        raise InputError(
+            f"expected the name of a run in {options.root}, received {options.run}{near}"
+        )
     with DashboardServer(options.root, options.port) as server:
         first = f"#{urlencode({'page': 'run', 'run': options.run})}" if options.run else ""
         url = f"{server.url}{first}"

@@ -54,8 +54,9 @@ def _figures(path: Path) -> Sequence[Path]:
 
 def _report(path: Path) -> Sequence[Path]:
     from lightning_grok.dashboard.report import write_report
+    from lightning_grok.paper.claims.page import verdict_table
 
-    return write_report([path], path)
+    return write_report([path], path, verdict_table)
 
 
 def _extension(run: Run) -> str:

@@ -2,6 +2,7 @@
 
 import logging
 import re
+import sys
 import warnings
 from collections.abc import Iterator, Sequence
 from operator import attrgetter
@@ -37,6 +38,7 @@ from lightning_grok.commands.one_process import (
     plugins_of_one_process,
     stand_alone,
 )
+from lightning_grok.commands.options_help import help_of
 from lightning_grok.commands.parser import GrokParser, groups_of, reason_of
 from lightning_grok.commands.profiler import NoProfiler
 from lightning_grok.errors import InputError, first_line
@@ -61,11 +63,15 @@ GROUPS: dict[str, type[L.Callback]] = {
 _OF_THE_COMMAND = ("config", "resume", "ckpt_path", "weights_only")
 """Options of one command, which are no part of a run's configuration."""
 
+_OF_PYTHON: set[str | int] = {"inputs", "labels", "dataloader"}
+"""Arguments of a measurement that no configuration can hold."""
+
 # True of this way of training, and nothing that the reader of the terminal could act on.
 _NOISE = (
     r"`\w+.configure_optimizers` will be overridden by",
     r"The number of training batches .* is smaller than the logging interval",
     r"`isinstance\(treespec, LeafSpec\)` is deprecated",
+    r"`\w+.configure_optimizers` will be overridden by",
     r"Be aware that when using `ckpt_path`, callbacks used to create the checkpoint",
 )
 
@@ -88,10 +94,10 @@ class GrokCLI(LightningCLI):
             warnings.filterwarnings("ignore", message)
         logging.getLogger("lightning.pytorch.utilities.rank_zero").addFilter(_is_no_tip)
         self._own_model, self._own_data = (_names_class(args, key) for key in ("model", "data"))
-        bare = self._own_model and not any(given == "data" for given, _ in _given(args))
+        self._bare = self._own_model and not any(given == "data" for given, _ in _given(args))
         super().__init__(
             L.LightningModule if self._own_model else GrokModule,
-            None if bare else L.LightningDataModule if self._own_data else GrokData,
+            None if self._bare else L.LightningDataModule if self._own_data else GrokData,
             subclass_mode_model=self._own_model,
             subclass_mode_data=self._own_data,
             save_config_callback=None,
@@ -116,7 +122,9 @@ class GrokCLI(LightningCLI):
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         """Groups for the measurements and the run; what the data know is linked to the model."""
         for name, callback in GROUPS.items():
-            parser.add_lightning_class_args(callback, name)
+            parser.callback_keys.append(name)
+            skip = _OF_PYTHON if issubclass(callback, Measurement) else set()
+            parser.add_class_arguments(callback, name, skip=skip, instantiate=True)
         parser.add_class_arguments(RunOptions, "run")
         parser.add_class_arguments(WandbOptions, "wandb")
         parser.add_argument(
@@ -130,10 +138,17 @@ class GrokCLI(LightningCLI):
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
         """Parse what was given, without a look at ``sys.argv``."""
-        self.config = parser.parse_args(args)
+        wanted = [a.partition("=")[2] for a in args if a == "-h" or a.partition("=")[0] == "--help"]
+        if wanted:
+            print(help_of(self._parser(args[0]), args[0], wanted[0]))
+            sys.exit(0)
+        try:
+            self.config = parser.parse_args(args)
+        except OverflowError as error:
+            raise InputError(f"expected numbers of at most 64 bits, received: {error}") from None
         command = self.config.get("subcommand")
         given = self.config[command] if command else self.config
-        check_options(given, groups_of(self._parser(command)))
+        check_options(given, groups_of(self._parser(command)) - ({"data"} if self._bare else set()))
         if given.get("ckpt_path") is not None:
             given["ckpt_path"] = str(expand_path(given.ckpt_path))
             check_checkpoint(given.ckpt_path, resumes=command == "fit")
@@ -223,7 +238,8 @@ class GrokCLI(LightningCLI):
         if isinstance(datamodule, GrokData):
             group = resolved["data"].get("init_args", resolved["data"])
             group["dataset"] = datamodule.dataset_used  # given again, it is the same run
-        defaults = self._resolved(self._parser(self.subcommand).get_defaults())
+        usual = self._parser(self.subcommand).get_defaults()
+        defaults = self._resolved(usual, is_whole=False)
         if options.resume:
             found = newest_run(Path(options.run.root), options.run.name, resolved, defaults)
             if found is not None and found.state == "finished":
@@ -241,10 +257,13 @@ class GrokCLI(LightningCLI):
         for key, value in self.trainer.callback_metrics.items():
             print(f"{key}: {float(value):.6g}")
 
-    def _resolved(self, config: Namespace) -> dict[str, Any]:
-        """The whole of a configuration, as it could be given again."""
-        parser = self._parser(self.subcommand)
-        resolved = yaml.safe_load(parser.dump(config.clone(), skip_none=False))
+    def _resolved(self, config: Namespace, *, is_whole: bool = True) -> dict[str, Any]:
+        """The whole of a configuration, as it could be given again.
+
+        Defaults are not whole: they lack the classes that must be named.
+        """
+        parser, options = self._parser(self.subcommand), {"skip_validation": not is_whole}
+        resolved = yaml.safe_load(parser.dump(config.clone(), skip_none=False, **options))
         return {key: value for key, value in resolved.items() if key not in _OF_THE_COMMAND}
 
 

@@ -410,10 +410,10 @@ def _steps_per_epoch(trainer: L.Trainer, source: Any) -> int:
     return -(-taken(batches, trainer.limit_train_batches) // trainer.accumulate_grad_batches)
 
 
-def _described(transfer: Transfer | None) -> dict[str, Any] | None:
-    """The digits that the linear probe transfers to, for run.json."""
+def _described(transfer: Transfer | None) -> dict[str, Any]:
+    """The digits that the linear probe transfers to, for run.json; empty where there are none."""
     if transfer is None:
-        return None
+        return {}
     return {"name": transfer.name, "same_distribution": transfer.same_distribution}
 
 

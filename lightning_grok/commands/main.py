@@ -52,6 +52,9 @@ def _run(arguments: list[str]) -> None:
             _run_command(command, arguments[1:])
         case [command] if command in TRAINING:
             given = resolve_configs(arguments)  # first: what follows takes seconds to load
+            asks = any(a == "-h" or a.startswith(("--help", "--print_config")) for a in given)
+            if "lightning" not in sys.modules and not asks:
+                print(f"lightning_grok {__version__}: loading PyTorch and Lightning", flush=True)
             from lightning_grok.commands.fit import GrokCLI
 
             GrokCLI(given)

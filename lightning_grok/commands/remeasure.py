@@ -17,6 +17,8 @@ from lightning_grok.runs.directory import RunDirectory
 from lightning_grok.runs.run import Run, read_run
 from lightning_grok.tasks.reference_set import dataset_of
 
+_NEEDED = ("seconds", "max_epochs", "steps_per_epoch", "dataset")
+
 
 def measure_run(path: Path, arguments: list[str]) -> dict[str, int]:
     """Take measurements of a run's snapshots, in the order of epochs, and write them into the run.
@@ -43,6 +45,10 @@ def measure_run(path: Path, arguments: list[str]) -> dict[str, int]:
             f"expected a finished run, received {path}, which is {run.state} at epoch {run.epoch}: "
             "resume it first, or give it up by removing its checkpoints"
         )
+    if missing := [key for key in _NEEDED if key not in run.meta]:
+        raise InputError(
+            f"expected {', '.join(missing)} in {path / 'run.json'}, received none: it is damaged"
+        )
     epochs = run.snapshot_epochs()
     if not epochs:
         raise InputError(f"expected snapshots in {path / 'snapshots'}, received none")
@@ -64,7 +70,7 @@ def measure_run(path: Path, arguments: list[str]) -> dict[str, int]:
 def _replay(
     measurement: Measurement, cli: GrokCLI, directory: RunDirectory, epochs: list[int]
 ) -> int:
-    meta = directory.meta
+    meta = Run(directory.path).meta
     model, source = network_of(cli.model), cli.datamodule or cli.model
     reference = measurement.find_reference(cli.datamodule, lambda: loaders_from(source))
     measurement.prepare(model, reference)

@@ -1,6 +1,7 @@
 """``python -m lightning_grok report``: runs as one HTML file, with their figures."""
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 from lightning_grok.commands import CommandParser, say_damage
@@ -23,9 +24,11 @@ def main(arguments: Sequence[str]) -> None:
     parser.add_argument("--published", type=Path, help="CSV of published values, for claim C16")
     options = parser.parse_args(arguments)
     from lightning_grok.dashboard.report import write_report
+    from lightning_grok.paper.claims.page import verdict_table
     from lightning_grok.runs.run import Run
 
     say_damage(map(Run, options.runs))
     alone = options.runs[0] if len(options.runs) == 1 else Path("report")
-    for path in write_report(options.runs, options.out or alone, published=options.published):
+    verdict = partial(verdict_table, published=options.published)
+    for path in write_report(options.runs, options.out or alone, verdict):
         print(path)

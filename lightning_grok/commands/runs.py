@@ -1,14 +1,28 @@
 """``python -m lightning_grok runs``: the runs below a folder, a line each."""
 
 import json
-from collections.abc import Sequence
+import math
+import shutil
+import sys
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from lightning_grok.commands import CommandParser, say_damage
-from lightning_grok.errors import InputError
 
-_COLUMNS = ("run", "dataset", "setup", "seed", "state", "epoch", "outcome")
+if TYPE_CHECKING:
+    import numpy as np
+
+_COLUMNS = (
+    "run", "dataset", "setup", "seed", "state", "epoch", "accuracy", "seconds", "created",
+    "outcome",
+)  # fmt: skip
+_DISPENSABLE = ("dataset", "setup", "created", "outcome", "seed", "seconds", "epoch")
+"""Columns that are left out where the terminal is too narrow, the first of them first."""
+
+_HEADS = {"seconds": "duration", "created": "date"}
+_SHORTEST = 12  # characters of a run's name
 
 
 _ORIGIN = ("reason", "command", "commit", "host", "libraries")
@@ -30,7 +44,8 @@ def main(arguments: Sequence[str]) -> None:
         "--compact",
         type=Path,
         metavar="OUT",
-        help="write each run's scalar series, run.json and config.yaml to OUT/<run name> instead",
+        help="write series, run.json and config.yaml of all runs into one file instead, a zip "
+        "archive that every command reads like a folder of runs; runs that it holds already stay",
     )
     options = parser.parse_args(arguments)
     if options.compact is not None:
@@ -44,50 +59,66 @@ def main(arguments: Sequence[str]) -> None:
     for row in rows:
         row["state"] = ", no ".join([row["state"], *row["failed"]])
         row["outcome"] = "; ".join(filter(None, (row["reason"], row["outcome"])))
-    table = [_COLUMNS, *(tuple(_text(row[column]) for column in _COLUMNS) for row in rows)]
-    widths = [max(len(line[i]) for line in table) for i in range(len(_COLUMNS))]
-    for line in table:
-        print(
-            "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
-        )
+    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+    for line in table(rows, width):
+        print(line)
+
+
+def table(rows: Sequence[Mapping[str, Any]], width: int | None) -> list[str]:
+    """The lines of a table of runs, under their head.
+
+    Args:
+        rows: of runs, each with `_COLUMNS`.
+        width: of the terminal; columns that don't fit are left out, and long names of runs lose
+            their beginnings. None shows all.
+    """
+    columns = list(_COLUMNS)
+    cells = {
+        name: [_HEADS.get(name, name), *(_text(name, row[name]) for row in rows)]
+        for name in columns
+    }
+    widths = {name: max(map(len, column)) for name, column in cells.items()}
+
+    def beyond() -> int:
+        return sum(widths[name] + 2 for name in columns) - 2 - (width or 10**9)
+
+    for name in _DISPENSABLE:
+        if beyond() > 0 and beyond() > widths["run"] - _SHORTEST:
+            columns.remove(name)
+    if beyond() > 0:
+        widths["run"] = max(_SHORTEST, widths["run"] - beyond())
+        kept = widths["run"] - 1
+        cells["run"] = [c if len(c) <= kept + 1 else f"…{c[-kept:]}" for c in cells["run"]]
+    return [
+        "  ".join(cells[name][index].ljust(widths[name]) for name in columns).rstrip()
+        for index in range(len(rows) + 1)
+    ]
 
 
 def _compact(root: Path, out: Path) -> None:
-    from lightning_grok.runs.compact import size_of, write_compact
-    from lightning_grok.runs.run import Run
+    from lightning_grok.runs.compact import write_compact
+    from lightning_grok.runs.run import read_runs
 
-    sources = [path for path in _found(root) if out.resolve() not in path.resolve().parents]
-    names = [path.name for path in sources]
-    twice = next((name for name in names if names.count(name) > 1), None)
-    if twice is not None:
-        raise InputError(f"expected run names that differ in {root}, received {twice} twice")
-    for path in sources:
-        copy = write_compact(Run(path), out)
-        print(f"{copy}: {size_of(copy) / 1000:.0f} kB of {size_of(path) / 1000:,.0f}")
-
-
-def _found(root: Path) -> list[Path]:
-    from lightning_grok.runs.run import find_runs
-
-    paths = find_runs(root)
-    if not paths:
-        raise InputError(f"expected a folder with runs, received {root}, which holds none")
-    return paths
+    runs = read_runs([root])
+    say_damage(runs)
+    names = write_compact(runs, out)
+    print(f"{out}: {len(names)} runs, {out.stat().st_size / 1e6:.1f} MB")
 
 
 def _rows(root: Path) -> list[dict[str, Any]]:
     from lightning_grok.runs.failures import failed_measurements
-    from lightning_grok.runs.run import Run
+    from lightning_grok.runs.names import printable
+    from lightning_grok.runs.run import read_runs
     from lightning_grok.runs.summary import run_record
 
     rows = []
-    runs = [Run(path) for path in _found(root)]
+    runs = read_runs([root])
     say_damage(runs)
     for run in runs:
         meta = run.meta
         rows.append(
             {
-                "run": str(run.path.relative_to(root)),
+                "run": printable(run.path.relative_to(root)),
                 "dataset": run.dataset,
                 "setup": run.setup,
                 "seed": run.seed,
@@ -95,13 +126,27 @@ def _rows(root: Path) -> list[dict[str, Any]]:
                 "failed": sorted(failed_measurements(run)),
                 "epoch": run.epoch,
                 **run_record(run),
-                **{key: meta.get(key) for key in _ORIGIN},
+                "accuracy": _newest(run.series("test/accuracy")[1]),
+                **{key: meta.get(key) for key in ("seconds", "created", *_ORIGIN)},
             }
         )
     return rows
 
 
-def _text(value: Any) -> str:
+def _newest(values: "np.ndarray") -> float | None:
+    return round(float(values[-1]), 6) if len(values) and math.isfinite(values[-1]) else None
+
+
+def _text(column: str, value: Any) -> str:
     if value is None:
         return "-"
-    return str(value)
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    match column:
+        case "accuracy":
+            return f"{100 * value:.1f} %"
+        case "seconds":
+            return str(timedelta(seconds=round(value)))
+        case "created":
+            return str(value)[:16].replace("T", " ")
+    return f"{value:.0f}" if isinstance(value, float) else str(value)

@@ -1,14 +1,18 @@
 """``python -m lightning_grok sweep``: a sweep file on this machine or on a Dask cluster."""
 
+import re
 import shlex
 import sys
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
 from tqdm import tqdm
 
-from lightning_grok.commands import CommandParser
-from lightning_grok.commands.sweep_points import Outcome, Point, grid, plan, read_sweep, run_points
+from lightning_grok.commands import CommandParser, number
+from lightning_grok.commands.sweep_cluster import Outcome, run_points
+from lightning_grok.commands.sweep_file import check_size, read_sweep
+from lightning_grok.commands.sweep_points import Point, grid, plan
 from lightning_grok.errors import InputError
 
 
@@ -19,17 +23,17 @@ def main(arguments: Sequence[str]) -> None:
         description="Run the grid of a W&B sweep file without W&B, each point a fit of its own. "
         "Given again, the command skips points that are finished and resumes those begun.",
     )
-    parser.add_argument("file", type=Path, help="sweep file, as for `wandb sweep`")
+    parser.add_argument("file", help="sweep file, as for `wandb sweep`, or a packaged one's name")
     parser.add_argument("--seeds", help="values of seed_everything, as 0-9 or 0,3,7")
     parser.add_argument("--root", type=Path, help="folder of the runs (runs/<file's name>)")
-    parser.add_argument("--workers", type=int, help="points at a time on this machine")
+    parser.add_argument(
+        "--workers", type=number(1, 10_000), help="points at a time on this machine"
+    )
     parser.add_argument("--scheduler", help="address of a running Dask scheduler")
     parser.add_argument("--dry-run", action="store_true", help="print the commands only")
     options = parser.parse_args(arguments)
-    if options.workers is not None and options.workers < 1:
-        raise InputError(f"expected --workers of at least 1, received {options.workers}")
     sweep = read_sweep(options.file)
-    root = options.root or Path("runs") / options.file.stem
+    root = options.root or Path("runs") / Path(options.file).stem
     points = plan(sweep, grid(sweep, _seeds(options.seeds)), root)
     changed = [point for point in points if point.changed]
     if changed:
@@ -43,6 +47,7 @@ def main(arguments: Sequence[str]) -> None:
             print(shlex.join(part.replace("${interpreter}", "python") for part in point.command))
     print(f"{len(points)} points, {len(points) - len(todo)} finished, {len(todo)} to run in {root}")
     if todo and not options.dry_run:
+        _check_place(root)
         _run(todo, options.scheduler, options.workers)
 
 
@@ -71,14 +76,27 @@ def _run(todo: list[Point], scheduler: str | None, workers: int | None) -> None:
         sys.exit(1)
 
 
+def _check_place(root: Path) -> None:
+    """Refuse a folder that can't be written, before anything is started."""
+    try:
+        (root / "logs").mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=root / "logs"):
+            pass
+    except OSError as error:
+        raise InputError(
+            f"expected a folder to write runs into, received {root}: {error.strerror}"
+        ) from None
+
+
 def _seeds(text: str | None) -> list[int] | None:
     if text is None:
         return None
     seeds: list[int] = []
     for part in text.split(","):
-        first, dash, last = part.partition("-")
-        last = last if dash else first
-        if not (first.isdecimal() and last.isdecimal() and int(first) <= int(last)):
-            raise InputError(f"expected seeds such as 0-9 or 0,3,7, received {text}")
-        seeds += range(int(first), int(last) + 1)
-    return seeds
+        match = re.fullmatch(r"([0-9]{1,10})(?:-([0-9]{1,10}))?", part)
+        first, last = (int(match[1]), int(match[2] or match[1])) if match else (1, 0)
+        if not first <= last < 2**32:
+            raise InputError(f"expected seeds such as 0-9 or 0,3,7, received {text[:80]}")
+        check_size(len(seeds) + last - first + 1, f"--seeds {text[:80]}")
+        seeds += range(first, last + 1)
+    return list(dict.fromkeys(seeds))

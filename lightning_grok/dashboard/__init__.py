@@ -1,6 +1,5 @@
 """The live page and the report: one page over runs, from a local server or out of one file.
 
-watched_run   a run that is read again and again while it grows
 run_folder    all runs below a folder
 epoch_axis, colors, traces, view    what Plotly figures are made of
 run_views, umap_view, class_views, comparison
@@ -9,8 +8,7 @@ pages         what the browser asks for: views with their titles, legends and ep
 server        hands pages out on 127.0.0.1
 live_page     the server as a process beside a run, for as long as it goes on
 report        the same pages in one HTML file
-verdict_table the verdict on the paper's claims under them
 
 Everything here reads run directories only. ``static/`` has the page itself; its script knows views,
-epochs and a slider, but nothing of what is measured: a new view is one function in `run_views`.
+epochs and a slider, but nothing of what is measured: `lightning_grok.runs.quantities` says that.
 """

@@ -15,17 +15,18 @@ from lightning_grok.dashboard.epoch_axis import (
     event_lines_on_heat,
     limits,
 )
-from lightning_grok.dashboard.run_views import measured_layers
 from lightning_grok.dashboard.traces import epoch_figure, heatmap, numbers
 from lightning_grok.dashboard.umap_view import class_name
 from lightning_grok.dashboard.view import View
 from lightning_grok.figures.epoch_axis import Events
 from lightning_grok.figures.kernel_distance import cells
 from lightning_grok.figures.palette import SOUND_PROBE, TEST
+from lightning_grok.runs.panels import measured_layers
 from lightning_grok.runs.run import Run
 
 _ROW = 15  # pixels a class
 _LEAST = 330
+_MOST = 1000  # classes
 
 
 class ClassSeries(NamedTuple):
@@ -54,12 +55,17 @@ def class_views(run: Run, events: Events, layer: str | None) -> list[View]:
 def class_series(run: Run, event: str, name: str) -> ClassSeries | None:
     """An array of every class at (a choice of) the epochs of an event; None for none."""
     found = {e: run.array_of(event, e, name) for e in chosen(run.epochs_of(event))}
-    kept = {e: v for e, v in found.items() if v is not None and v.ndim == 1}
+    kept = {e: v for e, v in found.items() if v is not None and _is_of_classes(v)}
     if not kept:
         return None
     count = max(len(values) for values in kept.values())
     epochs = [epoch for epoch, values in kept.items() if len(values) == count]
     return ClassSeries(np.array(epochs), np.array([kept[e] for e in epochs], dtype=np.float64))
+
+
+def _is_of_classes(values: np.ndarray) -> bool:
+    """Whether they are numbers, one a class, of as many classes as can be drawn."""
+    return values.ndim == 1 and len(values) <= _MOST and values.dtype.kind in "biuf"
 
 
 def class_onsets(series: ClassSeries, start: float, of: Counted | None = None) -> list[Transition]:

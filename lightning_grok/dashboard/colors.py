@@ -3,21 +3,8 @@
 import html
 from typing import Any
 
-from lightning_grok.figures.palette import (
-    FULL_KERNEL,
-    ON_DARK,
-    PAPER_PROBE,
-    SOUND_PROBE,
-    TEST,
-    TOTAL,
-    TRACE_KERNEL,
-    TRAIN,
-    class_color,
-    layer_color,
-)
+from lightning_grok.figures.palette import ON_DARK, SERIES, class_color, layer_color
 
-SERIES = (TRAIN, TEST, SOUND_PROBE, FULL_KERNEL, TRACE_KERNEL, TOTAL, PAPER_PROBE)
-"""Colours of runs and of setups where several are compared, in this order."""
 DASHES = ("solid", "dash", "dot", "dashdot")
 """Line styles for more of them than there are colours."""
 

@@ -1,15 +1,18 @@
 """Several runs in the same axes: one line a run, or one a setup with a band over its seeds."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from lightning_grok.dashboard.colors import harmless, series_style
-from lightning_grok.dashboard.run_views import measured_layers
+from lightning_grok.dashboard.run_views import y_axis
 from lightning_grok.dashboard.traces import band, curve, epoch_figure, numbers
 from lightning_grok.dashboard.view import View
 from lightning_grok.figures.epoch_axis import Events
+from lightning_grok.runs.panels import headlines, panels_of, slug
+from lightning_grok.runs.quantities import LAYER, Line, Panel
 from lightning_grok.runs.run import Run
 
 MOST = 21
@@ -55,10 +58,21 @@ def comparison_legend(groups: list[Group]) -> list[dict[str, str]]:
 
 
 def comparison_views(groups: list[Group]) -> list[View]:
-    """A view for every quantity that any of the runs has."""
+    """When the runs memorize and generalize, and a view for every quantity that one of them has."""
     last = max((run.epoch for group in groups for run, _ in group.runs), default=0)
-    views = [_view(groups, last, *words) for words in _QUANTITIES]
-    return [_events_view(groups, last), *(view for view in views if view is not None)]
+    found: dict[tuple[str, str], _Compared] = {}
+    for group in groups:
+        for run, _ in group.runs:
+            for panel, line in headlines(panels_of(run), "compared"):
+                of = line.key.replace(line.layer, LAYER) if line.layer else line.key
+                compared = found.setdefault((panel.id, of), _Compared(panel, line, {}))
+                compared.keys[run.path] = line.key
+    views = {"compare-events": _events_view(groups, last)}
+    for compared in found.values():
+        view = _quantity_view(groups, last, compared)
+        name = view.id if view.id not in views else f"{view.id}-{len(views)}"
+        views[name] = view._replace(id=name)
+    return list(views.values())
 
 
 def over_seeds(series: list[Series]) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
@@ -83,29 +97,33 @@ def over_seeds(series: list[Series]) -> tuple[np.ndarray, np.ndarray, np.ndarray
     return epochs, middle, low, high
 
 
-def _view(
-    groups: list[Group],
-    last: int,
-    name: str,
-    title: str,
-    note: str,
-    y: dict[str, Any],
-    read: Callable[[Run], Series],
-) -> View | None:
+class _Compared(NamedTuple):
+    """One quantity of many runs: its panel and line in one of them, and the key in each."""
+
+    panel: Panel
+    line: Line
+    keys: dict[Path, str]
+
+
+def _quantity_view(groups: list[Group], last: int, of: _Compared) -> View:
     traces: list[dict[str, Any]] = []
     for k, group in enumerate(groups):
         style = series_style(k)
         look = {"label": group.label, "color": style["color"], "group": f"series {k}"}
-        epochs, middle, low, high = over_seeds([read(run) for run, _ in group.runs])
+        read = [run.series(of.keys[run.path]) for run, _ in group.runs if run.path in of.keys]
+        epochs, middle, low, high = over_seeds(read)
         if not len(epochs):
             continue
         if len(group.runs) > 1:
             traces.append(band(epochs, low, high, **look))
         traces.append(curve(epochs, middle, dash=style["dash"], **look))
-    if not traces:
-        return None
-    figure = epoch_figure(traces, Events(None, None), last, y)
-    return View(f"compare-{name}", title, note, "epoch", figure, [])
+    panel, line, _ = of
+    figure = epoch_figure(traces, Events(None, None), last, y_axis(panel))
+    if line.layer:
+        name = f"compare-{panel.id}"
+        return View(name, f"{panel.title} of the last layer", panel.note, "epoch", figure, [])
+    title = line.name[0].upper() + line.name[1:] if panel.known else line.name
+    return View(f"compare-{slug(line.key)}", title, panel.note, "epoch", figure, [])
 
 
 def _events_view(groups: list[Group], last: int) -> View:
@@ -141,44 +159,3 @@ def _events_view(groups: list[Group], last: int) -> View:
     title = "When they memorize and generalize"
     note = "Open: train accuracy holds 99 %. Filled: half of the rise of test accuracy."
     return View("compare-events", title, note, "epoch", figure, [], max(220, 24 * len(groups) + 80))
-
-
-def _last_capacity(run: Run) -> Series:
-    split, layers = measured_layers(run)
-    prefix = f"manifold_capacity/{split}/" if split else "manifold_capacity/"
-    return run.series(f"{prefix}{layers[-1]}/capacity" if layers else "")
-
-
-def _logged(key: str) -> Callable[[Run], Series]:
-    return lambda run: run.series(key)
-
-
-_FRACTION = {"range": [-0.03, 1.03], "title": {"text": "accuracy (fraction)"}}
-_DISTANCE = {"title": {"text": "kernel distance S"}, "rangemode": "tozero"}
-_QUANTITIES: tuple[tuple[str, str, str, dict[str, Any], Callable[[Run], Series]], ...] = (
-    (
-        "test", "Test accuracy", "Share of unseen images named correctly.",
-        _FRACTION, _logged("test/accuracy"),
-    ),
-    (
-        "train", "Train accuracy", "Share of training images named correctly.",
-        _FRACTION, _logged("train/accuracy"),
-    ),
-    (
-        "kernel", "Kernel distance to the start", "Full neural tangent kernel against epoch 0.",
-        _DISTANCE, _logged("kernel_distance/full/own"),
-    ),
-    (
-        "capacity", "Manifold capacity α_C of the last layer",
-        "Classes that it can separate per dimension.",
-        {"title": {"text": "classes per dimension"}}, _last_capacity,
-    ),
-    (
-        "probe", "Linear probe", "Held-out digits, converged readout of the features.",
-        _FRACTION, _logged("linear_probe/sound/accuracy"),
-    ),
-    (
-        "weights", "Weight norm", "Of all parameters, against the initialization.",
-        {"title": {"text": "‖θ‖ / ‖θ₀‖"}}, _logged("weight_norm/relative"),
-    ),
-)  # fmt: skip

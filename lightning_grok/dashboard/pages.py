@@ -21,16 +21,18 @@ from lightning_grok.dashboard.comparison import (
 )
 from lightning_grok.dashboard.epoch_axis import chosen
 from lightning_grok.dashboard.run_folder import RunFolder, reason_of
-from lightning_grok.dashboard.run_views import measured_layers, run_views
+from lightning_grok.dashboard.run_views import run_views
 from lightning_grok.dashboard.traces import numbers
 from lightning_grok.dashboard.umap_view import umap_frame
 from lightning_grok.dashboard.view import View
 from lightning_grok.figures.layout import setup_in_words
+from lightning_grok.runs.panels import headlines, measured_layers, panels_of
 from lightning_grok.runs.run import Run
 
 _ARRAYS = ("kernel_distance/pairwise", "kernel_distance/pairwise_estimate")
 _SETUP = "optimizer - weight scale - training images - output scale - weight decay"
 _STOPS = 48  # a decade, of the slider
+_READINGS = 4  # beside the slider
 _MOST_RUNS = 500
 
 
@@ -188,35 +190,23 @@ def _described(view: View) -> dict[str, Any]:
 def _stops(runs: list[Run]) -> list[int]:
     """Epochs of the slider: those evaluated, thinned, and all that were measured."""
     stops: set[int] = set()
-    for event in ("evaluation", "kernel_distance", "manifold_capacity", "umap"):
-        for run in runs:
+    for run in runs:
+        for event in set(run.event_names) - {"error", "log", "timing"}:
             stops |= set(chosen(run.epochs_of(event), _STOPS))
     return sorted(stops)
 
 
 def _readings(run: Run) -> list[dict[str, Any]]:
     """Series whose values at the slider's epoch are shown beside it."""
-    split, layers = measured_layers(run)
-    prefix = f"manifold_capacity/{split}/" if split else "manifold_capacity/"
-    keys = {
-        "train accuracy": "train/accuracy",
-        "test accuracy": "test/accuracy",
-        "kernel distance": "kernel_distance/full/own",
-        "capacity": f"{prefix}{layers[-1]}/capacity" if layers else "",
-    }
+    known = [panel for panel in panels_of(run) if panel.known]
     readings = []
     stops = np.array(_stops([run]), dtype=np.int64)
-    for label, key in keys.items():
-        epochs, values = run.series(key)
-        at = np.searchsorted(epochs, stops)
-        kept = (
-            at[(at < len(epochs)) & (epochs.take(at, mode="clip") == stops)]
-            if len(epochs)
-            else at[:0]
-        )
+    for _, line in headlines(known, "reading")[:_READINGS]:
+        epochs, values = run.series(line.key)
+        kept = np.flatnonzero(np.isin(epochs, stops))
         if len(kept):
             shown = {"epochs": epochs[kept].tolist(), "values": numbers(values[kept])}
-            readings.append({"label": label, **shown})
+            readings.append({"label": line.name, **shown})
     return readings
 
 

@@ -3,8 +3,7 @@
 import html
 import json
 import os
-import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -15,35 +14,36 @@ from lightning_grok.dashboard.run_folder import RunFolder
 from lightning_grok.dashboard.server import SCRIPTS, STATIC
 from lightning_grok.errors import InputError
 from lightning_grok.figures import write_run_figures
-from lightning_grok.paper.claims.page import verdict_table
 from lightning_grok.runs.files import write_atomically
 from lightning_grok.runs.run import read_run
 
 _MINUTE = 60.0  # seconds that reading may take: a report waits until all is read
 
 
+Appendix = Callable[[Sequence[Path], Sequence[Path]], str]
+"""HTML below the views, from directories of runs and the figures, as paths beside the report."""
+
+
 def write_report(
-    runs: Sequence[Path], directory: Path, *, published: Path | None = None
+    runs: Sequence[Path], directory: Path, appendix: Appendix = lambda runs, figures: ""
 ) -> list[Path]:
     """Write ``report.html`` and the figures of the runs (PNG and PDF) into a directory.
 
-    The figures are drawn into the runs' own directories (`write_run_figures`) and copied to
-    ``figures/<run>/``, a run named by its path below the runs' common folder, unless the report
-    stands in the run's directory itself.
+    The figures (`write_run_figures`) stand in ``figures/<run>/``, a run named by its path below the
+    runs' common folder, or in ``figures/`` where the report stands in the run's own directory.
 
     Returns:
         The files written, the report first.
 
     Raises:
-        InputError: one of the runs is none, `published` can't be read, or the directory can't be
-            written.
+        InputError: one of the runs is none, or the directory can't be written.
     """
     paths = list(dict.fromkeys(read_run(run).path.resolve() for run in runs))
     try:
         directory.mkdir(parents=True, exist_ok=True)
         figures = _figures(paths, directory.resolve())
         shown = [path.relative_to(directory.resolve()) for path in figures]
-        page = report_page(paths, shown, published=published)
+        page = report_page(paths, shown, appendix(paths, shown))
         report = directory.resolve() / "report.html"
         write_atomically(report, lambda path: path.write_text(page, encoding="utf-8"))
     except OSError as error:
@@ -53,12 +53,10 @@ def write_report(
     return [report, *figures]
 
 
-def report_page(
-    paths: Sequence[Path], figures: Sequence[Path], *, published: Path | None = None
-) -> str:
+def report_page(paths: Sequence[Path], figures: Sequence[Path], appendix: str = "") -> str:
     """The HTML file over the runs in `paths`, with links to the files `figures` beside it.
 
-    Under the views stand the paper's claims with their verdicts; C16 needs `published`.
+    Under the views stands `appendix`, as HTML.
     """
     from plotly.offline import get_plotlyjs
 
@@ -69,7 +67,7 @@ def report_page(
     parts = [
         f'<script type="application/json" id="report-data" data-made="{made}">'
         f"{_embedded(_data(paths))}</script>",
-        f'<template id="report-verdict">{verdict_table(paths, figures, published)}</template>',
+        f'<template id="report-appendix">{appendix}</template>',
         f'<template id="report-files">{_links(figures)}</template>',
         *(f"<script>{each}</script>" for each in (get_plotlyjs(), *scripts)),
     ]
@@ -83,14 +81,8 @@ def _figures(paths: Sequence[Path], directory: Path) -> list[Path]:
     for path in paths:
         # Runs of one name in different folders stay apart.
         below = path.relative_to(base) if path != base else Path(path.name)
-        for figure in write_run_figures(path):
-            target = directory / "figures" / below / figure.name
-            if path == directory:
-                target = figure
-            else:
-                target.parent.mkdir(parents=True, exist_ok=True)
-                shutil.copyfile(figure, target)
-            written.append(target)
+        own = path == directory
+        written += write_run_figures(path, None if own else directory / "figures" / below)
     return written
 
 

@@ -5,28 +5,30 @@ performance_figure      accuracy and loss
 geometry_figure         capacity, radius and dimension of every layer
 kernel_distance_figure  kernel distance over pairs of epochs
 linear_probe_figure     linear readouts of digits
+further_figures         whatever else was logged, a user's own measurements among it
 umap_figure             the embedding at one epoch
 write_run_figures       all of them, as files in the run's directory
-write_paper_figures     the paper's figures by number, from the runs of many setups and seeds
 
 A figure belongs to its caller and to no window: nothing here uses pyplot or keeps a setting.
 """
 
-from lightning_grok.figures.geometry import geometry_figure
+from lightning_grok.figures.curves import (
+    further_figures,
+    geometry_figure,
+    linear_probe_figure,
+    performance_figure,
+)
 from lightning_grok.figures.kernel_distance import kernel_distance_figure
-from lightning_grok.figures.linear_probe import linear_probe_figure
 from lightning_grok.figures.overview import run_figure, write_run_figures
-from lightning_grok.figures.performance import performance_figure
 from lightning_grok.figures.umap import umap_figure
-from lightning_grok.paper.figures.drawing import write_paper_figures
 
 __all__ = [
+    "further_figures",
     "geometry_figure",
     "kernel_distance_figure",
     "linear_probe_figure",
     "performance_figure",
     "run_figure",
     "umap_figure",
-    "write_paper_figures",
     "write_run_figures",
 ]

@@ -8,8 +8,6 @@ from lightning_grok.figures.epoch_axis import (
     BREAK,
     Events,
     draw_epoch_axis,
-    draw_events,
-    draw_series,
     event_handles,
     event_style,
     find_events,
@@ -17,18 +15,19 @@ from lightning_grok.figures.epoch_axis import (
     limits,
     published_handles,
 )
-from lightning_grok.figures.layout import View, view_figure
-from lightning_grok.figures.palette import FULL_KERNEL, HEAT, TOTAL, TRACE_KERNEL
+from lightning_grok.figures.layout import Part, part_figure
+from lightning_grok.figures.palette import HEAT
+from lightning_grok.figures.panel import draw_panel, level_handles
 from lightning_grok.figures.seeds import Runs, Seeds
+from lightning_grok.runs.panels import panel_of
+from lightning_grok.runs.quantities import Panel
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.collections import QuadMesh
     from matplotlib.figure import Figure, SubFigure
-    from matplotlib.lines import Line2D
 
-_KERNELS = {"full": ("full kernel", FULL_KERNEL), "trace": ("trace kernel", TRACE_KERNEL)}
-_FLOOR: dict[str, Any] = {"linestyle": ":", "linewidth": 0.8}
+_FOREIGN = "kernel_distance/full/foreign"
 
 
 def kernel_distance_figure(run: Runs) -> "Figure":
@@ -37,20 +36,22 @@ def kernel_distance_figure(run: Runs) -> "Figure":
     Raises:
         InputError: the run has no distances of pairs.
     """
-    view = pairwise_view(run, name_events=True)
-    return view_figure(run, view, "kernel distances of pairs of epochs")
+    part = pairwise_part(run, name_events=True)
+    return part_figure(run, part, "kernel distances of pairs of epochs")
 
 
-def start_view(run: Runs) -> View | None:
+def start_part(run: Runs) -> Part | None:
     """Distance of both kernels to the run's own start; None where it wasn't logged."""
-    if not any(run.series(f"kernel_distance/{kind}/own")[0].size for kind in _KERNELS):
+    panel = panel_of(run, "kernel")
+    if panel is None:
         return None
     published = isinstance(run, Seeds) and bool(run.published)
     height = 3.0 if published else 2.6  # with the paper's reference
-    return View("Kernel distance to the initialization", height, lambda p: _draw_start(p, run))
+    heading = "Kernel distance to the initialization"
+    return Part(heading, height, lambda parent: _draw_start(parent, run, panel))
 
 
-def pairwise_view(run: Runs, *, name_events: bool = False) -> View | None:
+def pairwise_part(run: Runs, *, name_events: bool = False) -> Part | None:
     """Heatmap of the full kernel's distances; None for fewer than two epochs.
 
     Args:
@@ -64,82 +65,26 @@ def pairwise_view(run: Runs, *, name_events: bool = False) -> View | None:
     if not found or len(found["epochs"]) < 2:
         return None
     height = 2.95 if name_events else 2.6
-    return View(heading, height, lambda p: _draw_pairs(p, run, found, name_events))
+    return Part(heading, height, lambda parent: _draw_pairs(parent, run, found, name_events))
 
 
-def _draw_start(parent: "Figure | SubFigure", run: Runs) -> None:
+def _draw_start(parent: "Figure | SubFigure", run: Runs, panel: Panel) -> None:
     axes = parent.subplots()
-    handles = draw_distance(axes, run)
-    foreign = "kernel_distance/full/foreign"
-    if isinstance(run, Seeds) and foreign in run.published:
-        handles |= draw_distance(axes, run, ("full",), "foreign")
+    handles = [*draw_panel(axes, run, panel).values(), *level_handles(run, panel)]
+    foreign = _published_foreign(run)
+    if foreign is not None:
+        handles += draw_panel(axes, run, foreign, alone=False).values()
     axes.set_ylabel("kernel distance $S$ to epoch 0")
-    named = [*handles.values(), *published_handles(run, foreign)]
-    parent.legend(handles=named, loc="outside lower center", ncols=1 if len(named) > 3 else 2)
+    handles += published_handles(run, _FOREIGN)
+    parent.legend(handles=handles, loc="outside lower center", ncols=1 if len(handles) > 3 else 2)
 
 
-def draw_distance(
-    axes: "Axes",
-    run: Runs,
-    kinds: tuple[str, ...] = ("full", "trace"),
-    reference: str = "own",
-    group: str = "kernel_distance",
-    *,
-    alone: bool = False,
-    **line: Any,
-) -> "dict[str, Line2D]":
-    """One panel: distances to the own start (with their floors) or to another network.
-
-    Args:
-        axes: to draw into.
-        run: the run.
-        kinds: kernels, ``full`` and ``trace``.
-        reference: ``own`` or ``foreign``.
-        group: what stands first in the keys.
-        alone: leave out events and floors, which another call draws.
-        line: style of the lines, and ``label``.
-
-    Returns:
-        The lines by what they are.
-    """
-    from matplotlib.lines import Line2D
-
-    draw_epoch_axis(axes, run)
-    axes.set_autoscaley_on(True)  # a call before this one has set the lower end
-    if not alone:
-        draw_events(axes, find_events(run))
-    looks: dict[str, Any] = {} if isinstance(run, Seeds) else {"marker": "o"}
-    if reference == "foreign":
-        looks["linestyle"] = "--"
-    handles: dict[str, Line2D] = {}
-    for kind in kinds:
-        label, color = _KERNELS[kind]
-        if reference == "foreign":
-            label += ", to another network"
-        style = {"color": color, "label": label} | looks | line
-        drawn = draw_series(axes, run, f"{group}/{kind}/{reference}", **style)
-        if drawn is not None:
-            handles[f"{group}/{kind}/{reference}"] = drawn
-        if reference == "own" and not alone:
-            _draw_floor(axes, run, kind, group)
-    axes.set_ylim(bottom=-0.01)
-    if reference == "own" and not alone and run.series(f"{group}/full/floor")[0].size:
-        label = "fresh networks, mean ± s.d."
-        handles["floor"] = Line2D([], [], color=TOTAL, label=label, **_FLOOR)
-    return handles
-
-
-def _draw_floor(axes: "Axes", run: Runs, kind: str, group: str) -> None:
-    """The distance between fresh initializations, mean and one standard deviation as a band."""
-    key = f"{group}/{kind}/floor"
-    levels, deviations = run.series(key)[1], run.series(f"{key}_sd")[1]
-    if not len(levels):
-        return
-    color = _KERNELS[kind][1]
-    axes.axhline(levels[0], color=color, gid=key, **_FLOOR)
-    if len(deviations) and np.isfinite(deviations[0]):
-        low, high = levels[0] - deviations[0], levels[0] + deviations[0]
-        axes.axhspan(low, high, color=color, alpha=0.25, linewidth=0, gid=f"{key}_sd")
+def _published_foreign(run: Runs) -> Panel | None:
+    """The full kernel's distance to another network, where points of it are published."""
+    panel = (
+        panel_of(run, "foreign") if isinstance(run, Seeds) and _FOREIGN in run.published else None
+    )
+    return None if panel is None else panel._replace(lines=panel.lines[:1])
 
 
 def _draw_pairs(

@@ -1,4 +1,4 @@
-"""What figures are made of: views as wide as a column of a journal, their titles, their style."""
+"""What figures are made of: parts as wide as a column of a journal, their titles, their style."""
 
 import re
 import textwrap
@@ -52,8 +52,8 @@ _NUMBER = r"([\d.]+(?:e[+-]?\d+)?)"
 _SETUP = re.compile(rf"(\w+)-{_NUMBER}-(\d+)-{_NUMBER}-{_NUMBER}(?:-(.+))?")
 
 
-class View(NamedTuple):
-    """One view of a run.
+class Part(NamedTuple):
+    """One part of a figure: some panels below a heading.
 
     Attributes:
         heading: what it shows.
@@ -75,47 +75,49 @@ def style() -> Iterator[None]:
         yield
 
 
-def view_figure(run: Runs, view: View | None, missing: str) -> "Figure":
-    """One view as a figure of its own, a column wide, below its heading and the run's title.
+def part_figure(run: Runs, part: Part | None, missing: str) -> "Figure":
+    """One part as a figure of its own, a column wide, below its heading and the run's title.
 
     Raises:
-        InputError: there is no view; `missing` says what a run needs for it.
+        InputError: there is no part; `missing` says what a run needs for it.
     """
     from matplotlib.figure import Figure
 
-    if view is None:
+    if part is None:
         raise InputError(f"expected {missing} in {run.path}, received none")
-    title = wrapped(f"{view.heading}\n{run_title(run)}", COLUMN, _SMALL)
-    height = view.height + 0.14 * (1 + title.count("\n"))
+    title = wrapped(f"{part.heading}\n{run_title(run)}", COLUMN, _SMALL)
+    height = part.height + 0.14 * (1 + title.count("\n"))
     with style():
         figure = Figure(figsize=(COLUMN, height), dpi=200, layout="constrained")
         figure.suptitle(title, x=_INDENT / COLUMN, ha="left", size=_SMALL, parse_math=False)
-        view.draw(figure)
+        part.draw(figure)
         settle(figure)
     return figure
 
 
-def page_figure(run: Runs, rows: list[list[View]], prefix: str = "") -> "Figure":
-    """Rows of one or two views, lettered in reading order, below the run's title."""
+def page_figure(run: Runs, rows: list[list[Part]], prefix: str = "") -> "Figure":
+    """Rows of one or two parts, lettered in reading order, below the run's title."""
     from matplotlib.figure import Figure
 
     title = wrapped(prefix + run_title(run), PAGE, _LARGE)
-    heights = [max(view.height for view in row) + 0.2 for row in rows]
+    heights = [max(part.height for part in row) + 0.2 for row in rows]
     top = 0.1 + 0.14 * (1 + title.count("\n"))
-    letters = iter("abcdefgh")
+    letters = iter("abcdefghijklmnop")
     with style():
         figure = Figure(figsize=(PAGE, sum(heights) + top), dpi=200, layout="constrained")
         figure.suptitle(title, x=_INDENT / PAGE, ha="left", size=_LARGE, parse_math=False)
-        parts = figure.subfigures(len(rows), 1, height_ratios=heights, squeeze=False)[:, 0]
-        for part, row in zip(parts, rows, strict=True):
-            for cell, view in zip(part.subfigures(1, len(row), squeeze=False)[0], row, strict=True):
+        places = figure.subfigures(len(rows), 1, height_ratios=heights, squeeze=False)[:, 0]
+        for place, row in zip(places, rows, strict=True):
+            for cell, part in zip(
+                place.subfigures(1, len(row), squeeze=False)[0], row, strict=True
+            ):
                 cell.suptitle(
-                    f"$\\mathbf{{{next(letters)}}}$  {view.heading}",
+                    f"$\\mathbf{{{next(letters)}}}$  {part.heading}",
                     x=_INDENT * len(row) / PAGE,
                     ha="left",
                     size=7.5,
                 )
-                view.draw(cell)
+                part.draw(cell)
         settle(figure)
     return figure
 

@@ -7,20 +7,26 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lightning_grok.errors import InputError
-from lightning_grok.figures.geometry import geometry_figure, geometry_view
+from lightning_grok.figures.curves import (
+    further_figures,
+    geometry_figure,
+    geometry_part,
+    linear_probe_figure,
+    performance_figure,
+    performance_part,
+)
 from lightning_grok.figures.kernel_distance import (
     kernel_distance_figure,
-    pairwise_view,
-    start_view,
+    pairwise_part,
+    start_part,
 )
 from lightning_grok.figures.layout import page_figure, style
-from lightning_grok.figures.linear_probe import linear_probe_figure
-from lightning_grok.figures.performance import performance_figure, performance_view
 from lightning_grok.figures.seeds import Runs
-from lightning_grok.figures.umap import umap_figure, umap_view
+from lightning_grok.figures.umap import umap_figure, umap_part
 from lightning_grok.runs.files import write_atomically
 from lightning_grok.runs.names import place_inside
 from lightning_grok.runs.run import read_run
+from lightning_grok.runs.source import find_archive
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -44,16 +50,16 @@ def run_figure(run: Runs, prefix: str = "") -> "Figure":
         InputError: nothing was measured.
     """
     columns = [
-        view
-        for view in (
-            performance_view(run), geometry_view(run), start_view(run), pairwise_view(run),
+        part
+        for part in (
+            performance_part(run), geometry_part(run), start_part(run), pairwise_part(run),
         )
-        if view is not None
+        if part is not None
     ]  # fmt: skip
     first = len(columns) % 2  # an odd one out has a row for itself
     rows = [columns[:1]] if first else []
     rows += [columns[i : i + 2] for i in range(first, len(columns), 2)]
-    frames = umap_view(run)
+    frames = umap_part(run)
     if frames is not None:
         rows.append([frames])
     if not rows:
@@ -61,12 +67,14 @@ def run_figure(run: Runs, prefix: str = "") -> "Figure":
     return page_figure(run, rows, prefix)
 
 
-def write_run_figures(run_path: str | os.PathLike[str]) -> list[Path]:
-    """Write all figures of a run into its directory ``figures``, as PNG and PDF.
+def write_run_figures(run_path: str | os.PathLike[str], folder: Path | None = None) -> list[Path]:
+    """Write all figures of a run into a folder, by default its own ``figures``, as PNG and PDF.
+
+    Those of a run in an archive go into ``figures/<name>`` of the working directory.
 
     ``run`` is `run_figure`; ``performance``, ``geometry``, ``kernel_distance``, ``linear_probe``
-    and ``umap`` (of the newest epoch) are single views, where they were measured. The same run
-    gives the same bytes.
+    and ``umap`` (of the newest epoch) are single parts, where they were measured; ``further``,
+    ``further_2`` and so on have all other logged keys. The same run gives the same bytes.
 
     Returns:
         The files written; none for a run without measurements.
@@ -83,13 +91,18 @@ def write_run_figures(run_path: str | os.PathLike[str]) -> list[Path]:
         "linear_probe": linear_probe_figure,
         "umap": _newest_umap,
     }
+    if folder is None:
+        archived = find_archive(run.path) is not None
+        folder = Path("figures") / run.name if archived else place_inside(run.path, "figures")
     written = []
     for name, draw in drawn.items():
         try:
             figure = draw(run)
         except InputError:  # not measured in this run
             continue
-        written += write_figure(figure, place_inside(run.path, "figures") / name)
+        written += write_figure(figure, folder / name)
+    for number, figure in enumerate(further_figures(run), 1):
+        written += write_figure(figure, folder / f"further{f'_{number}' * (number > 1)}")
     return written
 
 

@@ -15,6 +15,21 @@ TOTAL = "#333a45"
 EVENT = "#5a6270"
 CURSOR = "#101418"
 
+COLORS = {
+    "train": TRAIN,
+    "test": TEST,
+    "validation": SOUND_PROBE,
+    "full kernel": FULL_KERNEL,
+    "trace kernel": TRACE_KERNEL,
+    "sound probe": SOUND_PROBE,
+    "paper probe": PAPER_PROBE,
+    "total": TOTAL,
+}
+"""What a line is of, in the words of `lightning_grok.runs.quantities` -> its colour."""
+
+SERIES = (TRAIN, TEST, SOUND_PROBE, FULL_KERNEL, TRACE_KERNEL, TOTAL, PAPER_PROBE)
+"""Colours of what has none of its own: runs in a comparison, lines of a user; in this order."""
+
 ON_DARK = {
     TRAIN: "#4db5f0",
     TEST: "#ff8a3d",

@@ -10,8 +10,8 @@ from typing import Any, Literal
 
 import numpy as np
 
+from lightning_grok.analysis.lag import Series
 from lightning_grok.analysis.onset import GrokkingEvents, run_events
-from lightning_grok.paper.published import Points
 from lightning_grok.runs.run import Run
 
 QUANTILES = (0.1, 0.9)
@@ -38,7 +38,7 @@ class Seeds:
         self,
         runs: Sequence[Run],
         unit: Literal["epoch", "step"] = "epoch",
-        published: Mapping[str, Points] | None = None,
+        published: Mapping[str, Series] | None = None,
     ) -> None:
         self.runs = tuple(runs)
         self.unit = unit
@@ -113,7 +113,7 @@ class Seeds:
         """All keys that one of the runs logged."""
         return sorted({key for run in self.runs for key in run.keys})
 
-    def series(self, key: str) -> Points:
+    def series(self, key: str) -> Series:
         """Places (T,) and medians (T,) over the runs that logged the key."""
         epochs, values = self._stacked(key)
         return epochs, np.median(values, axis=0) if len(values) else np.zeros(0)

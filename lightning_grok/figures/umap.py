@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from lightning_grok.errors import InputError
-from lightning_grok.figures.layout import COLUMN, PAGE, View, view_figure
+from lightning_grok.figures.layout import COLUMN, PAGE, Part, part_figure
 from lightning_grok.figures.palette import class_color, class_marker
 from lightning_grok.figures.seeds import Runs, Seeds
 
@@ -32,15 +32,15 @@ def umap_figure(run: Runs, epoch: int) -> "Figure":
         raise InputError(f"expected an epoch of {sorted(frames)} for {run.path}, received {epoch}")
     heading = f"UMAP of the representations{_by_class(run, frames)} at epoch {epoch:,}"
     rows = _legend_rows(run, frames, COLUMN)
-    view = View(
+    part = Part(
         heading,
         COLUMN + 0.1 + 0.14 * rows,
         lambda parent: _draw(parent, run, frames, [epoch], titled=False),
     )
-    return view_figure(run, view, "embeddings")
+    return part_figure(run, part, "embeddings")
 
 
-def umap_view(run: Runs) -> View | None:
+def umap_part(run: Runs) -> Part | None:
     """A row of frames as wide as a page, from the initialization to the newest; None for none."""
     frames = run.arrays("umap")
     if not frames:
@@ -48,7 +48,7 @@ def umap_view(run: Runs) -> View | None:
     shown = frame_epochs(sorted(frames))
     rows = _legend_rows(run, frames, PAGE)
     of_seed = f" (seed {run.runs[0].seed})" if isinstance(run, Seeds) else ""
-    return View(
+    return Part(
         f"UMAP of the representations{_by_class(run, frames)}, on the same axes at all epochs"
         f"{of_seed}",
         min(PAGE / len(shown), 1.8) + 0.45 + 0.14 * rows,

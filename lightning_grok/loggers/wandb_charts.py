@@ -6,20 +6,22 @@ from contextlib import contextmanager
 from typing import Any
 
 from lightning_grok.errors import InputError
+from lightning_grok.runs.panels import panels_of
 from lightning_grok.runs.run import Run
 
 
 def views_of(measurement: str, run: Run, epoch: int) -> dict[str, Any]:
-    """Pictures and charts by key, as W&B logs them, of one of the measurements in `VIEWS`."""
+    """Pictures and charts of a measurement by key, as W&B logs them."""
+    charts = _layer_charts(measurement, run)
     try:
-        with swept():
-            return VIEWS[measurement](run, epoch)
+        with free_figures():
+            return charts | PICTURES.get(measurement, lambda run, epoch: {})(run, epoch)
     except InputError:  # an option has switched off what the picture shows
-        return {}
+        return charts
 
 
 @contextmanager
-def swept() -> Iterator[None]:
+def free_figures() -> Iterator[None]:
     """Free the figures drawn inside, whose cycles would wait long for the collector."""
     was_enabled = gc.isenabled()
     gc.disable()  # else some of them grow old meanwhile
@@ -31,7 +33,7 @@ def swept() -> Iterator[None]:
         gc.collect(0)
 
 
-def _kernel_views(run: Run, epoch: int) -> dict[str, Any]:
+def _kernel_pictures(run: Run, epoch: int) -> dict[str, Any]:
     from lightning_grok.figures import kernel_distance_figure
 
     if epoch == 0:  # there are no pairs yet
@@ -39,7 +41,7 @@ def _kernel_views(run: Run, epoch: int) -> dict[str, Any]:
     return {"kernel_distance/heatmap": _picture(kernel_distance_figure(run), epoch)}
 
 
-def _umap_views(run: Run, epoch: int) -> dict[str, Any]:
+def _umap_pictures(run: Run, epoch: int) -> dict[str, Any]:
     from lightning_grok.figures import umap_figure
 
     return {"umap/snapshot": _picture(umap_figure(run, epoch), epoch)}
@@ -51,35 +53,29 @@ def _picture(figure: Any, epoch: int) -> Any:
     return wandb.Image(figure, caption=f"epoch {epoch}")
 
 
-def _geometry_views(run: Run, epoch: int) -> dict[str, Any]:
-    """Capacity, radius and dimension over epochs, one line a layer, as charts."""
+def _layer_charts(measurement: str, run: Run) -> dict[str, Any]:
+    """What was measured of every layer over epochs, one line a layer, as charts."""
     import wandb
 
     charts = {}
-    for quantity in ("capacity", "radius", "dimension"):
-        curves = {layer: run.series(key) for layer, key in _layer_keys(run, quantity).items()}
-        if curves:
-            charts[f"manifold_capacity/{quantity}"] = wandb.plot.line_series(
-                xs=[epochs.tolist() for epochs, _ in curves.values()],
-                ys=[values.tolist() for _, values in curves.values()],
-                keys=list(curves),
-                title=f"manifold {quantity} of each layer",
-                xname="epoch",
-            )
+    for panel in panels_of(run):
+        lines = [line for line in panel.lines if line.layer]
+        if not lines or lines[0].key.partition("/")[0] != measurement:
+            continue
+        curves = {line.layer: run.series(line.key) for line in lines}
+        key = lines[0].key.replace(f"/{lines[0].layer}", "", 1)
+        charts[key if "/" in key else f"{key}/layers"] = wandb.plot.line_series(
+            xs=[epochs.tolist() for epochs, _ in curves.values()],
+            ys=[values.tolist() for _, values in curves.values()],
+            keys=list(curves),
+            title=f"{panel.title}, each layer",
+            xname="epoch",
+        )
     return charts
 
 
-def _layer_keys(run: Run, quantity: str) -> dict[str, str]:
-    prefix, suffix = "manifold_capacity/", f"/{quantity}"
-    return {
-        key.removeprefix(prefix).removesuffix(suffix): key
-        for key in run.keys
-        if key.startswith(prefix) and key.endswith(suffix)
-    }
-
-
-VIEWS: dict[str, Callable[[Run, int], dict[str, Any]]] = {
-    "kernel_distance": _kernel_views,
-    "manifold_capacity": _geometry_views,
-    "umap": _umap_views,
+PICTURES: dict[str, Callable[[Run, int], dict[str, Any]]] = {
+    "kernel_distance": _kernel_pictures,
+    "umap": _umap_pictures,
 }
+"""Name of a measurement -> what draws it as pictures."""

@@ -25,7 +25,7 @@ from lightning.pytorch.loggers import WandbLogger
 from lightning.pytorch.utilities.rank_zero import rank_zero_only, rank_zero_warn
 
 from lightning_grok.errors import first_line
-from lightning_grok.loggers.wandb_charts import VIEWS, views_of
+from lightning_grok.loggers.wandb_charts import views_of
 from lightning_grok.loggers.wandb_mode import Mode, decide_mode, provide_cache
 from lightning_grok.runs.run import Run
 
@@ -228,7 +228,7 @@ class GrokWandbLogger(WandbLogger):
     @rank_zero_only
     def log_views(self, measurement: str, epoch: int) -> None:
         """Show a measurement: pictures with the epoch in their captions, curves as charts."""
-        if self._broken or measurement not in VIEWS:
+        if self._broken:
             return
         try:
             self._run = self._run or Run(self._directory)

@@ -1,8 +1,12 @@
 """The W&B workspace of a project, as code: the panels of the figures on log-epoch axes."""
 
+import re
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from lightning_grok.errors import InputError
+from lightning_grok.runs.panels import Described, panels_of
+from lightning_grok.runs.quantities import CATALOGUE, LAYER, Panel
 
 if TYPE_CHECKING:
     from wandb_workspaces.workspaces import Section, Workspace
@@ -10,15 +14,17 @@ if TYPE_CHECKING:
 NAME = "Geometry of grokking"
 
 
-def build_workspace(entity: str, project: str) -> "Workspace":
+def build_workspace(entity: str, project: str, runs: Sequence[Described] = ()) -> "Workspace":
     """The workspace, validated; nothing is sent.
 
-    Sections are the measurements, in the order of the command line's groups. Panels whose keys a
-    run has not logged stay empty, so that one workspace serves all setups.
+    Sections and panels are those of the catalogue (`lightning_grok.runs.quantities`), and whatever
+    else `runs` have logged. Panels whose keys a run has not logged stay empty, so that one
+    workspace serves all setups.
 
     Args:
         entity: user or team.
         project: of that entity.
+        runs: whose own keys get panels too.
 
     Raises:
         InputError: the package wandb-workspaces isn't installed.
@@ -34,7 +40,7 @@ def build_workspace(entity: str, project: str) -> "Workspace":
         entity=entity,
         project=project,
         name=NAME,
-        sections=[_section(name, panels) for name, panels in _panels().items()],
+        sections=[_section(name, panels) for name, panels in _sections(runs).items()],
         settings=workspaces.WorkspaceSettings(x_axis="epoch", remove_legends_from_panels=False),
     )
 
@@ -46,73 +52,47 @@ def _section(name: str, panels: list[Any]) -> "Section":
     return workspaces.Section(name=name, panels=panels, is_open=True, layout_settings=layout)
 
 
-def _panels() -> dict[str, list[Any]]:
-    return {
-        "Performance": [
-            _lines("Accuracy", "train/accuracy", "test/accuracy", unit="share of images"),
-            _lines("Loss", "train/loss", "test/loss", log_y=True),
-            _delays(),
-        ],
-        "Kernel distance": [
-            _lines(
-                "Full kernel, distance S to",
-                *(f"kernel_distance/full/{of}" for of in ("own", "previous", "foreign", "floor")),
-            ),
-            _lines(
-                "Trace kernel, distance S to",
-                *(f"kernel_distance/trace/{of}" for of in ("own", "previous", "foreign", "floor")),
-            ),
-            _lines(
-                "Alignment of the trace kernel with the labels",
-                "kernel_distance/alignment", "kernel_distance/centered_alignment",
-            ),
-            _pictures("Distance of all pairs of epochs", "kernel_distance/heatmap"),
-        ],
-        "Manifold geometry": [
-            _layers("Capacity α_C of each layer", "manifold_capacity", "capacity"),
-            _layers("Radius R_M of each layer", "manifold_capacity", "radius"),
-            _layers("Dimension D_M of each layer", "manifold_capacity", "dimension"),
-        ],
-        "Linear probe": [
-            _lines(
-                "Digits read from the network's features",
-                *(
-                    f"linear_probe/{probe}/accuracy"
-                    for probe in ("sound", "sound_stored", "paper", "direct", "direct_stored")
-                ),
-                unit="share of digits",
-            ),
-        ],
-        "UMAP": [
-            _pictures("Test images in the last hidden layer", "umap/snapshot"),
-            _lines("Neighbors kept, and movement", "umap/preservation", "umap/movement"),
-        ],
-        "Weight norm": [
-            _lines("Norm of all parameters", "weight_norm/total"),
-            _lines("Against the initialization", "weight_norm/relative", "weight_norm/cosine"),
-            _layers("Norm of each layer", "weight_norm"),
-        ],
-    }  # fmt: skip
-
-
-def _lines(title: str, *keys: str, unit: str | None = None, log_y: bool = False) -> Any:
-    """Logged keys over epochs; epoch 0 has no place on a logarithmic axis."""
-    import wandb_workspaces.reports.v2 as reports
-
-    return reports.LinePlot(
-        title=title, x="epoch", y=list(keys), log_x=True, log_y=log_y, title_x="epoch",
-        title_y=unit,
-    )  # fmt: skip
-
-
-def _layers(title: str, measurement: str, quantity: str = "") -> Any:
-    """One quantity of all layers, however many the network has."""
-    import wandb_workspaces.reports.v2 as reports
-
-    key = rf"{measurement}/layers\.\d+" + (f"/{quantity}" if quantity else "")
-    return reports.LinePlot(
-        title=title, x="epoch", metric_regex=f"^{key}$", log_x=True, title_x="epoch"
+def _sections(runs: Sequence[Described]) -> dict[str, list[Any]]:
+    found: dict[str, list[Any]] = {}
+    for panel in CATALOGUE:
+        found.setdefault(panel.group, []).extend(_curves(panel))
+    found["Performance"].append(_delays())
+    found["Kernel distance"].append(
+        _pictures("Distance of all pairs of epochs", "kernel_distance/heatmap")
     )
+    found["UMAP"].append(_pictures("Test images in the last hidden layer", "umap/snapshot"))
+    own: dict[str, Panel] = {}
+    for run in runs:
+        for panel in panels_of(run):
+            if not panel.known:
+                before = own.get(panel.id, panel)
+                own[panel.id] = panel._replace(
+                    lines=tuple(dict.fromkeys([*before.lines, *panel.lines]))
+                )
+    for panel in own.values():
+        found.setdefault(panel.group, []).extend(_curves(panel))
+    return found
+
+
+def _curves(panel: Panel) -> list[Any]:
+    """Logged keys over epochs; epoch 0 has no place on a logarithmic axis.
+
+    What is measured of every layer has a plot of its own, whatever layers a network has.
+    """
+    import wandb_workspaces.reports.v2 as reports
+
+    unit = panel.unit.format(loss="") or None
+    look: dict[str, Any] = {"x": "epoch", "log_x": True, "title_x": "epoch", "title_y": unit}
+    look |= {"log_y": True} if panel.log else {}
+    keys: list[Any] = [line.key for line in panel.lines if LAYER not in line.key]
+    keys += [line.level for line in panel.lines if line.level]
+    patterns = [line.key for line in panel.lines if LAYER in line.key]
+    plots = [reports.LinePlot(title=panel.title, y=keys, **look)] if keys else []
+    for pattern in patterns:
+        title = f"{panel.title}, each layer"
+        key = re.escape(pattern).replace(r"\{layer\}", r"layers\.\d+")
+        plots.append(reports.LinePlot(title=title, metric_regex=f"^{key}$", **look))
+    return plots
 
 
 def _pictures(title: str, key: str) -> Any:

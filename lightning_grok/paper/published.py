@@ -11,10 +11,11 @@ import math
 import os
 import re
 from collections import defaultdict
+from pathlib import Path
 
 import numpy as np
 
-from lightning_grok.errors import InputError
+from lightning_grok.errors import InputError, hint_path
 
 Points = tuple[np.ndarray, np.ndarray]
 """Epochs (T,) and values (T,)."""
@@ -66,7 +67,10 @@ class Published:
                     self._add(row, f"{path}, line {reader.line_num}")
         except (OSError, UnicodeDecodeError, csv.Error) as error:
             reason = getattr(error, "strerror", None) or error
-            raise InputError(f"expected published numbers in {path}, received: {reason}") from None
+            near = hint_path(Path(path)) if isinstance(error, FileNotFoundError) else ""
+            raise InputError(
+                f"expected published numbers in {path}, received: {reason}{near}"
+            ) from None
         if not self._series and not self._numbers:
             raise InputError(f"expected published numbers in {path}, received none")
 

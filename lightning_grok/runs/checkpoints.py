@@ -3,8 +3,11 @@
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from lightning_grok.errors import InputError
 from lightning_grok.runs.directory import epoch_of, load_torch
+from lightning_grok.runs.schema import Epoch
 
 LAST = "last.ckpt"
 PREVIOUS = "previous.ckpt"
@@ -57,7 +60,19 @@ def _readable(path: Path) -> dict[str, Any] | None:
         content = load_torch(path)
     except (InputError, OSError):
         return None
-    return content if is_checkpoint(content) and "loops" in content else None
+    return content if _can_be_resumed(content) else None
+
+
+def _can_be_resumed(content: object) -> bool:
+    """Whether it holds what resuming a run reads of it."""
+    if not is_checkpoint(content) or not isinstance(content, dict) or "loops" not in content:
+        return False
+    try:
+        msgspec.convert(content["epoch"], Epoch)
+        msgspec.convert(content["callbacks"]["RunCheckpoint"]["log_size"], Epoch)
+    except (msgspec.ValidationError, KeyError, TypeError):
+        return False
+    return True
 
 
 def is_checkpoint(content: object) -> bool:

@@ -12,10 +12,12 @@ import numpy as np
 _HEAD = frozenset({"event", "epoch", "step"})
 _MOST = 10_000  # different keys, and events; a log with more is no log of ours
 _LAST = 2.0**53
+_SHARES = ("train/accuracy", "test/accuracy")
+_HUGE = 1e100  # of which squares can still be summed
 _COSTS = ("seconds", "summary_seconds")
 
 Series = tuple[np.ndarray, np.ndarray]
-"""Epochs (T,) and values (T,)."""
+"""Epochs (T,), whole unless something was measured within one, and values (T,)."""
 
 Row = dict[str, Any]
 
@@ -43,6 +45,7 @@ class Column:
 
     def _append(self, epochs: np.ndarray, values: np.ndarray) -> None:
         end = self._size + len(epochs)
+        self._epochs = self._epochs.astype(np.result_type(self._epochs, epochs), copy=False)
         if end > len(self._epochs):
             room = max(end, math.ceil(1.3 * self._size))
             for name in ("_epochs", "_values"):
@@ -76,12 +79,12 @@ class Columns:
         self.events: dict[str, Column] = {}
         self.spent: dict[str, float] = {}
         self.last = 0
-        self._texts: dict[str, int] = {}
+        self._wrong: dict[str, int] = defaultdict(int)
 
     @property
-    def texts(self) -> int:
-        """How many values were text under a key that has numbers: they are left out."""
-        return sum(count for key, count in self._texts.items() if key in self.series)
+    def wrong(self) -> int:
+        """How many values were none of their key and are left out: text, accuracies above 1."""
+        return sum(count for key, count in self._wrong.items() if key in self.series)
 
     def add(self, rows: Sequence[Row]) -> int:
         """Take lines of the log in their order; how many were none and are left out.
@@ -111,7 +114,7 @@ class Columns:
         self, found: Mapping[str, list[Any]], at: np.ndarray, events: "_Pieces", series: "_Pieces"
     ) -> None:
         """Take events of the same keys, which stand at the places `at` among the lines."""
-        epochs, names = np.array(found["epoch"], dtype=np.int64), found["event"]
+        epochs, names = _epochs_from(found["epoch"]), found["event"]
         self.last = max(self.last, int(epochs.max()))
         different = set(names)
         for event in different:
@@ -130,10 +133,14 @@ class Columns:
             kept, numbers = slice(None), np.array(array("d", values))
         except TypeError:
             text = np.array([isinstance(value, str) for value in values])
-            if text.any():
-                self._texts[key] = self._texts.get(key, 0) + int(text.sum())
+            self._wrong[key] += int(text.sum())
             numbers = np.array([v for v in values if not isinstance(v, str)], dtype=np.float64)
             kept = ~text  # type: ignore[assignment]
+        least, most = (0.0, 1.0) if key in _SHARES else (-_HUGE, _HUGE)
+        outside = (numbers < least) | (numbers > most)
+        if outside.any():
+            self._wrong[key] += int(outside.sum())
+            numbers[outside] = np.nan
         if what in _COSTS:
             self.spent[group] = self.spent.get(group, 0.0) + float(np.nansum(numbers))
         return kept, numbers
@@ -164,6 +171,13 @@ class _Pieces:
                 columns.setdefault(key, Column()).add(epochs, values)
 
 
+def _epochs_from(values: Sequence[float]) -> np.ndarray:
+    """Whole numbers; or real ones where something was measured in the middle of an epoch."""
+    epochs = np.array(values, dtype=np.float64)
+    whole = epochs.astype(np.int64)
+    return whole if (whole == epochs).all() else epochs
+
+
 def _events_among(columns: Mapping[str, Sequence[Any]], count: int) -> np.ndarray:
     """Which of `count` lines of the same keys are events: with a name, an epoch and steps."""
     if "event" not in columns or "epoch" not in columns:
@@ -174,7 +188,9 @@ def _events_among(columns: Mapping[str, Sequence[Any]], count: int) -> np.ndarra
             values = np.array(array("d", columns.get(key, [0.0] * count)))
         except TypeError:
             values = np.array([v if isinstance(v, float) else np.nan for v in columns[key]])
-        good &= (values >= 0) & (values <= _LAST) & (values == np.floor(values))
+        good &= (values >= 0) & (values <= _LAST)
+        if key == "step":
+            good &= values == np.floor(values)
     if set(map(type, columns["event"])) != {str}:
         good &= [isinstance(event, str) for event in columns["event"]]
     return np.flatnonzero(good)

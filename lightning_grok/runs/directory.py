@@ -19,11 +19,13 @@ import math
 import os
 import re
 import shutil
+import zipfile
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, BinaryIO, Self
 
+import msgspec
 import numpy as np
 from filelock import Timeout
 
@@ -31,6 +33,8 @@ from lightning_grok.errors import InputError
 from lightning_grok.locks import hold
 from lightning_grok.runs.files import PART, Kept, Lost, naming, read_json, write_atomically
 from lightning_grok.runs.names import place_inside, validate_name
+from lightning_grok.runs.schema import EVENT
+from lightning_grok.runs.source import open_file
 
 
 class RunDirectory:
@@ -226,9 +230,10 @@ class RunDirectory:
     def forget_after(self, epoch: int) -> None:
         """Forget all that was logged of later epochs, with their arrays and snapshots."""
         if self.events_path.exists():
-            lines = self.events_path.read_text().splitlines(keepends=True)
+            lines = self.events_path.read_bytes().splitlines(keepends=True)
             kept = [line for line in lines if not _is_after(line, epoch)]
-            write_atomically(self.events_path, lambda path: path.write_text("".join(kept)))
+            write_atomically(self.events_path, lambda path: path.write_bytes(b"".join(kept)))
+            self._log.note()
         self.rewind(self.log_size, epoch)
 
     def forget(self, measurement: str) -> bool:
@@ -240,14 +245,12 @@ class RunDirectory:
             Whether there was anything.
         """
         self._arrays_of(measurement)  # refused before anything is removed
-        lines: list[str] = []
-        kept: list[str] = []
+        lines: list[bytes] = []
+        kept: list[bytes] = []
         if self.events_path.exists():
-            lines = self.events_path.read_text(encoding="utf-8").splitlines(keepends=True)
+            lines = self.events_path.read_bytes().splitlines(keepends=True)
             kept = [line for line in lines if not _concerns(line, measurement)]
-            write_atomically(
-                self.events_path, lambda path: path.write_text("".join(kept), encoding="utf-8")
-            )
+            write_atomically(self.events_path, lambda path: path.write_bytes(b"".join(kept)))
             self._log.note()
         shutil.rmtree(self._arrays_of(measurement), ignore_errors=True)
         return len(kept) < len(lines)
@@ -305,27 +308,30 @@ def _is_left_over(entry: Path) -> bool:
     return entry.name == ".lock" or (entry.name.startswith(".run.") and PART in entry.name)
 
 
-def _concerns(line: str, measurement: str) -> bool:
+def _decoded(line: bytes) -> dict[str, Any]:
+    """A line of the log; empty for a damaged one."""
+    try:
+        return EVENT.decode(line)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):  # lost in a crash
+        return {}
+
+
+def _concerns(line: bytes, measurement: str) -> bool:
     """Whether a line of the log is one of a measurement, or no whole line."""
-    if not line.endswith("\n"):
+    if not line.endswith(b"\n"):
         return True
-    try:
-        record = json.loads(line)
-    except ValueError:  # lost in a crash of the machine
-        return False
-    if record["event"] == "error":
-        return bool(record.get("measurement") == measurement)
-    if record["event"] == "timing":
+    record = _decoded(line)
+    if record.get("event") == "error":
+        return record.get("measurement") == measurement
+    if record.get("event") == "timing":
         return any(key.startswith(f"{measurement}/") for key in record)
-    return bool(record["event"] == measurement)
+    return record.get("event") == measurement
 
 
-def _is_after(line: str, epoch: int) -> bool:
+def _is_after(line: bytes, epoch: int) -> bool:
     """Whether a line of the log is of a later epoch, or no whole line."""
-    try:
-        return not line.endswith("\n") or bool(json.loads(line)["epoch"] > epoch)
-    except (ValueError, KeyError, TypeError):
-        return True
+    at = _decoded(line).get("epoch")
+    return not line.endswith(b"\n") or not isinstance(at, int | float) or at > epoch
 
 
 def epoch_stem(epoch: float) -> str:
@@ -377,12 +383,30 @@ def load_torch(path: Path) -> Any:
     import torch
 
     try:
-        return torch.load(path, map_location="cpu", weights_only=True)
-    except OSError:
+        with open_file(path) as file:
+            _refuse_packed(file)
+            return torch.load(file, map_location="cpu", weights_only=True)
+    except FileNotFoundError:
         raise
     except Exception as error:  # a damaged file fails anywhere inside the reader
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise InputError(f"expected weights in {path}, received: {reason}") from None
+
+
+def _refuse_packed(file: BinaryIO) -> None:
+    """Refuse what would take more memory than its file: torch packs nothing.
+
+    Raises:
+        InputError: it is an archive with packed content.
+    """
+    size = file.seek(0, os.SEEK_END)
+    file.seek(0)
+    if zipfile.is_zipfile(file):
+        file.seek(0)
+        with zipfile.ZipFile(file) as archive:
+            if sum(info.file_size for info in archive.infolist()) > size:
+                raise InputError("an archive that is larger than its file")
+    file.seek(0)
 
 
 def _jsonable(value: float | str) -> float | int | str | None:

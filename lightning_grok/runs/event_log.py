@@ -148,4 +148,6 @@ def _decoded(line: bytes, decoder: Any) -> Row | None:
 
 def _is_event(row: Row) -> bool:
     epoch = row.get("epoch")
-    return isinstance(row.get("event"), str) and isinstance(epoch, int) and 0 <= epoch <= 2**53
+    return (
+        isinstance(row.get("event"), str) and isinstance(epoch, int | float) and 0 <= epoch <= 2**53
+    )

@@ -1,7 +1,6 @@
 """Files that are whole or not there, on disks that may be full."""
 
 import errno
-import json
 import os
 import sys
 import time
@@ -9,6 +8,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+from lightning_grok.runs.schema import DamageError, parse_json
 
 PART = ".part"
 """In the name of a file that is being written."""
@@ -124,7 +125,6 @@ def naming(path: Path) -> Iterator[None]:
 def read_json(path: Path) -> dict[str, Any]:
     """The object in a file; empty where there is none."""
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        return parse_json(path.read_bytes()) if path.is_file() else {}
+    except (OSError, DamageError):
         return {}
-    return content if isinstance(content, dict) else {}

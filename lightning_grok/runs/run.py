@@ -16,12 +16,12 @@ from contextlib import closing
 from functools import partial, reduce
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 from filelock import Timeout
 
-from lightning_grok.errors import InputError
+from lightning_grok.errors import InputError, hint_path
 from lightning_grok.locks import hold
 from lightning_grok.runs import event_log
 from lightning_grok.runs.arrays import LIMIT, read_arrays
@@ -84,7 +84,9 @@ class Run:
         self._log = event_log.EventLog(self._source)
         self._lock = threading.RLock()
         self._files: dict[str, tuple[Signature, dict[str, Any]]] = {}
-        self._arrays: OrderedDict[tuple[str, str], tuple[Signature, Any]] = OrderedDict()
+        self._arrays: OrderedDict[
+            tuple[str, tuple[str, ...]], tuple[Signature, dict[str, np.ndarray]]
+        ] = OrderedDict()
         self._faults: dict[str, str] = {}
         self.refresh()
 
@@ -165,8 +167,8 @@ class Run:
         if log.damaged:
             lines = "1 line" if log.damaged == 1 else f"{log.damaged:,} lines"
             found.append(f"{lines} of {shown} {'is' if log.damaged == 1 else 'are'} damaged")
-        if log.columns.texts:
-            found.append(f"{log.columns.texts:,} values in {shown} are no numbers")
+        if log.columns.wrong:
+            found.append(f"{log.columns.wrong:,} values in {shown} are none of their key")
         unread = self._source.exists(event_log.NAME) and not self._source.signature(event_log.NAME)
         if log.fault or unread:
             found.append(f"{shown} {log.fault or 'is no ordinary file of the run'}")
@@ -226,6 +228,11 @@ class Run:
             return spent
         return {"training": max(0.0, total - sum(spent.values())), **spent}
 
+    @property
+    def with_arrays(self) -> list[str]:
+        """Names of the measurements that wrote arrays, sorted."""
+        return self._source.names("arrays")
+
     def arrays(self, measurement: str) -> dict[int, dict[str, np.ndarray]]:
         """The arrays of a measurement at whole epochs: epoch -> name -> array."""
         files = [Path(name) for name in self._source.names(f"arrays/{measurement}")]
@@ -242,8 +249,10 @@ class Run:
 
         None where there is none, where it can't be read (yet), or is too large to be shown.
         """
-        stem = f"{at:07d}" if isinstance(at, int) else at
-        return (self._array_file(measurement, stem, name) or {}).get(name)
+        stem = at if isinstance(at, str) else f"{at:07d}"
+        together = SHAPES.get(stem) or SHAPES.get(measurement, {})
+        names = tuple(together) if name in together else (name,)
+        return (self._array_file(measurement, stem, names) or {}).get(name)
 
     def snapshot_epochs(self) -> list[int]:
         """Epochs whose weights are kept."""
@@ -252,6 +261,14 @@ class Run:
     def signature_of(self, path: Path) -> Signature | None:
         """Changes whenever the file does; None where there is none inside the folder."""
         return self._source.signature(path.relative_to(self.path).as_posix())
+
+    def open(self, name: str) -> BinaryIO:
+        """One of its files, for reading.
+
+        Raises:
+            OSError: there is none.
+        """
+        return self._source.open(name)
 
     def _shown(self, name: str) -> str:
         return printable(self.path / name)
@@ -278,7 +295,7 @@ class Run:
         return dict(known[1])
 
     def _array_file(
-        self, measurement: str, stem: str, only: str = ""
+        self, measurement: str, stem: str, only: tuple[str, ...] = ()
     ) -> dict[str, np.ndarray] | None:
         """The arrays of a file, or one of them, kept until the file changes; None for none."""
         name = f"arrays/{measurement}/{stem}.npz"
@@ -295,14 +312,14 @@ class Run:
                     kept -= _size(self._arrays.popitem(last=False)[1][1])
         return known[1]
 
-    def _load(self, name: str, measurement: str, stem: str, only: str) -> dict[str, np.ndarray]:
+    def _load(
+        self, name: str, measurement: str, stem: str, only: tuple[str, ...]
+    ) -> dict[str, np.ndarray]:
         shapes = SHAPES.get(stem) or SHAPES.get(measurement, {})
         try:
             with closing(self._source.open(name)) as file:
-                if only:
-                    return read_arrays(file, [only], _ONE_ARRAY)
-                found = read_arrays(file, None, LIMIT)
-            check_arrays(found, shapes)
+                found = read_arrays(file, only or None, _ONE_ARRAY if only else LIMIT)
+            check_arrays(found, shapes if not only or set(only) == set(shapes) else {})
         except UNREADABLE as error:
             self._tell(name, f"can't be read ({getattr(error, 'strerror', None) or error})")
             return {}
@@ -331,7 +348,10 @@ def read_run(path: str | os.PathLike[str]) -> Run:
     """
     run = Run(path)
     if run.signature_of(run.path / "run.json") is None:
-        raise InputError(f"expected the directory of a run (with run.json), received {run.path}")
+        near = "" if run.path.exists() else hint_path(run.path)
+        raise InputError(
+            f"expected the directory of a run (with run.json), received {run.path}{near}"
+        )
     return run
 
 
@@ -345,7 +365,8 @@ def read_runs(paths: Iterable[str | os.PathLike[str]]) -> list[Run]:
     for path in paths:
         below = find_runs(path)
         if not below:
-            raise InputError(f"expected a run or a folder with runs, received {path}")
+            near = "" if Path(path).exists() else hint_path(Path(path))
+            raise InputError(f"expected a run or a folder with runs, received {path}{near}")
         for each in below:
             if each.resolve() not in found:
                 found[each.resolve()] = Run(each)
@@ -370,7 +391,7 @@ def find_runs(root: str | os.PathLike[str]) -> list[Path]:
 def _folders(path: Path) -> list[Path]:
     try:
         with os.scandir(path) as entries:
-            return [path / entry.name for entry in entries if entry.is_dir()]
+            return [path / entry.name for entry in entries if os.path.isdir(entry)]
     except OSError:
         return []
 
@@ -437,7 +458,7 @@ def load_model(
         built = built if hasattr(built, "state_dict") and not isinstance(built, type) else built()
         network = getattr(built, "network", built)
         network.load_state_dict(state)
-    except (KeyError, TypeError, RuntimeError, AttributeError, ImportError) as error:
+    except (KeyError, TypeError, ValueError, RuntimeError, AttributeError, ImportError) as error:
         reason = str(error).splitlines()[0]
         raise InputError(
             f"expected a network of the weights in {run}, received: {reason}"

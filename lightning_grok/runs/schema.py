@@ -16,6 +16,7 @@ Epoch = Annotated[int, msgspec.Meta(ge=0, le=2**53)]
 Count = Annotated[int, msgspec.Meta(ge=1, le=2**53)]
 Text = Annotated[str, msgspec.Meta(max_length=400)]
 Reason = Annotated[str, msgspec.Meta(max_length=20_000)]
+Names = Annotated[list[Text], msgspec.Meta(max_length=10_000)]
 Group = dict[str, Any]
 State = Literal["running", "finished", "interrupted", "failed"]
 
@@ -58,9 +59,10 @@ class Meta(TypedDict, total=False):
     max_epochs: int | None
     steps_per_epoch: Count
     network: Group
-    layer_names: list[Text]
+    layer_names: Names
+    quantities: dict[str, Group]
     num_classes: Annotated[int, msgspec.Meta(ge=0, le=10**6)]
-    class_names: list[Text]
+    class_names: Names
     transfer: Transfer
     test_samples: Count
     memorization: Epoch | None
@@ -115,6 +117,9 @@ SHAPES: dict[str, dict[str, tuple[str | int, ...]]] = {
 """Arrays that are drawn, by measurement, or by the name of the file of a whole run."""
 
 
+_WITHIN = {"coordinates": (-1e30, 1e30), "labels": (0, 10_000), "epochs": (0, 2**53)}
+
+
 class DamageError(ValueError):
     """A file of a run that is not what it should be; the message says in what."""
 
@@ -142,7 +147,7 @@ def parse_yaml(content: bytes) -> dict[str, Any]:
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     try:
         found = yaml.load(content.decode(), loader)
-        _count_values(found, 0, [0])
+        _count_values([found], 0, [0])
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise DamageError(f"is no YAML mapping ({str(error).splitlines()[0]})") from None
     if not isinstance(found, dict) or not all(isinstance(key, str) for key in found):
@@ -206,6 +211,11 @@ def check_arrays(arrays: Mapping[str, np.ndarray], shapes: Mapping[str, tuple[An
         ]
         if array.ndim != len(axes) or list(array.shape) != sizes or array.dtype.kind not in "biuf":
             raise DamageError(f"holds {name} of shape {array.shape} and type {array.dtype}")
+        if (
+            name in _WITHIN
+            and not ((array >= _WITHIN[name][0]) & (array <= _WITHIN[name][1])).all()
+        ):
+            raise DamageError(f"holds {name} that are none")
     epochs = arrays.get("epochs", np.arange(0))
     if "epochs" in shapes and not (np.diff(epochs, prepend=-1) > 0).all():
         raise DamageError("holds epochs that are out of order")

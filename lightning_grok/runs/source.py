@@ -11,7 +11,7 @@ import zlib
 from contextlib import closing
 from functools import lru_cache
 from pathlib import Path
-from typing import BinaryIO, Protocol
+from typing import BinaryIO, Protocol, cast
 
 from lightning_grok.runs.schema import DamageError
 
@@ -39,7 +39,7 @@ class Source(Protocol):
         """
 
     def names(self, folder: str) -> list[str]:
-        """Names of the files in a folder, sorted."""
+        """Names of what lies in a folder, sorted."""
 
 
 class Folder:
@@ -80,7 +80,7 @@ class Folder:
         return open_file(f"{self._path}/{name}")
 
     def names(self, folder: str) -> list[str]:
-        """Names of the files in a folder, sorted."""
+        """Names of what lies in a folder, sorted."""
         try:
             return sorted(os.listdir(f"{self._path}/{folder}"))
         except OSError:
@@ -110,39 +110,48 @@ class Packed:
 
     def open(self, name: str) -> BinaryIO:
         """The file, for reading."""
-        members = open_archive(self._archive)
-        member = f"{self._name}/{name}"
-        if member not in members:
-            raise FileNotFoundError(f"{self._archive}/{member}")
-        return members.archive.open(members[member])  # type: ignore[return-value]
+        return open_archive(self._archive).open(f"{self._name}/{name}")
 
     def names(self, folder: str) -> list[str]:
-        """Names of the files in a folder, sorted."""
+        """Names of what lies in a folder, sorted."""
         start = f"{self._name}/{folder}/"
-        members = open_archive(self._archive)
-        return sorted(name[len(start) :] for name in members if name.startswith(start))
+        below = (n[len(start) :] for n in open_archive(self._archive) if n.startswith(start))
+        return sorted({name.split("/")[0] for name in below})
 
 
 class Members(dict[str, zipfile.ZipInfo]):
-    """The files in an archive that stays open, by name."""
+    """The files in an archive, by name; it stays open as long as this is held."""
 
-    def __init__(self, archive: zipfile.ZipFile) -> None:
-        super().__init__((info.filename, info) for info in archive.infolist())
-        self.archive = archive
+    def __init__(self, archive: zipfile.ZipFile | None = None) -> None:
+        infos = [] if archive is None else archive.infolist()
+        super().__init__((info.filename, info) for info in infos)
+        self._archive = archive
+
+    def open(self, name: str) -> BinaryIO:
+        """One of them, for reading.
+
+        Raises:
+            OSError: there is none.
+        """
+        if self._archive is None or name not in self:
+            raise FileNotFoundError(0, "no such file in the archive", name)
+        return cast(BinaryIO, self._archive.open(self[name]))
 
 
 def open_archive(path: Path) -> Members:
     """The files in the archive `path`; none where it is no archive."""
     try:
         status = path.stat()
-        return _members(path, (status.st_ino, status.st_size, status.st_mtime_ns))
+        if stat.S_ISREG(status.st_mode):
+            return _members(path, (status.st_ino, status.st_size, status.st_mtime_ns))
     except UNREADABLE:
-        return Members(zipfile.ZipFile(open(os.devnull, "wb"), "w"))
+        pass
+    return Members()
 
 
 @lru_cache(maxsize=4)
 def _members(path: Path, _signature: Signature) -> Members:
-    return Members(zipfile.ZipFile(open_file(path)))
+    return Members(zipfile.ZipFile(path))
 
 
 def find_archive(path: Path) -> tuple[Path, str] | None:

@@ -8,7 +8,8 @@ from lightning_grok.analysis.lag import Level, lag
 from lightning_grok.analysis.onset import GrokkingEvents, RunLike, run_events
 from lightning_grok.analysis.outcome import event_record
 from lightning_grok.errors import first_line
-from lightning_grok.runs.run import Run
+from lightning_grok.runs.panels import Described, headlines, panels_of
+from lightning_grok.runs.quantities import PERFORMANCE
 
 _FROM_ZERO = Level(plateau=0.0)  # a distance to the own start moves from the first epoch on
 
@@ -47,16 +48,21 @@ def run_record(
         return {"grokked": False, "outcome": first_line(error)}
 
 
-def run_summary(run: Run) -> dict[str, float]:
+class Measured(RunLike, Described, Protocol):
+    """What has logged series, and says of which keys."""
+
+
+def run_summary(run: Measured) -> dict[str, float]:
     """Event times, lags and final values of a run; what never happened is left out.
 
     Returns:
         ``memorization``, ``begins``, ``half``, ``final_level`` and ``grokked`` (1 or 0) as in
         `event_record`; ``lag_decades``, the decades from memorization to half;
         ``plateau/test_accuracy``; ``final/...``, the last accuracies and losses; ``lag/<key>``, the
-        decades by which half of the change of a kernel distance to the own start, or of capacity,
-        radius or dimension of the last layer, comes after half the rise of test accuracy (below 0:
-        before it). Empty for a run without an evaluation.
+        decades by which half of the change of a kernel distance to the own start, of capacity,
+        radius or dimension of the last layer, or of a measurement that the catalogue doesn't know,
+        comes after half the rise of test accuracy (below 0: before it). Empty for a run without an
+        evaluation.
     """
     if not run.series("test/accuracy")[0].size:
         return {}
@@ -67,28 +73,18 @@ def run_summary(run: Run) -> dict[str, float]:
     found = {key: float(value) for key, value in record.items() if value is not None}
     found["lag_decades"] = _decades(events.t_mem, test.t_half)
     found["plateau/test_accuracy"] = test.plateau
-    for key in ("train/accuracy", "test/accuracy", "train/loss", "test/loss"):
-        found[f"final/{key.replace('/', '_')}"] = float(run.series(key)[1][-1])
+    panels = panels_of(run)
+    for panel in panels:
+        for line in panel.lines if panel.id in PERFORMANCE else ():
+            found[f"final/{line.key.replace('/', '_')}"] = float(run.series(line.key)[1][-1])
     generalized = Level(start=events.t_mem)
-    kernels = [f"kernel_distance/{kernel}/own" for kernel in ("full", "trace")]
-    levels = dict.fromkeys(kernels, _FROM_ZERO) | dict.fromkeys(_last_layer(run), generalized)
+    starts = {"zero": _FROM_ZERO, "plateau": generalized}
+    levels = {line.key: starts[line.lag] for _, line in headlines(panels, "lag")}
     for key, level in levels.items():
         found_lag = lag(run.series(key), run.series("test/accuracy"), level, generalized)
         if not found_lag.at_least:
             found[f"lag/{key}"] = found_lag.decades
     return {key: value for key, value in found.items() if math.isfinite(value)}
-
-
-def _last_layer(run: Run) -> list[str]:
-    """Keys of the geometry of the last layer that was measured."""
-    prefix = "manifold_capacity/layers."
-    numbers = [
-        int(key.removeprefix(prefix).partition("/")[0])
-        for key in run.keys
-        if key.startswith(prefix) and key.endswith("/capacity")
-    ]
-    quantities = ("capacity", "radius", "dimension") if numbers else ()
-    return [f"{prefix}{max(numbers)}/{what}" for what in quantities]
 
 
 def _decades(first: float, second: float) -> float:

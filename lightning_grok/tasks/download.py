@@ -1,32 +1,41 @@
 """Downloads EMNIST and MNIST: whole or not at all, and once even if two processes ask at once.
 
-Addresses and checksums are torchvision's. Every file is written under another name, verified and
-only then moved to its place, so a download that broke off is never taken for the data.
+Files are fetched by pooch, which moves one to its place only when its checksum is right; they lie
+where torchvision puts them.
 """
 
 import gzip
-import hashlib
-import http.client
 import os
 import shutil
-import threading
-import urllib.error
-import urllib.request
 import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from filelock import Timeout
 
-from lightning_grok.errors import InputError
+from lightning_grok.errors import InputError, first_line
 from lightning_grok.locks import hold
 from lightning_grok.tasks.datasets import Part, Source, missing_files
 from lightning_grok.tasks.idx import read_images, read_labels
 
 Announce = Callable[[str], None]
-T = TypeVar("T")
+
+EMNIST = (
+    "https://biometrics.nist.gov/cs_links/EMNIST/gzip.zip",
+    "58c8d27c78d21e728a6bc7b3cc06412e",
+)
+"""Address and MD5 of the archive of all splits, 560 MB."""
+
+MIRRORS = ("https://ossci-datasets.s3.amazonaws.com/mnist/", "http://yann.lecun.com/exdb/mnist/")
+MNIST = {
+    "train-images-idx3-ubyte.gz": "f68b3c2dcbeaaa9fbdd348bbdeb94873",
+    "train-labels-idx1-ubyte.gz": "d53e105ee54ea40749a09fcbcd1e9432",
+    "t10k-images-idx3-ubyte.gz": "9fb629c4189551a2d022fa330f9573f3",
+    "t10k-labels-idx1-ubyte.gz": "ec29112dd5afa0611ce80d1b7f02629c",
+}
+"""MD5 of the files at each of `MIRRORS`."""
 
 _SILENCE_SECONDS = 5.0  # without an answer or a byte; an unreachable host is found out in as long
 _BLOCK = 1 << 20
@@ -75,11 +84,8 @@ def download(source: Source, root: Path, announce: Announce, *parts: Part) -> No
 
 
 def _fetch_emnist(missing: list[Path], folder: Path, announce: Announce) -> None:
-    from torchvision.datasets import EMNIST
-
     archive = folder / "gzip.zip"
-    if not (archive.is_file() and _md5(archive) == EMNIST.md5):
-        _fetch(EMNIST.url, archive, EMNIST.md5, announce)
+    _fetch(*EMNIST, archive, announce)
     with zipfile.ZipFile(archive) as packed:
         for path in missing:
             with packed.open(f"gzip/{path.name}.gz") as member:
@@ -87,15 +93,12 @@ def _fetch_emnist(missing: list[Path], folder: Path, announce: Announce) -> None
 
 
 def _fetch_mnist(missing: list[Path], folder: Path, announce: Announce) -> None:
-    from torchvision.datasets import MNIST
-
-    checksums = dict(MNIST.resources)
     for path in missing:
         packed = folder / f"{path.name}.gz"
         failures = []
-        for mirror in MNIST.mirrors:
+        for mirror in MIRRORS:
             try:
-                _fetch(mirror + packed.name, packed, checksums[packed.name], announce)
+                _fetch(mirror + packed.name, MNIST[packed.name], packed, announce)
                 break
             except DownloadError as error:
                 failures.append(str(error))
@@ -106,75 +109,36 @@ def _fetch_mnist(missing: list[Path], folder: Path, announce: Announce) -> None:
         packed.unlink()
 
 
-def _fetch(url: str, target: Path, md5: str, announce: Announce) -> None:
-    """Download `url` to `target`, which appears only when its checksum is right."""
-    response = _open(url)
-    size = response.length
-    stated = "unknown size" if size is None else f"{size / 1e6:,.0f} MB"
-    announce(f"Downloading {url} ({stated}) to {target}")
-    with _part_of(target) as partial:
-        received, digest = 0, hashlib.md5(usedforsecurity=False)
-        with response, _writing(partial), partial.open("wb") as file:
-            for block in _blocks(response, url):
-                file.write(block)
-                digest.update(block)
-                tenths = received * 10 // size if size else 0
-                received += len(block)
-                if size and received < size and received * 10 // size > tenths:
-                    announce(f"  {received / size:.0%}")
-        if size is not None and received < size:
-            raise DownloadError(f"{url} broke off: expected {size} bytes, received {received}")
-        if digest.hexdigest() != md5:
-            raise DownloadError(f"{url}: expected MD5 {md5}, received {digest.hexdigest()}")
+def _fetch(url: str, md5: str, target: Path, announce: Announce) -> None:
+    """Download `url` to `target`, unless it lies there; it appears only when its MD5 is right."""
+    import pooch
+    import requests
 
-
-def _open(url: str) -> Any:
-    """The response, or a DownloadError within seconds."""
-
-    def connect() -> Any:
-        request = urllib.request.Request(url, headers={"User-Agent": "pytorch/vision"})
-        return urllib.request.urlopen(request, timeout=_SILENCE_SECONDS)
-
+    pooch.get_logger().setLevel("ERROR")  # what there is to say is said here
+    if not (target.is_file() and pooch.file_hash(str(target), alg="md5") == md5):
+        announce(f"Downloading {url} to {target}")
+    downloader = pooch.HTTPDownloader(timeout=_SILENCE_SECONDS, chunk_size=_BLOCK)
     try:
-        return _within(2 * _SILENCE_SECONDS, connect)
-    except urllib.error.HTTPError as error:
-        error.close()  # it is a response too, with a socket of its own
-        raise DownloadError(f"{url} answers {error.code} {error.reason}") from None
-    except (OSError, http.client.HTTPException) as error:
-        reason = getattr(error, "reason", None) or error
-        raise DownloadError(f"{url} can't be reached ({reason})") from None
+        pooch.retrieve(url, f"md5:{md5}", target.name, target.parent, downloader=downloader)
+    except requests.HTTPError as error:
+        answer = error.response
+        assert answer is not None  # it is what was answered
+        raise DownloadError(f"{url} answers {answer.status_code} {answer.reason}") from None
+    except requests.RequestException as error:
+        raise DownloadError(f"{url} can't be reached or broke off ({_reason(error)})") from None
+    except ValueError as error:  # another checksum
+        raise DownloadError(f"{url}: {first_line(error)}") from None
+    except OSError as error:
+        raise _unwritable(target, error) from None
 
 
-def _within(seconds: float, call: Callable[[], T]) -> T:
-    """What `call` returns or raises, or a TimeoutError: looking a name up knows no timeout."""
-    outcome: list[T] = []
-    failure: list[BaseException] = []
-
-    def attempt() -> None:
-        try:
-            outcome.append(call())
-        except BaseException as error:
-            failure.append(error)
-
-    thread = threading.Thread(target=attempt, daemon=True)
-    thread.start()
-    thread.join(seconds)
-    if failure:
-        raise failure[0]
-    if not outcome:
-        raise TimeoutError(f"no answer within {seconds:g} s")
-    return outcome[0]
-
-
-def _blocks(response: Any, url: str) -> Iterator[bytes]:
-    while True:
-        try:
-            block = response.read(_BLOCK)
-        except (OSError, http.client.HTTPException) as error:
-            raise DownloadError(f"{url} broke off ({error})") from None
-        if not block:
-            return
-        yield block
+def _reason(error: BaseException) -> str:
+    """The innermost reason, which the layers of an HTTP library wrap."""
+    while isinstance(
+        inner := getattr(error, "reason", None) or next(iter(error.args), None), BaseException
+    ):
+        error = inner
+    return first_line(error)
 
 
 def _unpack(member: Any, path: Path) -> None:
@@ -202,12 +166,11 @@ def _writing(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise InputError(
-            f"expected a writable folder for the data (data.root or LIGHTNING_GROK_DATA), "
-            f"received {path} ({error.strerror or error})"
-        ) from None
+        raise _unwritable(path, error) from None
 
 
-def _md5(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "md5").hexdigest()
+def _unwritable(path: Path, error: OSError) -> InputError:
+    return InputError(
+        f"expected a writable folder for the data (data.root or LIGHTNING_GROK_DATA), "
+        f"received {path} ({error.strerror or error})"
+    )

@@ -18,7 +18,7 @@ from lightning_grok.analysis.instability import (
 from lightning_grok.analysis.onset import run_events
 from lightning_grok.runs.run import Run, read_runs
 
-RUNS = Path(__file__).parents[2] / "docs" / "results" / "runs"
+RUNS = Path(__file__).parents[2] / "docs" / "results" / "runs.zip"
 
 
 @pytest.fixture(scope="module")

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from lightning_grok.commands.main import main
+from lightning_grok.commands.runs import table
 from lightning_grok.runs.directory import RunDirectory
 from lightning_grok.runs.run import Run
 
@@ -42,12 +43,43 @@ def test_runs_are_listed_with_their_events(
     main(["runs", str(tmp_path)])
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].split() == [
-        "run", "dataset", "setup", "seed", "state", "epoch", "outcome",
+        "run", "dataset", "setup", "seed", "state", "epoch", "accuracy", "duration", "date",
+        "outcome",
     ]  # fmt: skip
     assert "AdamW-10-1000-1-0.001" in lines[2]
     assert "finished" in lines[2]
     assert lines[2].endswith(late["outcome"])
     assert f"half at {late['half']:,}" in late["outcome"]
+
+
+@pytest.mark.parametrize("width", [30, 50, 80, 100, 140])
+def test_a_table_of_runs_fits_the_terminal(width: int) -> None:
+    row = {
+        "run": "runs/EMNIST balanced_AdamW-10-1000-1-0.001_seed0", "dataset": "EMNIST balanced",
+        "setup": "AdamW-10-1000-1-0.001", "seed": 0, "state": "finished", "epoch": 10_000,
+        "accuracy": 0.6812, "outcome": "Memorized at 316, generalized at 3162",
+        "seconds": 3725.4, "created": "2026-11-28T20:59:27.123+00:00",
+    }  # fmt: skip
+    lines = table([row, row | {"run": "short", "accuracy": None}], width)
+    assert max(map(len, lines)) <= max(width, 40)
+    assert lines[1].split("  ")[0].endswith("seed0")
+    for kept in ("finished", "68.1 %"):
+        assert kept in lines[1]
+    whole = table([row], None)[1]
+    for text in (row["run"], "1:02:05", "2026-11-28 20:59", "68.1 %", row["outcome"]):
+        assert text in whole
+
+
+def test_a_folder_that_is_nearly_right_is_answered(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_run(tmp_path, "late", delay=100)
+    commands = ([name] for name in ("figures", "report", "verdict", "runs"))
+    for line in (*commands, ["dashboard", str(tmp_path), "--run=laet"]):
+        near = [] if line[0] == "dashboard" else [str(tmp_path / "laet")]
+        with pytest.raises(SystemExit):
+            main([*line, *near])
+        assert f"(did you mean {tmp_path / 'late'}?)" in capsys.readouterr().err
 
 
 def test_a_whole_run_that_logs_nothing_at_its_end_is_not_called_damaged(

@@ -17,9 +17,10 @@ import torch
 
 from benchmarks.faults import kills, names, wandb_faults
 from benchmarks.faults.disk import WHEN, at_the_start, in_mid_run
+from benchmarks.faults.mistyped import mistyped
 from benchmarks.faults.process import Outcome, Skipped, unequal
 from lightning_grok.callbacks.checkpoint import RunCheckpoint
-from lightning_grok.commands.sweep_points import threads_of
+from lightning_grok.commands.sweep_cluster import threads_of
 from lightning_grok.errors import InputError
 from lightning_grok.runs.checkpoints import newest_checkpoint
 from lightning_grok.runs.directory import RunDirectory
@@ -342,3 +343,10 @@ def test_runs_killed_at_random_moments_end_as_if_they_had_not_been(tmp_path: Pat
 @pytest.mark.slow
 def test_two_runs_with_one_name_at_once(tmp_path: Path) -> None:
     kept(names.names(tmp_path, times=1, races=1))
+
+
+@pytest.mark.slow
+def test_typing_mistakes_of_every_kind_are_answered_in_a_line(tmp_path: Path) -> None:
+    outcomes = mistyped(tmp_path, 2, seed=1)
+    assert len(outcomes) == 8
+    kept(outcomes)

@@ -1,5 +1,7 @@
 """The command line as a LightningCLI user finds it."""
 
+import inspect
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -11,8 +13,12 @@ import yaml
 from lightning_grok import __version__
 from lightning_grok.commands.arguments import COMMANDS, TRAINING
 from lightning_grok.commands.fit import GROUPS
+from lightning_grok.commands.fit_run import RunOptions
 from lightning_grok.commands.main import main
+from lightning_grok.loggers.wandb_logger import WandbOptions
 from lightning_grok.runs.run import Run
+from lightning_grok.tasks.images import GrokData
+from lightning_grok.tasks.module import GrokModule
 
 ROOT = Path(__file__).parents[2]
 CONFIGS = ROOT / "configs"
@@ -48,11 +54,58 @@ def test_every_further_command_has_help(command: str, capsys: pytest.CaptureFixt
     assert f"python -m lightning_grok {command}" in printed(capsys, command, "--help")
 
 
-def test_help_of_fit_names_every_group(capsys: pytest.CaptureFixture[str]) -> None:
-    text = printed(capsys, "fit", "--help")
-    for group in (*GROUPS, "run", "wandb"):
-        assert f"--{group}" in text
+@pytest.mark.parametrize("command", TRAINING)
+def test_help_of_training_is_one_screen_with_every_option(
+    command: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = printed(capsys, command, "--help")
+    assert len(text.splitlines()) <= 60
+    assert max(map(len, text.splitlines())) <= 100
+    words = set(re.split(r"[\s=]", text))
+    groups = {"data": GrokData, "model": GrokModule, "run": RunOptions, "wandb": WandbOptions}
+    for group, kind in (GROUPS | groups).items():
+        assert f"--{group}.*" in words
+        names = set(inspect.signature(kind).parameters)
+        assert names - words <= {"num_classes", "in_features"}  # the data know these
     assert "--resume" in text
+
+
+def test_help_of_a_group_and_of_all(capsys: pytest.CaptureFixture[str]) -> None:
+    group = printed(capsys, "fit", "--help=umap")
+    assert "--umap.min_dist" in group
+    assert "how tightly the plane packs" in group
+    assert "--model" not in group
+    everything = printed(capsys, "fit", "--help=all")
+    for option in ("--umap.min_dist", "--trainer.gradient_clip_val", "--model.hidden"):
+        assert option in everything
+
+
+def test_a_packaged_configuration_is_found_by_its_name(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    named = printed(capsys, "fit", f"--config={CONFIGS / 'digits.yaml'}", "--print_config")
+    monkeypatch.chdir(tmp_path)
+    for name in ("digits", "configs/digits.yaml", "digits.yaml"):
+        assert printed(capsys, "fit", "--config", name, "--print_config") == named
+    (tmp_path / "digits.yaml").write_text("model: {weight_scale: 3}")
+    own = yaml.safe_load(printed(capsys, "fit", "--config=digits.yaml", "--print_config"))
+    assert own["model"]["weight_scale"] == 3
+
+
+def test_what_a_wandb_agent_gives_is_understood(capsys: pytest.CaptureFixture[str]) -> None:
+    given = [
+        "--data.normalization=None", "--umap.layer", "None", "--model={'weight_scale': 4}",
+        "--wandb={'entity': None, 'alerts': True}", "--umap.strict", "--onset.stop_after=7",
+    ]  # fmt: skip
+    config = yaml.safe_load(printed(capsys, "fit", *given, "--print_config"))
+    assert config["data"]["normalization"] is None
+    assert config["umap"]["layer"] is None
+    assert config["umap"]["strict"] is True
+    assert config["model"]["weight_scale"] == 4
+    assert config["model"]["hidden"] == [128, 512, 128]
+    assert config["wandb"]["entity"] is None
+    assert config["wandb"]["alerts"] is True
+    assert config["onset"]["stop_after"] == 7
 
 
 def test_print_config_can_be_given_again(
@@ -92,7 +145,7 @@ def test_a_typo_says_what_is_wrong(capsys: pytest.CaptureFixture[str]) -> None:
         ),
         (["fit", "--config", f"{ROOT / 'LICENSE'}"], "received"),
         (["dashboard", f"{ROOT}", "--run=nope"], "expected the name of a run in"),
-        (["dashboard", "--port=abc"], "invalid int value: 'abc'"),
+        (["dashboard", "--port=abc"], "expected a number of 0 to 65,535, received abc"),
         (["--versoin"], "expected a command of fit"),
         (["verdict"], "the following arguments are required: runs"),
     ],

@@ -1,6 +1,5 @@
 """The page in a real browser: it follows a training run and keeps what its user chose."""
 
-import json
 import os
 import shutil
 import subprocess
@@ -16,6 +15,7 @@ from watched_runs import MEASURED, evaluate, measure, write_run
 
 from lightning_grok.dashboard.report import report_page
 from lightning_grok.dashboard.server import DashboardServer
+from lightning_grok.paper.claims.page import verdict_table
 from lightning_grok.runs.directory import RunDirectory
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="no Playwright is installed")
@@ -218,7 +218,7 @@ def test_classes_and_comparison_by_keyboard(
         "() => document.getElementById('title-class-capacity').textContent.includes('layers.1')",
     )
     page.locator('nav [data-page="compare"]').press("Enter")
-    page.wait_for_selector("#plot-compare-test .main-svg")
+    page.wait_for_selector("#plot-compare-test-accuracy .main-svg")
     assert "(3 seeds)" in page.locator("#legend").inner_text()
     page.locator("#by").select_option("run")
     wait(page, "() => document.querySelectorAll('#legend button').length === 3")
@@ -269,8 +269,9 @@ def test_a_report_opens_from_disk_without_a_network(
     opened: Callable[..., Any], tmp_path: Path
 ) -> None:
     writers = [write_run(tmp_path, f"r{k}", seed=k) for k in range(2)]
+    paths = [writer.path for writer in writers]
     report = tmp_path / "report.html"
-    report.write_text(report_page([writer.path for writer in writers], []), encoding="utf-8")
+    report.write_text(report_page(paths, [], verdict_table(paths, [])), encoding="utf-8")
     page = opened(report.as_uri(), blocked=True, offline=True)
     wait(page, "() => document.getElementById('title-umap').textContent.endsWith('10,000')")
     page.locator("#slider").focus()
@@ -284,17 +285,19 @@ def test_a_report_opens_from_disk_without_a_network(
         "() => document.getElementById('title-class-capacity').textContent.includes('layers.0')",
     )
     page.locator('nav [data-page="compare"]').click()
-    page.wait_for_selector("#plot-compare-test .main-svg")
+    page.wait_for_selector("#plot-compare-test-accuracy .main-svg")
     page.locator("#runs button", has_text="r0").click()
     page.wait_for_selector("#plot-pairs .main-svg")
     assert page.locator("#name").inner_text() == "r0"
-    frames = json.loads(page.evaluate("JSON.stringify(Object.keys(state.answer.views[7].frames))"))
+    frames = page.evaluate(
+        "Object.keys(state.answer.views.find((view) => view.id === 'umap').frames)"
+    )
     assert [int(each) for each in frames] == MEASURED
-    rows = page.locator("#verdict tbody th")
+    rows = page.locator("#appendix tbody th")
     rows.first.scroll_into_view_if_needed()
     assert rows.all_inner_texts() == [
         "C1", "C2", "C3", "C3b", *(f"C{k}" for k in range(4, 17)), "forecast",
     ]  # fmt: skip
-    assert page.locator("#verdict").inner_text().startswith("The paper's claims on 2 runs: 0 held")
+    assert page.locator("#appendix").inner_text().startswith("The paper's claims on 2 runs: 0 held")
     for writer in writers:
         writer.close()

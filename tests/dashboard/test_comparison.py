@@ -54,7 +54,7 @@ def test_setups_are_grouped_over_seeds_and_runs_are_not(tmp_path: Path) -> None:
     views = {view.id: view for view in comparison_views(by_setup)}
     for view in views.values():
         go.Figure(view.figure)
-    train = views["compare-train"].figure["data"]
+    train = views["compare-train-accuracy"].figure["data"]
     assert [trace["mode"] for trace in train] == ["lines", "lines+markers", "lines+markers"]
     epochs = [epoch for epoch in EPOCHS if epoch <= 50]
     assert train[1]["x"][2:] == epochs[1:]

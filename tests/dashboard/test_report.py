@@ -46,8 +46,9 @@ def test_runs_of_one_name_keep_their_figures_apart(tmp_path: Path) -> None:
 def test_the_verdict_stands_under_the_views(tmp_path: Path) -> None:
     write_runs(tmp_path, Truth(), count=5)
     paths = sorted(path for path in tmp_path.iterdir())
-    page = report_page(paths, [Path("figures/r/geometry.png")])
-    (table,) = re.findall(r'<template id="report-verdict">(.*?)</template>', page, re.DOTALL)
+    figures = [Path("figures/r/geometry.png")]
+    page = report_page(paths, figures, verdict_table(paths, figures))
+    (table,) = re.findall(r'<template id="report-appendix">(.*?)</template>', page, re.DOTALL)
     found = verdict([Run(path) for path in paths])
     shown = dict(re.findall(r'<th scope="row">(\w+)</th><td><span class="\w+">([^<]+)', table))
     assert {name: shown[name] for name in found} == {

@@ -43,7 +43,7 @@ def lines(view: View) -> dict[str, dict]:
 def test_everything_that_was_measured_has_a_view(views: dict[str, View]) -> None:
     assert list(views) == [
         "accuracy", "loss", "kernel", "capacity", "radius", "dimension", "pairs", "umap",
-        "probe", "weights",
+        "probe", "weights", "growth", "maps",
     ]  # fmt: skip
 
 
@@ -93,11 +93,14 @@ def test_the_null_floor_is_a_band_along_the_whole_axis(views: dict[str, View]) -
         for trace in views["kernel"].figure["data"]
         if trace.get("fill") == "toself"
     }
-    assert (min(floors["full floor"]["y"]), max(floors["full floor"]["y"])) == (0.42, 0.48)
+    assert (
+        min(floors["kernel_distance/full/floor"]["y"]),
+        max(floors["kernel_distance/full/floor"]["y"]),
+    ) == (0.42, 0.48)
     low, high = views["kernel"].figure["layout"]["xaxis"]["range"]
-    assert np.log10(min(floors["full floor"]["x"])) < low
-    assert np.log10(max(floors["full floor"]["x"])) > high
-    assert "between fresh networks" in views["kernel"].legend[-1]["label"]
+    assert np.log10(min(floors["kernel_distance/full/floor"]["x"])) < low
+    assert np.log10(max(floors["kernel_distance/full/floor"]["x"])) > high
+    assert views["kernel"].legend[-1]["label"] == "trace kernel: fresh networks, mean ± s.d."
 
 
 def test_events_are_lines_in_every_view_over_epochs(views: dict[str, View]) -> None:

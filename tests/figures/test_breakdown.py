@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
+from lightning_grok.figures import geometry_figure
 from lightning_grok.figures.breakdown import broken_places
-from lightning_grok.figures.geometry import geometry_figure
 from lightning_grok.figures.seeds import Seeds
 from lightning_grok.runs.directory import RunDirectory
 from lightning_grok.runs.run import Run

@@ -18,7 +18,7 @@ from small_runs import QUICK, SMALL
 
 from benchmarks.faults.surroundings import REFUSED_BY_WANDB, wandb_problem
 from lightning_grok.callbacks.checkpoint import RunCheckpoint
-from lightning_grok.loggers.wandb_charts import swept
+from lightning_grok.loggers.wandb_charts import free_figures
 from lightning_grok.loggers.wandb_mode import decide_mode
 from lightning_grok.runs.directory import RunDirectory
 from lightning_grok.runs.run import Run
@@ -247,7 +247,7 @@ def test_a_plain_login_is_one_at_the_server_that_wandb_uses(
 
 
 def test_figures_are_freed_once_they_are_drawn() -> None:
-    with swept():
+    with free_figures():
         figure = Figure()
         figure.subplots().plot(range(1000))
         figure.savefig(io.BytesIO())

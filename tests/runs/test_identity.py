@@ -56,14 +56,14 @@ def leaves(tree: Config, prefix: str = "") -> Iterator[str]:
 def at(tree: Config, key: str) -> tuple[Config, str]:
     *groups, last = key.split(".")
     for group in groups:
-        tree = tree[group]
+        tree = tree.setdefault(group, {})
     return tree, last
 
 
 def without(tree: Config, key: str) -> Config:
     changed = copy.deepcopy(tree)
     group, last = at(changed, key)
-    del group[last]
+    group.pop(last, None)
     return changed
 
 

@@ -60,15 +60,15 @@ def server():
 
 @pytest.fixture
 def archive(server, tmp_path, monkeypatch):
-    """EMNIST's archive with two splits, served in torchvision's name."""
+    """EMNIST's archive with two splits, served in its publisher's name."""
     path = tmp_path / "served.zip"
     idx_files.archive(
         path, idx_files.emnist_files(), idx_files.emnist_files("letters", 26, first=1)
     )
     content = path.read_bytes()
     server.files[ADDRESS] = content
-    monkeypatch.setattr(datasets.EMNIST, "url", server.url(ADDRESS))
-    monkeypatch.setattr(datasets.EMNIST, "md5", hashlib.md5(content).hexdigest())
+    digest = hashlib.md5(content).hexdigest()
+    monkeypatch.setattr(downloads, "EMNIST", (server.url(ADDRESS), digest))
     return content
 
 
@@ -93,7 +93,6 @@ def test_emnist_is_fetched_verified_and_readable(archive, server, root, lines):
     assert not [name for name in left(root) if name.endswith(".part")]
     assert datasets.EMNIST(root, "balanced", train=True).data.shape == (200, 28, 28)
     assert server.url(ADDRESS) in lines[0]
-    assert f"({len(archive) / 1e6:,.0f} MB)" in lines[0]
     assert str(root / "EMNIST" / "raw") in lines[0]
 
 
@@ -121,7 +120,7 @@ def test_a_broken_archive_is_fetched_again(server, root, lines):
 
 def test_a_download_that_breaks_off_leaves_nothing(archive, server, root, lines):
     server.sent = len(archive) // 2
-    with pytest.raises(DownloadError, match=f"expected {len(archive)} bytes, received"):
+    with pytest.raises(DownloadError, match="broke off"):
         download(emnist(), root, lines.append)
     assert left(root) == [".download.lock"]
     server.sent = None
@@ -132,7 +131,7 @@ def test_a_download_that_breaks_off_leaves_nothing(archive, server, root, lines)
 @pytest.mark.usefixtures("archive")
 def test_other_content_is_refused(server, root, lines):
     server.files[ADDRESS] = b"<html>moved</html>"
-    with pytest.raises(DownloadError, match=r"expected MD5 .*, received"):
+    with pytest.raises(DownloadError, match="does not match the known hash"):
         download(emnist(), root, lines.append)
     assert left(root) == [".download.lock"]
 
@@ -140,9 +139,9 @@ def test_other_content_is_refused(server, root, lines):
 def test_mnist_takes_the_next_mirror(server, root, lines, monkeypatch):
     packed = {f"{name}.gz": gzip.compress(file) for name, file in idx_files.mnist_files().items()}
     server.files |= {f"/second/{name}": content for name, content in packed.items()}
-    checksums = [(name, hashlib.md5(content).hexdigest()) for name, content in packed.items()]
-    monkeypatch.setattr(datasets.MNIST, "resources", checksums)
-    monkeypatch.setattr(datasets.MNIST, "mirrors", [server.url("/first/"), server.url("/second/")])
+    checksums = {name: hashlib.md5(content).hexdigest() for name, content in packed.items()}
+    monkeypatch.setattr(downloads, "MNIST", checksums)
+    monkeypatch.setattr(downloads, "MIRRORS", [server.url("/first/"), server.url("/second/")])
     download(mnist(), root, lines.append, "test")
     assert len(missing_files(mnist(), root)) == 2
     assert len(read(mnist(), root, "test").labels) == 40
@@ -153,10 +152,9 @@ def test_no_one_listens(root, lines, monkeypatch):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{free.getsockname()[1]}/gzip.zip"
-    monkeypatch.setattr(datasets.EMNIST, "url", url)
+    monkeypatch.setattr(downloads, "EMNIST", (url, "0" * 32))
     with pytest.raises(DownloadError, match=f"{url} can't be reached .*refused"):
         download(emnist(), root, lines.append)
-    assert lines == []
 
 
 @pytest.mark.usefixtures("archive")
@@ -170,21 +168,11 @@ def test_a_silent_host_is_given_up(root, lines, monkeypatch):
     monkeypatch.setattr(downloads, "_SILENCE_SECONDS", 0.1)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         url = f"http://127.0.0.1:{silent.getsockname()[1]}/gzip.zip"
-        monkeypatch.setattr(datasets.EMNIST, "url", url)
+        monkeypatch.setattr(downloads, "EMNIST", (url, "0" * 32))
         start = time.perf_counter()
         with pytest.raises(DownloadError, match="timed out"):
             download(emnist(), root, lines.append)
     assert time.perf_counter() - start < 3
-
-
-def test_a_name_server_that_never_answers_is_given_up(root, lines, monkeypatch):
-    asked = threading.Event()
-    monkeypatch.setattr(downloads, "_SILENCE_SECONDS", 0.1)
-    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: asked.wait(20) and [])
-    monkeypatch.setattr(datasets.EMNIST, "url", "http://nowhere.invalid/gzip.zip")
-    with pytest.raises(DownloadError, match="no answer within"):
-        download(emnist(), root, lines.append)
-    asked.set()
 
 
 @pytest.mark.usefixtures("archive")
@@ -197,21 +185,27 @@ def test_a_root_that_cant_be_written(tmp_path, lines):
 PROCESS = """
     import sys
     from pathlib import Path
-    from torchvision.datasets import EMNIST
+    from lightning_grok.tasks import download as downloads
     from lightning_grok.tasks.datasets import emnist, read
-    from lightning_grok.tasks.download import download
 
-    EMNIST.url, EMNIST.md5, root = sys.argv[1:]
+    url, md5, root = sys.argv[1:]
+    downloads.EMNIST = url, md5
     print("ready", flush=True)
     sys.stdin.readline()
-    download(emnist(), Path(root), lambda line: print(line, flush=True))
+    downloads.download(emnist(), Path(root), lambda line: print(line, flush=True))
     print(len(read(emnist(), Path(root), "train").labels))
 """
 
 
+def test_addresses_and_checksums_are_torchvisions():
+    assert (datasets.EMNIST.url, datasets.EMNIST.md5) == downloads.EMNIST
+    assert dict(datasets.MNIST.resources) == downloads.MNIST
+    assert tuple(datasets.MNIST.mirrors) == downloads.MIRRORS
+
+
 def test_two_processes_download_once(archive, server, root):
     server.delay = 1.0  # both ask while the first is being answered
-    arguments = [datasets.EMNIST.url, datasets.EMNIST.md5, str(root)]
+    arguments = [*downloads.EMNIST, str(root)]
     command = [sys.executable, "-c", textwrap.dedent(PROCESS), *arguments]
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
     with subprocess.Popen(command, **pipes) as one, subprocess.Popen(command, **pipes) as other:

@@ -264,7 +264,7 @@ addEventListener("pointerdown", () => { state.pressed = true; }, true);
 for (const end of ["pointerup", "pointercancel"]) addEventListener(end, () => { state.pressed = false; }, true);
 document.addEventListener("visibilitychange", () => { if (!document.hidden && source.live) update(); });
 darkness.addEventListener("change", () => { if (state.answer) { drawHead(); drawAll({ force: true }); } });
-for (const part of ["verdict", "files"]) { // of a report; the live page has none
+for (const part of ["appendix", "files"]) { // of a report; the live page has none
   $(part).append($(`report-${part}`)?.content ?? "");
   $(part).hidden = !$(part).children.length;
 }

@@ -23,6 +23,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from lightning_grok.paper.claims.cohort import NotMeasuredError, SeedRun, Setup, cohort
+from lightning_grok.runs.panels import panels_of
+from lightning_grok.runs.quantities import CATALOGUE, LAYER, PERFORMANCE
 from lightning_grok.runs.run import Run
 
 LEADS = (0.0, 0.1, 0.2, 0.3, 0.5, 0.7, 1.0)
@@ -33,17 +35,13 @@ _LEAST_EPOCHS = 3  # measured between memorization and generalization, in the me
 _RESAMPLES, _LEVEL = 2000, 0.95
 _NO_GAIN = 0.02  # of C-index over the epoch: less than this is none
 
-_KEYS = {
-    "kernel distance": "kernel_distance/full/own",
-    "trace kernel distance": "kernel_distance/trace/own",
-    "capacity layers.2": "manifold_capacity/layers.2/capacity",
-    "capacity layers.4": "manifold_capacity/layers.4/capacity",
-    "capacity layers.5": "manifold_capacity/layers.5/capacity",
-    "capacity layers.6": "manifold_capacity/layers.6/capacity",
-    "weight norm": "weight_norm/total",
-    "sound probe": "linear_probe/sound/accuracy",
+_LAYERS = ("layers.2", "layers.4", "layers.5", "layers.6")  # whose capacity may have told
+_PERFORMANCE = {
+    line.name: line.key
+    for panel in CATALOGUE
+    for line in panel.lines
+    if line.predicts and panel.id in PERFORMANCE
 }
-_PERFORMANCE = {"test accuracy": "test/accuracy", "test loss": "test/loss"}
 _EPOCH = "epoch"
 
 
@@ -107,12 +105,30 @@ def forecast_runs(runs: Sequence[Run]) -> dict[str, Any]:
 def _prepared(runs: Sequence[SeedRun]) -> tuple[list[str], list[_Seed]]:
     """The measurements that every run has, and the runs that memorized."""
     memorized = [run for run in runs if math.isfinite(run.events.t_mem)]
-    names = [n for n, key in _KEYS.items() if all(run.measured(key) for run in memorized)]
-    return names, [_seed(run, names) for run in memorized] if names else []
+    known = {
+        name: key
+        for name, key in _predictors(memorized).items()
+        if all(run.measured(key) for run in memorized)
+    }
+    return list(known), [_seed(run, known) for run in memorized] if known else []
 
 
-def _seed(run: SeedRun, names: Sequence[str]) -> _Seed:
-    keys = {name: _KEYS[name] for name in names}
+def _predictors(runs: Sequence[SeedRun]) -> dict[str, str]:
+    """Name -> key of the measurements that may have told: the catalogue's, and a user's own."""
+    found: dict[str, str] = {}
+    for panel in CATALOGUE:
+        for line in panel.lines if panel.id not in PERFORMANCE else ():
+            if line.predicts and LAYER in line.key:
+                found |= {f"{line.name} {each}": line.key.replace(LAYER, each) for each in _LAYERS}
+            elif line.predicts:
+                found[line.name] = line.key
+    for run in runs:
+        own = [panel for panel in panels_of(run.run) if not panel.known]
+        found |= {line.key: line.key for panel in own for line in panel.lines}
+    return found
+
+
+def _seed(run: SeedRun, keys: Mapping[str, str]) -> _Seed:
     epochs = [run.series(key)[0] for key in keys.values()]
     common = epochs[0]
     for each in epochs[1:]:
@@ -120,7 +136,7 @@ def _seed(run: SeedRun, names: Sequence[str]) -> _Seed:
     common = common[common > 0]
     x = np.log10(common)
     features = {_EPOCH: x[:, None]}
-    for name, key in (keys | _PERFORMANCE).items():
+    for name, key in {**keys, **_PERFORMANCE}.items():
         try:
             level = np.array([run.value_at(key, epoch) for epoch in common])
         except NotMeasuredError:

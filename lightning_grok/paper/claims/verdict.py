@@ -17,6 +17,7 @@ from lightning_grok.paper.claims.published import Curves
 from lightning_grok.paper.claims.setup_verdict import SetupVerdict, published_verdict, setup_verdict
 from lightning_grok.paper.claims.statistics import STATISTICS
 from lightning_grok.runs.run import Run
+from lightning_grok.runs.yaml_file import read_yaml
 
 Claim = Mapping[str, Any]
 Verdict = dict[str, Any]
@@ -100,15 +101,13 @@ def read_claims(path: Path | None = None) -> dict[str, Any]:
     Raises:
         InputError: it can't be read, or a claim lacks something or names what there isn't.
     """
-    import yaml
-
     source = files("lightning_grok.paper.claims") / "claims.yaml" if path is None else path
+    content = read_yaml(Path(str(source)), "a claims file")
     try:
-        content = yaml.safe_load(source.read_text(encoding="utf-8"))
         setups = read_setups(content["setups"])
         claims = dict(content["claims"])
         least = int(content["min_seeds"])
-    except (OSError, yaml.YAMLError, UnicodeDecodeError, KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError) as error:
         reason = " ".join(str(error).split())
         raise InputError(
             f"expected a claims file with setups, claims and min_seeds, received {source}: {reason}"

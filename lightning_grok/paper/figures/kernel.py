@@ -12,9 +12,9 @@ import numpy as np
 
 from lightning_grok.errors import InputError
 from lightning_grok.figures.epoch_axis import published_handles
-from lightning_grok.figures.kernel_distance import draw_distance
 from lightning_grok.figures.layout import PAGE
 from lightning_grok.figures.seeds import Seeds, comparable_runs
+from lightning_grok.paper.figures.distance import draw_distance
 from lightning_grok.paper.figures.layout import (
     Column,
     Handles,
@@ -143,7 +143,7 @@ def _draw_sampled(figure: "Figure", found: Mapping[tuple[str, int], Sampled]) ->
             look: dict[str, Any] = {
                 "label": f"{count} {split} images{_difference(found, (split, count))}",
                 "linestyle": _IMAGES[split, count][0],
-                "alone": seeds is not first.seeds,
+                "alone": seeds is first.seeds,
             }
             drawn = draw_distance(axes, seeds, ("full",), reference, group, **look)
             handles |= {f"{split}{count}/{key}": line for key, line in drawn.items()}

@@ -13,12 +13,13 @@ from lightning_grok.figures.epoch_axis import (
     find_events,
     published_handles,
 )
-from lightning_grok.figures.geometry import draw_geometry
-from lightning_grok.figures.kernel_distance import draw_distance, draw_pairs, pairs_of
+from lightning_grok.figures.kernel_distance import draw_pairs, pairs_of
 from lightning_grok.figures.layout import PAGE, settle, style, wrapped
 from lightning_grok.figures.palette import TOTAL, layer_color
-from lightning_grok.figures.performance import draw_performance
+from lightning_grok.figures.panel import draw_panel
 from lightning_grok.figures.seeds import QUANTILES, Seeds
+from lightning_grok.paper.figures.distance import draw_distance
+from lightning_grok.runs.panels import panel_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -250,17 +251,27 @@ def _last_norm(axes: "Axes", seeds: Seeds) -> Handles:
 
 def _start(axes: "Axes", seeds: Seeds) -> Handles:
     handles = draw_distance(axes, seeds, ("full",), "own", label="full kernel, to the own start")
-    handles |= draw_distance(axes, seeds, ("full",), "foreign", alone=True)
+    handles |= draw_distance(axes, seeds, ("full",), "foreign", alone=False)
     axes.set_ylabel("kernel distance $S$\nof the full kernel")
     return handles
 
 
+def _panel(name: str) -> Callable[["Axes", Seeds], Handles]:
+    """What draws the panel `name` of the catalogue."""
+
+    def draw(axes: "Axes", seeds: Seeds) -> Handles:
+        panel = panel_of(seeds, name)
+        return {} if panel is None else draw_panel(axes, seeds, panel)
+
+    return draw
+
+
 PANELS: dict[str, tuple[float, Callable[["Axes", Seeds], Handles] | None]] = {
-    "accuracy": (1.15, lambda axes, seeds: draw_performance(axes, seeds, "accuracy")),
-    "loss": (1.15, lambda axes, seeds: draw_performance(axes, seeds, "loss")),
-    "capacity": (1.1, lambda axes, seeds: draw_geometry(axes, seeds, "capacity")),
-    "radius": (1.0, lambda axes, seeds: draw_geometry(axes, seeds, "radius")),
-    "dimension": (1.0, lambda axes, seeds: draw_geometry(axes, seeds, "dimension")),
+    "accuracy": (1.15, _panel("accuracy")),
+    "loss": (1.15, _panel("loss")),
+    "capacity": (1.1, _panel("capacity")),
+    "radius": (1.0, _panel("radius")),
+    "dimension": (1.0, _panel("dimension")),
     "distance": (1.15, _start),
     "pairs": (2.3, None),
     "total_norm": (1.0, _total_norm),

@@ -3,7 +3,8 @@
 from typing import TYPE_CHECKING
 
 from lightning_grok.figures.layout import PAGE
-from lightning_grok.figures.linear_probe import draw_probes, logged_probes
+from lightning_grok.figures.panel import draw_panel
+from lightning_grok.figures.seeds import Seeds
 from lightning_grok.paper.figures.layout import (
     Column,
     Handles,
@@ -17,11 +18,13 @@ from lightning_grok.paper.figures.layout import (
 )
 from lightning_grok.paper.figures.runs import PaperRuns
 from lightning_grok.paper.figures.training import EMNIST_OUTPUT, columns_of
+from lightning_grok.runs.panels import panel_of
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-_PAPER, _SOUND = ("paper",), ("sound", "sound_stored")
+_PAPER, _SOUND = "linear_probe/paper/", "linear_probe/sound"
 _HEIGHT = 1.55  # of a row, in inches
 
 
@@ -46,19 +49,25 @@ def _draw(figure: "Figure", rows: list[Column]) -> Handles:
     grid = figure.subplots(len(rows), 2, sharex="row", sharey=True, squeeze=False)
     handles: Handles = {}
     letters = iter("abcdefgh")
+    sides = {"as the paper": _PAPER, "sound": _SOUND}
     for pair, column in zip(grid, rows, strict=True):
-        for axes, names, side in zip(
-            pair, (_PAPER, _SOUND), ("as the paper", "sound"), strict=True
-        ):
+        for axes, (side, names) in zip(pair, sides.items(), strict=True):
             heading = column._replace(heading=f"{column.heading}, {side}")
             if column.seeds is None:
                 no_run(axes)
             else:
-                known = [name for name in logged_probes(column.seeds) if name in names]
-                handles |= draw_probes(axes, column.seeds, known)
+                handles |= _draw_probes(axes, column.seeds, names)
                 axes.axhline(0.1, color="black", linewidth=0.5, linestyle=(0, (1, 3)), zorder=1)
                 axes.set_ylabel("accuracy (fraction)" if side != "sound" else "")
             axes.set_title(column_title(next(letters), heading, ", "), loc="left")
     for axes in grid[:-1].ravel():
         axes.set_xlabel("")
     return handles | shared_handles(rows)
+
+
+def _draw_probes(axes: "Axes", seeds: Seeds, prefix: str) -> Handles:
+    panel = panel_of(seeds, "probe")
+    if panel is None:
+        return {}
+    lines = tuple(line for line in panel.lines if line.key.startswith(prefix))
+    return draw_panel(axes, seeds, panel._replace(lines=lines))

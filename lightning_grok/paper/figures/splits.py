@@ -7,14 +7,9 @@ import numpy as np
 
 from lightning_grok.analysis.correlation import concordance, correlation
 from lightning_grok.errors import InputError
-from lightning_grok.figures.geometry import (
-    QUANTITIES,
-    draw_geometry,
-    layer_style,
-    measured_layers,
-)
 from lightning_grok.figures.layout import PAGE
-from lightning_grok.figures.seeds import Seeds, comparable_runs
+from lightning_grok.figures.panel import axis_label, draw_panel, matplotlib_style
+from lightning_grok.figures.seeds import Runs, Seeds, comparable_runs
 from lightning_grok.paper.figures.layout import (
     Column,
     Handles,
@@ -26,6 +21,8 @@ from lightning_grok.paper.figures.layout import (
 )
 from lightning_grok.paper.figures.runs import PaperRuns, command_for
 from lightning_grok.paper.figures.training import GROKKING
+from lightning_grok.runs.panels import panel_of
+from lightning_grok.runs.quantities import GEOMETRY, Panel
 from lightning_grok.runs.run import Run
 
 if TYPE_CHECKING:
@@ -61,7 +58,7 @@ def find_splits(runs: PaperRuns) -> Splits:
     held: dict[str, list[Run]] = {}
     for run in runs.every(GROKKING):
         for group in {match[1] for key in run.keys if (match := _GROUP.match(key))}:
-            if measured_layers(run, group):
+            if _panel(run, group, "capacity") is not None:
                 held.setdefault(group, []).append(run)
     if not held:
         raise InputError(
@@ -94,9 +91,10 @@ def figure_13(runs: PaperRuns) -> "Figure":
     def draw(figure: "Figure") -> Handles:
         grid = figure.subplots(3, 2, sharex=True, sharey="row")
         handles: Handles = {}
-        for row, quantity in zip(grid, QUANTITIES, strict=True):
-            for axes, prefix in zip(row, (f"{group}/train", group), strict=True):
-                handles |= draw_geometry(axes, seeds, quantity, prefix)
+        for row, quantity in zip(grid, GEOMETRY, strict=True):
+            for axes, split in zip(row, ("train", ""), strict=True):
+                panel = _panel(seeds, group, quantity, split)
+                handles |= {} if panel is None else draw_panel(axes, seeds, panel)
                 axes.label_outer()
         for axes, letter, column in zip(grid[0], "ab", columns, strict=True):
             axes.set_title(column_title(letter, column), loc="left")
@@ -120,9 +118,12 @@ def figure_14(runs: PaperRuns) -> "Figure":
     def draw(figure: "Figure") -> Handles:
         row = figure.subplots(1, 3)
         handles: Handles = {}
-        for axes, letter, quantity in zip(row, "abc", QUANTITIES, strict=True):
-            handles |= _draw_scatter(axes, splits, quantity)
-            label = " ".join(QUANTITIES[quantity].split())
+        for axes, letter, quantity in zip(row, "abc", GEOMETRY, strict=True):
+            panel = _panel(splits.seeds, splits.group, quantity)
+            if panel is None:
+                continue
+            handles |= _draw_scatter(axes, splits, quantity, panel)
+            label = " ".join(axis_label(panel).split())
             r, agreement = agreements(splits, quantity)
             said = f"$\\mathbf{{{letter}}}$  {label}\nr = {r:.2f}, ρ = {agreement:.2f}"
             axes.set_title(said.replace("-", "−"), loc="left")
@@ -136,10 +137,12 @@ def figure_14(runs: PaperRuns) -> "Figure":
 
 def agreements(splits: Splits, quantity: str) -> tuple[float, float]:
     """Pearson's r and Lin's concordance of a quantity, each the mean over layers and seeds."""
+    panel = _panel(splits.seeds, splits.group, quantity)
+    layers = [] if panel is None else [line.layer for line in panel.lines]
     pairs = [
         (correlation(test, train), concordance(test, train))
         for run in range(len(splits.seeds.runs))
-        for layer in measured_layers(splits.seeds, splits.group)
+        for layer in layers
         for test, train in [both_splits(splits, run, layer, quantity)]
     ]
     r, rho = np.array([pair for pair in pairs if np.isfinite(pair).all()]).reshape(-1, 2).T
@@ -157,15 +160,21 @@ def both_splits(
     return test[i], train[j]
 
 
-def _draw_scatter(axes: "Axes", splits: Splits, quantity: str) -> Handles:
+def _panel(run: Runs, group: str, quantity: str, split: str = "") -> Panel | None:
+    """A quantity of one group of keys, on test images or on those of `split`."""
+    images = group.removeprefix("manifold_capacity").removeprefix("_")
+    return panel_of(run, "-".join(filter(None, (quantity, images, split))))
+
+
+def _draw_scatter(axes: "Axes", splits: Splits, quantity: str, panel: Panel) -> Handles:
     seeds = splits.seeds
-    layers = measured_layers(seeds, splits.group)
     handles: Handles = {}
-    for layer in layers:
-        style = layer_style(seeds.runs[0], layer, layers) | {"linestyle": ""}
-        parts = [both_splits(splits, run, layer, quantity) for run in range(len(seeds.runs))]
+    for line in panel.lines:
+        parts = [both_splits(splits, run, line.layer, quantity) for run in range(len(seeds.runs))]
         test, train = (np.concatenate(each) for each in zip(*parts, strict=True))
-        (handles[layer],) = axes.plot(test, train, gid=f"{layer}/{quantity}", **style)
+        style = matplotlib_style(seeds.runs[0], panel, line) | {"linestyle": ""}
+        gid = f"{line.layer}/{quantity}"
+        (handles[line.layer],) = axes.plot(test, train, gid=gid, **style)
     low, high = np.nanmin(axes.dataLim.get_points()), np.nanmax(axes.dataLim.get_points())
     axes.axline((low, low), slope=1, color="black", linewidth=0.6, zorder=1)
     margin = 0.04 * (high - low)

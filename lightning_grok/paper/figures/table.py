@@ -35,7 +35,7 @@ _PUBLISHED = {  # in the words of the published file; half of the rise is its mi
 _PERCENT = ("plateau", "final")
 
 
-class Row(NamedTuple):
+class SetupRow(NamedTuple):
     """One setup of Table 1.
 
     Attributes:
@@ -58,7 +58,7 @@ class Row(NamedTuple):
     published: dict[str, float]
 
 
-def table_rows(runs: PaperRuns) -> list[Row]:
+def table_rows(runs: PaperRuns) -> list[SetupRow]:
     """The nine rows of Table 1; setups without runs have no seeds."""
     rows = []
     for block, (_, setups) in enumerate(BLOCKS.values(), 1):
@@ -68,11 +68,11 @@ def table_rows(runs: PaperRuns) -> list[Row]:
     return rows
 
 
-def _row(block: int, setup: str, seeds: Seeds | None, runs: PaperRuns) -> Row:
+def _row(block: int, setup: str, seeds: Seeds | None, runs: PaperRuns) -> SetupRow:
     published = _published(runs, setup, 0 if seeds is None else seeds.epoch)
     if seeds is None:
         none = {name: np.zeros(0) for name in QUANTITIES}
-        return Row(block, setup, 0, 0, 0, none, published)
+        return SetupRow(block, setup, 0, 0, 0, none, published)
     rises = [each.late for each in seeds.onsets]
     values = {
         "t_mem": [each.t_mem for each in seeds.onsets],
@@ -83,7 +83,7 @@ def _row(block: int, setup: str, seeds: Seeds | None, runs: PaperRuns) -> Row:
     }
     arrays = {name: np.array(each, dtype=float) for name, each in values.items()}
     grokked = sum(each.grokked for each in seeds.onsets)
-    return Row(block, setup, len(rises), grokked, seeds.epoch, arrays, published)
+    return SetupRow(block, setup, len(rises), grokked, seeds.epoch, arrays, published)
 
 
 def _published(runs: PaperRuns, setup: str, last: int) -> dict[str, float]:
@@ -101,7 +101,7 @@ def _published(runs: PaperRuns, setup: str, last: int) -> dict[str, float]:
     return found | {"final": 100 * float(np.append(accuracy[epochs == last], math.nan)[0])}
 
 
-def table_csv(rows: Sequence[Row]) -> str:
+def table_csv(rows: Sequence[SetupRow]) -> str:
     """A line a row: medians, least and greatest over seeds, and published values."""
     fields = [f"{name}{end}" for name in QUANTITIES for end in ("", "_min", "_max", "_published")]
     file = io.StringIO()
@@ -116,7 +116,7 @@ def table_csv(rows: Sequence[Row]) -> str:
     return file.getvalue()
 
 
-def table_markdown(rows: Sequence[Row]) -> str:
+def table_markdown(rows: Sequence[SetupRow]) -> str:
     """The same for readers: median (least to greatest), and published values below."""
     head = ["setup", "seeds", "grokked", "t_mem", "plateau, %", "t_10", "t_half", "final, %"]
     lines = [head, ["---"] * len(head)]
@@ -130,7 +130,7 @@ def table_markdown(rows: Sequence[Row]) -> str:
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
 
-def median_and_range(row: Row, name: str) -> tuple[str, str]:
+def median_and_range(row: SetupRow, name: str) -> tuple[str, str]:
     """A cell: the median, and the range where seeds differ; what never came is ``> last epoch``."""
     if not row.number:
         return "", ""
@@ -140,7 +140,7 @@ def median_and_range(row: Row, name: str) -> tuple[str, str]:
     return said, "" if ends[0] == ends[1] else f"({ends[0]}–{ends[1]})"
 
 
-def published_cell(row: Row, name: str) -> str:
+def published_cell(row: SetupRow, name: str) -> str:
     """A cell of the line of published values."""
     value = row.published[name]
     return "" if math.isnan(value) else _said(name, value, row.last)
@@ -190,7 +190,7 @@ _LINE = 0.135  # inches
 _PLACES = (0.055, 0.13, 0.2, 0.27, 0.325, 0.41, 0.505, 0.625, 0.745, 0.875, 0.995)
 
 
-def _lines(row: Row) -> list[list[str]]:
+def _lines(row: SetupRow) -> list[list[str]]:
     """A row's lines of eleven cells: the median, the range over seeds, the published values."""
     _, weight, size, output, decay = row.setup.split("-")
     grokked = f"{row.grokked} of {row.number}" if row.number else "no run"
@@ -205,11 +205,11 @@ def _lines(row: Row) -> list[list[str]]:
     return lines
 
 
-def _height(row: Row) -> float:
+def _height(row: SetupRow) -> float:
     return _LINE * len(_lines(row)) + 0.04
 
 
-def _draw(figure: "Figure", rows: Sequence[Row], height: float) -> dict[str, object]:
+def _draw(figure: "Figure", rows: Sequence[SetupRow], height: float) -> dict[str, object]:
     axes = figure.subplots()
     axes.set(xlim=(0, 1), ylim=(height, 0))
     axes.set_axis_off()
@@ -238,7 +238,7 @@ def _draw(figure: "Figure", rows: Sequence[Row], height: float) -> dict[str, obj
     return {}
 
 
-def published_line(row: Row) -> bool:
+def published_line(row: SetupRow) -> bool:
     """Whether a row has published values."""
     return any(not math.isnan(each) for each in row.published.values())
 
