@@ -88,8 +88,11 @@ def test_one_whose_failed_measurement_was_made_up_for_is_refused(
     from lightning_grok.callbacks import WeightNorm
     from lightning_grok.commands.main import main
 
+    def fail(self: WeightNorm, *arguments: Any) -> None:
+        raise RuntimeError  # any other error is refused before a run begins
+
     with monkeypatch.context() as patch:
-        patch.setattr(WeightNorm, "measure", lambda self, *arguments: 1 / 0)
+        patch.setattr(WeightNorm, "measure", fail)
         with pytest.warns(UserWarning, match="weight_norm at epoch"):
             short = fit(*SLIM, name="short")
     main(["measure", str(short.path), "--weight_norm.enabled=true"])
