@@ -156,9 +156,11 @@ def quantities(states: list[State], model: Any, inputs: Tensor, labels: Tensor) 
 
     def sketched(n: int) -> Callable[[], float]:
         start = kernel_sketch(model, inputs[:n], parameters=states[0])
-        return lambda: sketched_kernel_distance(
-            start, kernel_sketch(model, inputs[:n], parameters=states[-1])
-        ).estimate
+        return lambda: (
+            sketched_kernel_distance(
+                start, kernel_sketch(model, inputs[:n], parameters=states[-1])
+            ).estimate
+        )
 
     last, first = explicit(-1), explicit(0)
     slow = cost(lambda: (explicit(-1), explicit(-2)))

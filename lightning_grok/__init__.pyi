@@ -7,6 +7,7 @@ from .callbacks import (
     ManifoldCapacity as ManifoldCapacity,
     Measurement as Measurement,
     Onset as Onset,
+    Stability as Stability,
     UmapSnapshot as UmapSnapshot,
     WeightNorm as WeightNorm,
 )

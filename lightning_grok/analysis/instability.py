@@ -23,6 +23,9 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Num
 
+from lightning_grok.analysis.crossing import first_held, on_log_axis
+from lightning_grok.analysis.onset import GrokkingEvents, RunLike
+
 COLLAPSED = 0.5
 """Share of training samples without a loss."""
 
@@ -111,6 +114,42 @@ def ungrokking_epoch(
         elif epochs[i] >= 2 * epochs[start]:
             return float(epochs[start])
     return math.inf
+
+
+def stability_events(
+    epochs: Num[np.ndarray, " t"],
+    loss: Num[np.ndarray, " t"],
+    train_accuracy: Num[np.ndarray, " t"],
+    test_accuracy: Num[np.ndarray, " t"],
+    zero_loss_share: Num[np.ndarray, " t"],
+) -> list[tuple[str, int]]:
+    """All events ``collapse``, ``instability`` and ``ungrokking``, with their epochs."""
+    memorized = _memorized(epochs, train_accuracy)
+    found = [
+        ("collapse", collapse_epoch(epochs, zero_loss_share)),
+        ("ungrokking", ungrokking_epoch(epochs, train_accuracy, test_accuracy)),
+    ]
+    events = [(name, int(epoch)) for name, epoch in found if math.isfinite(epoch)]
+    jumps = find_instabilities(epochs, loss, memorized)
+    return [*events, *(("instability", each.epoch) for each in jumps)]
+
+
+def run_instabilities(run: RunLike) -> list[Instability]:
+    """`find_instabilities` of the logged training loss of a run."""
+    return find_instabilities(*run.series("train/loss"), _memorized(*run.series("train/accuracy")))
+
+
+def _memorized(epochs: Num[np.ndarray, " t"], train_accuracy: Num[np.ndarray, " t"]) -> float:
+    """The first of three evaluations in a row with the training set learned; infinite if none."""
+    at, accuracy = on_log_axis(epochs, train_accuracy)
+    first = first_held(accuracy >= _HOLDS)
+    return math.inf if first is None else float(at[first])
+
+
+def onset_in_words(run: RunLike, events: GrokkingEvents) -> str:
+    """`onset_sentence` of a run's onset, t_10 of test accuracy."""
+    onset = events.test.t_10
+    return onset_sentence(onset, run_instabilities(run)) if math.isfinite(onset) else ""
 
 
 def onset_sentence(onset: float, instabilities: Sequence[Instability]) -> str:

@@ -7,6 +7,7 @@ from lightning_grok.callbacks.linear_probe import LinearProbe
 from lightning_grok.callbacks.manifold_capacity import ManifoldCapacity
 from lightning_grok.callbacks.measurement import Measurement
 from lightning_grok.callbacks.onset import Onset
+from lightning_grok.callbacks.stability import Stability
 from lightning_grok.callbacks.umap_snapshot import UmapSnapshot
 from lightning_grok.callbacks.weight_norm import WeightNorm
 
@@ -18,6 +19,7 @@ __all__ = [
     "ManifoldCapacity",
     "Measurement",
     "Onset",
+    "Stability",
     "UmapSnapshot",
     "WeightNorm",
 ]

@@ -3,6 +3,7 @@
 import os
 import signal
 import time
+from collections.abc import Container
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -21,7 +22,7 @@ from lightning_grok.callbacks.recording import (
     trained_epochs,
 )
 from lightning_grok.errors import InputError
-from lightning_grok.runs.checkpoints import LAST, PREVIOUS, newest_checkpoint
+from lightning_grok.runs.checkpoints import LAST, PREVIOUS, kept_path, newest_checkpoint
 from lightning_grok.runs.directory import RunDirectory, snapshot_epochs
 from lightning_grok.runs.files import write_atomically
 from lightning_grok.schedule import PAPER_EPOCHS
@@ -50,7 +51,8 @@ class Snapshots(L.Callback):
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Keep the weights of an epoch that may be looked at again."""
         epoch = completed_epochs(trainer)
-        measured = (c for c in callbacks_of(trainer) if isinstance(c, Measurement) and c.enabled)
+        callbacks = (c for c in callbacks_of(trainer) if isinstance(c, Measurement) and c.enabled)
+        measured = (measurement for measurement in callbacks if measurement.keeps_snapshots)
         wanted = epoch in PAPER_EPOCHS or epoch == trainer.max_epochs
         if wanted or any(measurement.due(epoch) for measurement in measured):
             expect_finite(pl_module, epoch, self.directory.checkpoints)
@@ -178,10 +180,18 @@ class RunCheckpoint(Checkpoint):
         directory: of the run.
         seconds: shortest time between two checkpoints; 0 writes one every epoch.
         signals: that stop the run.
+        kept: epochs whose checkpoint stays as ``epoch_<epoch>.ckpt``, to branch from.
     """
 
-    def __init__(self, directory: RunDirectory, seconds: float, signals: Signals) -> None:
+    def __init__(
+        self,
+        directory: RunDirectory,
+        seconds: float,
+        signals: Signals,
+        kept: Container[int] = (),
+    ) -> None:
         super().__init__()
+        self.kept = kept
         self.directory = directory
         self.seconds = seconds
         self.signals = signals
@@ -197,8 +207,12 @@ class RunCheckpoint(Checkpoint):
 
     def state_dict(self) -> dict[str, Any]:
         """Where the event log ends, whether the run does, and the newest metrics."""
-        log_size = self.directory.log_size
-        return {"log_size": log_size, "stopped": self.stopped, "metrics": self.metrics}
+        return {
+            "log_size": self.directory.log_size,
+            "stopped": self.stopped,
+            "metrics": self.metrics,
+            "seconds": self._seconds(),
+        }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Take back what Lightning does not keep."""
@@ -238,13 +252,24 @@ class RunCheckpoint(Checkpoint):
         if ends or not 0 <= time.monotonic() - self._written < self.seconds:
             expect_finite(pl_module, completed_epochs(trainer), self.directory.checkpoints)
             self.write(trainer)
+        if completed_epochs(trainer) in self.kept:
+            expect_finite(pl_module, completed_epochs(trainer), self.directory.checkpoints)
+            self._note(trainer)
+            write_atomically(
+                kept_path(self.directory.checkpoints, completed_epochs(trainer)),
+                lambda path: trainer.save_checkpoint(path, weights_only=False),
+            )
+
+    def _note(self, trainer: L.Trainer) -> None:
+        """Have the log on the disk, and the newest metrics in the state."""
+        newest = trainer.callback_metrics.items()
+        self.metrics = {key: float(value) for key, value in newest if "seconds" not in key}
+        self.directory.sync()
 
     def write(self, trainer: L.Trainer) -> None:
         """Write the checkpoint whole, then move it into place."""
         folder = self.directory.checkpoints
-        newest = trainer.callback_metrics.items()
-        self.metrics = {key: float(value) for key, value in newest if "seconds" not in key}
-        self.directory.sync()
+        self._note(trainer)
         write_atomically(
             folder / "next.ckpt", lambda path: trainer.save_checkpoint(path, weights_only=False)
         )

@@ -89,6 +89,8 @@ class Measurement(L.Callback, ABC):
     name: str
     needs_samples = True
     """Whether `measure` looks at any sample."""
+    keeps_snapshots = True
+    """Whether the weights are kept that it was taken of, and it can be taken afterwards."""
 
     def __init__(
         self,
@@ -322,7 +324,7 @@ class Measurement(L.Callback, ABC):
                 trainer, lambda: self.taken(network, self.reference, epoch)
             )
             record(trainer, self.name, epoch, scalars, arrays)
-            for run in _runs_of(trainer):
+            for run in _runs_of(trainer) if self.keeps_snapshots else []:
                 run.keep_snapshot(epoch, network)
             self._summarize(trainer, pl_module, epoch, final=False)
 

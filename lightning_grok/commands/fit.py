@@ -23,6 +23,7 @@ from lightning_grok.callbacks import (
     ManifoldCapacity,
     Measurement,
     Onset,
+    Stability,
     UmapSnapshot,
     WeightNorm,
 )
@@ -50,6 +51,7 @@ from lightning_grok.tasks.module import GrokModule
 GROUPS: dict[str, type[L.Callback]] = {
     "evaluation": Evaluation,
     "onset": Onset,
+    "stability": Stability,
     "kernel_distance": KernelDistance,
     "manifold_capacity": ManifoldCapacity,
     "linear_probe": LinearProbe,
@@ -66,6 +68,7 @@ _OF_PYTHON: set[str | int] = {"inputs", "labels", "dataloader"}
 
 # True of this way of training, and nothing that the reader of the terminal could act on.
 _NOISE = (
+    r"`\w+.configure_optimizers` will be overridden by",
     r"The number of training batches .* is smaller than the logging interval",
     r"`isinstance\(treespec, LeafSpec\)` is deprecated",
     r"`\w+.configure_optimizers` will be overridden by",

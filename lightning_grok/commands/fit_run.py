@@ -18,6 +18,7 @@ from lightning.pytorch.loggers import WandbLogger
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
 import lightning_grok
+from lightning_grok.callbacks.branching import branching
 from lightning_grok.callbacks.checkpoint import (
     FiniteLoss,
     RunCheckpoint,
@@ -27,6 +28,12 @@ from lightning_grok.callbacks.checkpoint import (
 from lightning_grok.callbacks.measurement import network_of
 from lightning_grok.callbacks.recording import callbacks_of
 from lightning_grok.callbacks.reference import loaders_from
+from lightning_grok.commands.beginning import (
+    beginning_of,
+    branch_epochs,
+    check_beginning,
+    meta_of,
+)
 from lightning_grok.commands.ending import say_how_it_went
 from lightning_grok.commands.one_process import taken
 from lightning_grok.dashboard.live_page import live_page
@@ -38,7 +45,7 @@ from lightning_grok.ranges import NotNegative, check_range
 from lightning_grok.runs.checkpoints import newest_checkpoint
 from lightning_grok.runs.configuration import config_digest
 from lightning_grok.runs.directory import RunDirectory
-from lightning_grok.runs.extension import beginning
+from lightning_grok.runs.extension import Beginning
 from lightning_grok.runs.files import Lost, is_disk_error, write_atomically
 from lightning_grok.runs.identity import run_name, setup_name
 from lightning_grok.runs.names import validate_name
@@ -68,6 +75,17 @@ class RunOptions:
         extends: directory of a shorter run of the same configuration, which the new run begins with
             instead of training these epochs again; besides trainer.max_epochs only measured epochs
             after its end may differ. It stays as it is.
+        branches: directory of a run, the trunk, that this one shares its first epochs with. Options
+            of model, optimizer, data, trainer and evaluation may differ; network, random vectors
+            and measured images are the trunk's.
+        from_epoch: at which to leave the trunk; it needs a checkpoint there (``branch_points``).
+        set: changes of the trunk's state there: factors on ``weights``, on the optimizer's
+            ``first_moment`` and ``second_moment`` and on the number of ``steps`` it has counted, of
+            one layer with ``/layers.0`` behind it; ``reinitialize/layers.6: SEED`` draws a layer
+            anew.
+        branch_points: epochs whose checkpoint is kept to branch from, or so many log-spaced ones a
+            decade; a checkpoint takes three times the weights and what measurements remember
+            (about 5 MB for the network of grok.yaml).
         watch: whether to open the live page while the run goes on, and to leave it in the run's
             directory as report.html, with the figures and the verdict on the paper's claims.
     """
@@ -78,14 +96,21 @@ class RunOptions:
     figures: bool = True
     extends: str | None = None
     watch: bool = False
+    branches: str | None = None
+    from_epoch: int | None = None
+    set: dict[str, float] | None = None
+    branch_points: list[int] | int | None = None
 
     def __post_init__(self) -> None:
         """Refuse what is out of range; take paths as a shell does."""
         self.root = str(expand_path(self.root))
         self.extends = None if self.extends is None else str(expand_path(self.extends))
+        self.branches = None if self.branches is None else str(expand_path(self.branches))
         if self.name is not None:
             validate_name(self.name)
         check_range("run.checkpoint_seconds", self.checkpoint_seconds, NotNegative)
+        check_beginning(self)
+        self.points = branch_epochs(self.branch_points)
 
 
 class FitRun:
@@ -123,7 +148,7 @@ class FitRun:
         kwargs: dict[str, Any],
     ) -> None:
         """Train, and leave the directory in a state that says how it ended."""
-        directory = self._open(datamodule, found)
+        directory = self._open(model, datamodule, found)
         status = 1
         try:
             with live_page(directory.path) if self.options.watch else nullcontext():
@@ -176,14 +201,19 @@ class FitRun:
         try:
             start = self._prepare(directory, model, datamodule)
             signals = Signals()
-            checkpoint = RunCheckpoint(directory, self.options.checkpoint_seconds, signals)
+            checkpoint = RunCheckpoint(
+                directory, self.options.checkpoint_seconds, signals, self.options.points
+            )
             self._open_wandb(directory)
             own = [RunLogger(directory), *([self.logger] if self.logger else [])]
             self.trainer.loggers = [*own, *self.trainer.loggers]
             callbacks = callbacks_of(self.trainer)
+            branches = directory.meta.get("branches")
+            leaves = [branching(branches)] if branches and self.options.branches else []
             callbacks[:] = [
                 signals,
                 FiniteLoss(directory.checkpoints),
+                *leaves,
                 Snapshots(directory),
                 *callbacks,
                 checkpoint,
@@ -200,28 +230,42 @@ class FitRun:
             received = signal.SIGINT
         return 0 if received is None else 128 + received
 
-    def _open(self, datamodule: Any, found: Run | None) -> RunDirectory:
+    def _open(self, model: L.LightningModule, datamodule: Any, found: Run | None) -> RunDirectory:
         if found is not None:
             used, given = found.meta.get("dataset"), dataset_of(datamodule)
             if used not in (None, given):
                 raise InputError(f"expected the data of {found.path}, {used}, received {given}")
-            return RunDirectory(found.path)
-        extends = self.options.extends
-        shorter = None if extends is None else beginning(Path(extends), self.config, self.defaults)
-        numbered = self.options.name is None
-        name = self.options.name or run_name(self.config)
-        directory = RunDirectory.create(Path(self.options.root), name, numbered=numbered)
-        if shorter is not None:
-            print(f"{directory.path} begins with the {shorter.epoch} epochs of {shorter.run.path}")
-            try:
-                shorter.copy_to(directory, self.config, self.digest)
-            except OSError as error:
-                directory.discard()
-                raise InputError(
-                    f"expected room to write {error.filename or directory.path}, received: "
-                    f"{error.strerror}"
-                ) from None
+            if newest_checkpoint(found.path / "checkpoints") is not None:
+                return RunDirectory(found.path)
+        begins = beginning_of(self.options, self.config, self.defaults, model)
+        if found is not None:
+            directory = RunDirectory(found.path)
+        else:
+            numbered = self.options.name is None
+            name = self.options.name or run_name(self.config)
+            directory = RunDirectory.create(Path(self.options.root), name, numbered=numbered)
+        if begins is not None:
+            self._begin(directory, begins, model, datamodule)
         return directory
+
+    def _begin(
+        self,
+        directory: RunDirectory,
+        begins: Beginning,
+        model: L.LightningModule,
+        datamodule: Any,
+    ) -> None:
+        """Fill the directory with what the run begins with."""
+        print(f"{directory.path} begins with the {begins.epoch} epochs of {begins.run.path}")
+        own = self._description(directory, model, datamodule)
+        try:
+            begins.copy_to(directory, self.config, meta_of(begins, own, self.options.set))
+        except OSError as error:
+            directory.discard()
+            raise InputError(
+                f"expected room to write {error.filename or directory.path}, received: "
+                f"{error.strerror}"
+            ) from None
 
     def _prepare(
         self, directory: RunDirectory, model: L.LightningModule, datamodule: Any
@@ -245,38 +289,44 @@ class FitRun:
         if directory.meta:
             print(f"{directory.path} has no checkpoint yet: starting it again")
         directory.rewind(0, -1)
-        network = network_of(model)
-        reference = getattr(datamodule, "reference_set", None)
-        directory.update_meta(
-            name=directory.name,
-            dataset=dataset_of(datamodule),
-            setup=setup_name(self.config),
-            seed=self.config["seed_everything"],
-            state="running",
-            epoch=0,
-            seconds=0.0,
-            max_epochs=self.trainer.max_epochs,
-            steps_per_epoch=_steps_per_epoch(self.trainer, datamodule or model),
-            network=getattr(network, "arguments", {}),
-            layer_names=list(getattr(network, "layer_names", [])),
-            num_classes=getattr(datamodule, "num_classes", 0),
-            **_counted_on(datamodule),
-            class_names=list(getattr(datamodule, "class_names", [])),
-            transfer=_described(getattr(reference, "transfer", None)),
-            memorization=None,
-            begins=None,
-            created=datetime.now(UTC).isoformat(timespec="milliseconds"),
-            machine=_machine(),
-            version=lightning_grok.__version__,
-            config_digest=self.digest,
-            **provenance(),
-        )
+        description = self._description(directory, model, datamodule)
+        directory.update_meta(**description, state="running")
         text = yaml.safe_dump(self.config, sort_keys=False)
         write_atomically(
             directory.path / "config.yaml", lambda path: path.write_text(text, encoding="utf-8")
         )
         print(f"writing {directory.path}")
         return None
+
+    def _description(
+        self, directory: RunDirectory, model: L.LightningModule, datamodule: Any
+    ) -> dict[str, Any]:
+        """What stands in run.json of a run that begins."""
+        network = network_of(model)
+        reference = getattr(datamodule, "reference_set", None)
+        return {
+            "name": directory.name,
+            "dataset": dataset_of(datamodule),
+            "setup": setup_name(self.config),
+            "seed": self.config["seed_everything"],
+            "epoch": 0,
+            "seconds": 0.0,
+            "max_epochs": self.trainer.max_epochs,
+            "steps_per_epoch": _steps_per_epoch(self.trainer, datamodule or model),
+            "network": getattr(network, "arguments", {}),
+            "layer_names": list(getattr(network, "layer_names", [])),
+            "num_classes": getattr(datamodule, "num_classes", 0),
+            **_counted_on(datamodule),
+            "class_names": list(getattr(datamodule, "class_names", [])),
+            "transfer": _described(getattr(reference, "transfer", None)),
+            "memorization": None,
+            "begins": None,
+            "created": datetime.now(UTC).isoformat(timespec="milliseconds"),
+            "machine": _machine(),
+            "version": lightning_grok.__version__,
+            "config_digest": self.digest,
+            **provenance(),
+        }
 
     def _close(self, directory: RunDirectory, status: int) -> str:
         """Note how the run ended, or remove one that never began; where W&B has it."""

@@ -118,10 +118,12 @@ def _named(cli: GrokCLI, arguments: list[str]) -> list[Measurement]:
     chosen = [
         callback
         for callback in enabled_measurements(cli.trainer)
-        if (callback.name if callback.name in GROUPS else "trainer") in keys
+        if callback.keeps_snapshots
+        and (callback.name if callback.name in GROUPS else "trainer") in keys
     ]
     if not chosen:
-        known = ", ".join(name for name, kind in GROUPS.items() if issubclass(kind, Measurement))
+        kinds = {n: kind for n, kind in GROUPS.items() if issubclass(kind, Measurement)}
+        known = ", ".join(name for name, kind in kinds.items() if kind.keeps_snapshots)
         raise InputError(
             f"expected a measurement in the arguments (a group of {known}, or trainer.callbacks), "
             f"received {' '.join(arguments) or 'none'}"

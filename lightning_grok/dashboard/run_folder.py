@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from lightning_grok.analysis.onset import run_events
-from lightning_grok.analysis.outcome import event_record, event_words
+from lightning_grok.analysis.outcome import event_words
 from lightning_grok.figures.epoch_axis import Events
 from lightning_grok.runs.names import printable
 from lightning_grok.runs.run import Run, find_runs
@@ -212,7 +212,7 @@ def _events_of(run: Run) -> tuple[Events, dict[str, Any]]:
     finite = [float(epoch) if math.isfinite(epoch) else None for epoch in times]
     so_far = run.state != "finished"
     words = {"words": event_words(found, so_far=so_far)}
-    return Events(*finite), event_record(found, so_far=so_far) | words
+    return Events(*finite), run_record(run, so_far=so_far, events=found) | words
 
 
 def reason_of(meta: Mapping[str, Any]) -> str | None:

@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 
 from lightning_grok.errors import InputError
-from lightning_grok.runs.directory import load_torch
+from lightning_grok.runs.directory import epoch_of, load_torch
 from lightning_grok.runs.schema import Epoch
 
 LAST = "last.ckpt"
@@ -29,6 +29,30 @@ def newest_checkpoint(folder: Path) -> tuple[Path, dict[str, Any]] | None:
     if found:
         raise InputError(f"expected a readable checkpoint, received damaged ones in {folder}")
     return None
+
+
+def kept_path(folder: Path, epoch: int) -> Path:
+    """Where the checkpoint of an epoch stands that is kept to branch from."""
+    return folder / f"epoch_{epoch:07d}.ckpt"
+
+
+def checkpoint_of(folder: Path, epoch: int) -> tuple[Path, dict[str, Any]]:
+    """The checkpoint of an epoch, kept on purpose or one of the newest, and its content.
+
+    Raises:
+        InputError: there is none, or it is damaged; with the epochs that there are.
+    """
+    epochs = {e for path in folder.glob("epoch_*.ckpt") if (e := epoch_of(path)) is not None}
+    for path in (kept_path(folder, epoch), folder / LAST, folder / PREVIOUS):
+        content = _readable(path) if path.exists() else None
+        if content is not None:
+            if content["epoch"] + 1 == epoch:
+                return path, content
+            epochs.add(content["epoch"] + 1)
+    raise InputError(
+        f"expected an epoch with a checkpoint in {folder} ({sorted(epochs) or 'none'}; "
+        f"run.branch_points keeps others), received {epoch}"
+    )
 
 
 def _readable(path: Path) -> dict[str, Any] | None:

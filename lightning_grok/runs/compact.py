@@ -16,7 +16,7 @@ from typing import Any
 from lightning_grok.errors import InputError
 from lightning_grok.runs.files import write_atomically
 from lightning_grok.runs.quantities import is_diagnostic
-from lightning_grok.runs.run import Run, find_runs
+from lightning_grok.runs.run import EVENTS, Run, find_runs
 from lightning_grok.runs.source import is_archive, open_archive
 
 _LEFT_OUT_META = ("wandb_id", "command", "host")
@@ -104,8 +104,8 @@ def _lines(run: Run) -> Iterator[str]:
             for key, value in event.items()
             if key in _HEAD or not _is_left_out(key)
         }
-        # Events of the onset have no further key, and those of measurements have one at least.
-        if len(kept) > len(_HEAD) or event["event"] in ("memorization", "generalization"):
+        # Events of the run have no further key, and those of measurements have one at least.
+        if len(kept) > len(_HEAD) or event["event"] in EVENTS:
             yield json.dumps(kept, separators=(",", ":")) + "\n"
 
 

@@ -31,6 +31,9 @@ def what_is_computed(config: Mapping[str, Any]) -> dict[str, Any]:
     for group in ("data", "trainer"):
         if isinstance(kept.get(group), Mapping):
             kept[group] = {k: v for k, v in kept[group].items() if k not in _NOT_THE_RUN[group]}
+    run = config.get("run")
+    if isinstance(run, Mapping) and run.get("branches"):  # another run than its trunk, in any case
+        kept["branch"] = {key: run.get(key) for key in ("branches", "from_epoch", "set")}
     return kept
 
 

@@ -179,6 +179,11 @@ class RunDirectory:
                 raise
         self._log.note()
 
+    def begin_log(self, lines: bytes) -> None:
+        """Have the log begin with another run's lines, in place of what it holds."""
+        self.events_path.write_bytes(lines)
+        self._log.note()
+
     def expect_whole(self) -> None:
         """Refuse to write on where somebody has removed or replaced what was written.
 

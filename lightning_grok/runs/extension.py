@@ -1,4 +1,8 @@
-"""A longer run out of a shorter one: what may differ between them, and where the longer begins."""
+"""A run out of another one: where it begins, and what may differ between the two.
+
+A longer run (``run.extends``) goes on from the end of a shorter one of the same configuration; a
+branch (``run.branches``) leaves its trunk at any epoch with a checkpoint, for another future.
+"""
 
 import shutil
 from collections.abc import Mapping, Sequence
@@ -9,78 +13,94 @@ from typing import Any
 import yaml
 
 from lightning_grok.errors import InputError
-from lightning_grok.runs.checkpoints import LAST, newest_checkpoint
+from lightning_grok.runs.checkpoints import LAST, checkpoint_of, newest_checkpoint
 from lightning_grok.runs.configuration import differences, listed
 from lightning_grok.runs.directory import RunDirectory, epoch_of
 from lightning_grok.runs.files import write_atomically
-from lightning_grok.runs.run import Run, is_alive
+from lightning_grok.runs.run import EVENTS, Run, is_alive
 
 _LENGTH = "trainer.max_epochs"
+_OF_A_BRANCH = (
+    "model", "data", "trainer", "optimizer", "lr_scheduler", "evaluation", "onset", "stability",
+)  # fmt: skip
+"""Groups in which a branch may differ from its trunk in anything."""
 
 
 @dataclass(frozen=True)
 class Beginning:
-    """The run that a longer one begins with.
+    """The run that another one begins with.
 
     Attributes:
-        run: finished or broken off.
-        checkpoint: its newest one.
-        epoch: completed at the checkpoint.
-        log_size: bytes of the event log that the checkpoint covers.
+        run: finished or broken off; a trunk may also be in progress.
+        checkpoint: its newest one, or that of the epoch.
+        content: of the checkpoint.
+        changed: options in which a branch differs: the trunk's value and its own, by dotted key.
+        is_branch: whether it leaves the other one, and does not only make it longer.
     """
 
     run: Run
     checkpoint: Path
-    epoch: int
-    log_size: int
+    content: dict[str, Any]
+    changed: dict[str, tuple[object, object]]
+    is_branch: bool = False
 
-    def copy_to(self, directory: RunDirectory, config: dict[str, Any], digest: str) -> None:
+    @property
+    def epoch(self) -> int:
+        """Completed epochs at the checkpoint."""
+        return int(self.content["epoch"]) + 1
+
+    def copy_to(
+        self, directory: RunDirectory, config: dict[str, Any], meta: dict[str, Any]
+    ) -> None:
         """Fill a new run's directory so that resuming it trains on from the checkpoint.
 
-        A process that dies in here leaves a run without a checkpoint, which begins at epoch 0 when
-        it is resumed and computes the same. What was measured of the shorter run afterwards, by
-        ``measure``, stays with it.
+        What was measured of the other run afterwards, by ``measure``, stays with it.
 
         Args:
-            directory: new and empty.
-            config: of the longer run, resolved.
-            digest: of that configuration.
+            directory: new, or one that this was broken off in.
+            config: of the run, resolved.
+            meta: what stands in its run.json beside the state and the events.
         """
-        kept = self.run.meta
-        for key in ("wandb_id", "wandb_project", "wandb_entity", "measured_afterwards"):
-            kept.pop(key, None)
-        directory.update_meta(
-            **kept
-            | {
-                "name": directory.name,
-                "state": "interrupted",
-                "max_epochs": config["trainer"]["max_epochs"],
-                "config_digest": digest,
-                "extends": str(self.run.path),
-            }
-        )
+        directory.update_meta(**meta | {"state": "interrupted", "seconds": self._seconds()})
         (directory.path / "config.yaml").write_text(
             yaml.safe_dump(config, sort_keys=False), encoding="utf-8"
         )
         with open(self.run.path / "events.jsonl", "rb") as log:
-            covered = log.read(self.log_size)
-        directory.events_path.write_bytes(covered)
-        measured = Run(directory.path).event_names
-        for file in self.run.path.glob("arrays/*/*.npz"):
-            # What concerns the whole shorter run, as its exact pairs, would pass for the longer's.
-            if file.parent.name in measured and epoch_of(file) is not None:
-                place = directory.path / file.relative_to(self.run.path)
-                place.parent.mkdir(parents=True, exist_ok=True)
-                shutil.copyfile(file, place)
-        shutil.copytree(self.run.path / "snapshots", directory.path / "snapshots")
+            covered = log.read(self._state["log_size"])
+        directory.begin_log(covered)
+        copied = Run(directory.path)
+        epochs = {event: copied.measured(event) for event in copied.event_names}
+        directory.update_meta(**{key: epochs[e][0] for e, key in EVENTS.items() if e in epochs})
+        for file in [*self.run.path.glob("arrays/*/*.npz"), *self.run.path.glob("snapshots/*.pt")]:
+            written = epoch_of(file)
+            # What concerns the whole other run, as its exact pairs, would pass for this one's.
+            if written is None or written > self.epoch:
+                continue
+            if file.suffix == ".npz" and file.parent.name not in epochs:
+                continue
+            place = directory.path / file.relative_to(self.run.path)
+            place.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(file, place)
         write_atomically(
             directory.checkpoints / LAST, lambda path: shutil.copyfile(self.checkpoint, path)
         )
 
+    def of_the_run(self) -> dict[str, Any]:
+        """What of the other run's run.json is true of a longer one too."""
+        own = ("wandb_id", "wandb_project", "wandb_entity", "measured_afterwards")
+        return {key: value for key, value in self.run.meta.items() if key not in own}
 
-def beginning(
-    path: Path, config: Mapping[str, Any], defaults: Mapping[str, Any] | None = None
-) -> Beginning:
+    @property
+    def _state(self) -> dict[str, Any]:
+        return self.content["callbacks"]["RunCheckpoint"]
+
+    def _seconds(self) -> float:
+        """Wall time of the other run as far as the checkpoint; its part of all, if not noted."""
+        whole = float(self.run.meta.get("seconds", 0.0))
+        return float(self._state.get("seconds", whole * self.epoch / max(self.run.epoch, 1)))
+
+
+def longer(path: Path, config: Mapping[str, Any], defaults: Mapping[str, Any]) -> Beginning:
     """What a run of `config` can begin with: a shorter run of the same configuration.
 
     Besides its length only epochs of measurements may differ, and these only after its end.
@@ -94,15 +114,7 @@ def beginning(
         InputError: no run, one in progress, without a checkpoint or stopped by a callback; another
             configuration; a run that is not shorter.
     """
-    run = Run(path)
-    if not run.config:
-        raise InputError(f"run.extends: expected the directory of a run, received {path}")
-    afterwards = run.meta.get("measured_afterwards", {})
-    if replaced := [name for name, own in afterwards.items() if own]:
-        raise InputError(
-            f"run.extends: expected a run with the measurements that it took, but {replaced[0]} of "
-            f"{path} was measured again afterwards"
-        )
+    run = _readable("run.extends", path)
     if is_alive(path):
         raise InputError(
             f"run.extends: expected a run that stands still, but another process runs {path}"
@@ -110,11 +122,78 @@ def beginning(
     found = newest_checkpoint(path / "checkpoints")
     if found is None:
         raise InputError(f"run.extends: expected a run with a checkpoint, received {path}")
-    checkpoint, content = found
-    state, epoch = content["callbacks"]["RunCheckpoint"], content["epoch"] + 1
-    if state["stopped"]:
+    beginning = Beginning(run, *found, {})
+    _check_length("run.extends", beginning, config)
+    epoch = beginning.epoch
+    for key, old, new in differences(run.config, config, defaults):
+        if key.startswith("branch."):  # a longer branch is of the same trunk
+            continue
+        if key != _LENGTH and not (key.endswith(".epochs") and _agree_up_to(epoch, old, new)):
+            raise InputError(
+                f"expected the configuration of {path} but for {_LENGTH} and measured epochs after "
+                f"{epoch}, received another {listed([(key, old, new)])}"
+            )
+    return beginning
+
+
+def branch(
+    path: Path, epoch: int, config: Mapping[str, Any], defaults: Mapping[str, Any]
+) -> Beginning:
+    """What a branch of `config` begins with: `epoch` epochs of another run.
+
+    It may differ in any option of the model (but not in the shape of the network), the optimizer,
+    the data, the Trainer and the evaluation, in epochs of measurements, and in measurements that it
+    does without.
+
+    Args:
+        path: directory of the trunk.
+        epoch: at which to leave it.
+        config: of the branch, resolved.
+        defaults: of the options that there are.
+
+    Raises:
+        InputError: no run, no checkpoint of that epoch, a run that a callback stopped there; an
+            option that may not differ; no epoch to train.
+    """
+    beginning = Beginning(
+        _readable("run.branches", path),
+        *checkpoint_of(path / "checkpoints", epoch),
+        {},
+        is_branch=True,
+    )
+    _check_length("run.branches", beginning, config)
+    for key, old, new in differences(beginning.run.config, config, defaults):
+        group, _, option = key.partition(".")
+        if group == "branch" or (option == "epochs" and group not in _OF_A_BRANCH):
+            continue
+        if group not in _OF_A_BRANCH and not (option == "enabled" and new is False):
+            raise InputError(
+                f"run.branches: expected a branch that measures as {path} does and has its seed, "
+                f"received another {listed([(key, old, new)])}"
+            )
+        beginning.changed[key] = old, new
+    return beginning
+
+
+def _readable(option: str, path: Path) -> Run:
+    """A run whose log still is what it wrote."""
+    run = Run(path)
+    if not run.config:
+        raise InputError(f"{option}: expected the directory of a run, received {path}")
+    afterwards = run.meta.get("measured_afterwards", {})
+    if replaced := [name for name, own in afterwards.items() if own]:
         raise InputError(
-            f"run.extends: expected a run that came to its end, but a callback stopped {path} at "
+            f"{option}: expected a run with the measurements that it took, but {replaced[0]} of "
+            f"{path} was measured again afterwards"
+        )
+    return run
+
+
+def _check_length(option: str, beginning: Beginning, config: Mapping[str, Any]) -> None:
+    path, epoch = beginning.run.path, beginning.epoch
+    if beginning._state["stopped"]:
+        raise InputError(
+            f"{option}: expected a run that came to its end, but a callback stopped {path} at "
             f"epoch {epoch}"
         )
     length = config["trainer"]["max_epochs"]
@@ -122,13 +201,6 @@ def beginning(
         raise InputError(
             f"expected trainer.max_epochs above the {epoch} epochs of {path}, received {length}"
         )
-    for key, old, new in differences(run.config, config, defaults or {}):
-        if key != _LENGTH and not (key.endswith(".epochs") and _agree_up_to(epoch, old, new)):
-            raise InputError(
-                f"expected the configuration of {path} but for {_LENGTH} and measured epochs after "
-                f"{epoch}, received another {listed([(key, old, new)])}"
-            )
-    return Beginning(run, checkpoint, epoch, state["log_size"])
 
 
 def _agree_up_to(epoch: int, old: object, new: object) -> bool:

@@ -121,6 +121,7 @@ def setup_name(config: dict[str, Any]) -> str:
     for the training subset: for cross-entropy that of its EMNIST runs, for mean squared error that
     of its MNIST runs. So are options of the Trainer that change training and an ``lr_scheduler``
     with a digest of its arguments; an ``optimizer`` of that group stands in place of the model's.
+    A branch has the epoch at which it leaves its trunk, and its changes of state, at the end.
     Where model or data are a class of somebody's own, the classes' names stand there with a digest
     of their arguments.
     """
@@ -136,6 +137,10 @@ def setup_name(config: dict[str, Any]) -> str:
             parts.append(f"{key}{value:g}" if isinstance(value, int | float) else f"{key}-{value}")
     if config.get("lr_scheduler"):
         parts.append(_class_and_digest(config["lr_scheduler"]))
+    run = config.get("run") or {}
+    if run.get("branches"):
+        changes = (f"{key.replace('/', '_')}{v:g}" for key, v in (run.get("set") or {}).items())
+        parts += [f"from{run['from_epoch']}", *changes]
     return "-".join(parts)
 
 

@@ -52,6 +52,12 @@ if TYPE_CHECKING:
 
 STATES = ("running", "finished", "interrupted", "failed")
 
+EVENTS = {
+    "memorization": "memorization", "generalization": "begins",
+    "collapse": "collapse", "instability": "instability", "ungrokking": "ungrokking",
+}  # fmt: skip
+"""Events of a run's life, and the key of run.json at which the epoch of the first one stands."""
+
 _META_LIMIT, _CONFIG_LIMIT = 2**22, 2**20  # bytes
 _ONE_ARRAY = 2**24  # bytes of an array that is shown
 _KEPT = 2**27  # bytes of arrays that are kept

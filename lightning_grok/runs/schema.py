@@ -39,6 +39,15 @@ class Transfer(TypedDict, total=False):
     same_distribution: bool
 
 
+class Branches(TypedDict):
+    """Where a branch comes from, and what it has otherwise."""
+
+    run: str
+    epoch: Epoch
+    changed: dict[str, list[Any]]
+    set: dict[str, float]
+
+
 class Meta(TypedDict, total=False):
     """run.json."""
 
@@ -75,6 +84,10 @@ class Meta(TypedDict, total=False):
     version: Text
     config_digest: Text
     extends: str
+    branches: Branches
+    collapse: Epoch | None
+    instability: Epoch | None
+    ungrokking: Epoch | None
     wandb_id: Text
     wandb_project: Text | None
     wandb_entity: Text | None

@@ -3,8 +3,9 @@
 import math
 from typing import Any, Protocol
 
+from lightning_grok.analysis.instability import onset_in_words
 from lightning_grok.analysis.lag import Level, lag
-from lightning_grok.analysis.onset import RunLike, run_events
+from lightning_grok.analysis.onset import GrokkingEvents, RunLike, run_events
 from lightning_grok.analysis.outcome import event_record
 from lightning_grok.errors import first_line
 from lightning_grok.runs.panels import Described, headlines, panels_of
@@ -27,16 +28,22 @@ def run_outcome(run: StatedRun) -> str:
     return str(run_record(run)["outcome"])
 
 
-def run_record(run: StatedRun, *, so_far: bool | None = None) -> dict[str, Any]:
+def run_record(
+    run: StatedRun, *, so_far: bool | None = None, events: GrokkingEvents | None = None
+) -> dict[str, Any]:
     """`event_record` of a run: what run.json, the list of runs and the page say of it.
 
     Args:
         run: any run.
         so_far: whether it has not come to its end; None asks it.
+        events: `run_events` of it, where they are known.
     """
     so_far = run.state != "finished" if so_far is None else so_far
     try:
-        return event_record(run_events(run), so_far=so_far)
+        events = events or run_events(run)
+        found = event_record(events, so_far=so_far)
+        words = [str(found["outcome"]), onset_in_words(run, events)]
+        return found | {"outcome": "; ".join(filter(None, words))}
     except ValueError as error:  # logged in percent, perhaps
         return {"grokked": False, "outcome": first_line(error)}
 

@@ -10,13 +10,15 @@ from lightning_grok.analysis.instability import (
     Instability,
     collapse_epoch,
     find_instabilities,
+    onset_in_words,
     onset_sentence,
+    run_instabilities,
     ungrokking_epoch,
 )
-from lightning_grok.analysis.onset import memorization_epoch, run_events
+from lightning_grok.analysis.onset import run_events
 from lightning_grok.runs.run import Run, read_runs
 
-RUNS = Path(__file__).parents[2] / "docs" / "results" / "runs"
+RUNS = Path(__file__).parents[2] / "docs" / "results" / "runs.zip"
 
 
 @pytest.fixture(scope="module")
@@ -26,11 +28,6 @@ def committed() -> dict[str, list[Run]]:
     for run in read_runs([RUNS]):
         found.setdefault(run.setup, []).append(run)
     return found
-
-
-def of(run: Run) -> list[Instability]:
-    epochs, accuracy = run.series("train/accuracy")
-    return find_instabilities(*run.series("train/loss"), memorization_epoch(epochs, accuracy))
 
 
 @pytest.mark.parametrize(
@@ -52,7 +49,9 @@ def of(run: Run) -> list[Instability]:
 def test_the_jumps_of_adamw_are_found(
     setup: str, seeds: int, first: int, last: int, committed: dict[str, list[Run]]
 ) -> None:
-    found = [instabilities[0] for run in committed[setup] if (instabilities := of(run))]
+    found = [
+        instabilities[0] for run in committed[setup] if (instabilities := run_instabilities(run))
+    ]
     early = [each for each in found if first <= each.before < each.epoch <= last]
     assert len(early) == seeds
     assert all(each.high >= 1000 * each.low for each in early)
@@ -61,14 +60,11 @@ def test_the_jumps_of_adamw_are_found(
 def test_with_the_squared_error_and_with_l2_there_is_none(committed: dict[str, list[Run]]) -> None:
     others = [runs for setup, runs in committed.items() if "mse" in setup or setup[:5] == "Adam-"]
     assert sum(len(runs) for runs in others) > 20
-    assert [run.name for runs in others for run in runs if of(run)] == []
+    assert [run.name for runs in others for run in runs if run_instabilities(run)] == []
 
 
 def test_an_onset_inside_one_is_said_in_words(committed: dict[str, list[Run]]) -> None:
-    said = [
-        onset_sentence(run_events(run).test.t_10, of(run))
-        for run in committed["AdamW-10-1000-1-0.001"]
-    ]
+    said = [onset_in_words(run, run_events(run)) for run in committed["AdamW-10-1000-1-0.001"]]
     assert sum(map(bool, said)) == 9
     assert said[1].endswith(
         "lies inside an instability of the optimizer: from epoch 3,481 to 3,831 the training loss "

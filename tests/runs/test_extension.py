@@ -9,7 +9,7 @@ import pytest
 
 from lightning_grok.runs.checkpoints import newest_checkpoint
 from lightning_grok.runs.directory import RunDirectory
-from lightning_grok.runs.extension import beginning
+from lightning_grok.runs.extension import longer
 from lightning_grok.runs.run import Run
 
 Fit = Callable[..., Run]
@@ -44,7 +44,8 @@ def test_exact_pairs_of_the_shorter_run_are_not_the_longers(fit: Fit) -> None:
     directory = RunDirectory.create(short.path.parent, "long", numbered=False)
     config = short.config
     config["trainer"]["max_epochs"] = 7
-    beginning(short.path, config).copy_to(directory, config, "digest")
+    found = longer(short.path, config, {})
+    found.copy_to(directory, config, found.of_the_run())
     directory.close()
     copied = sorted(path.name for path in directory.path.glob("arrays/*/*"))
     assert copied == sorted(
@@ -87,8 +88,11 @@ def test_one_whose_failed_measurement_was_made_up_for_is_refused(
     from lightning_grok.callbacks import WeightNorm
     from lightning_grok.commands.main import main
 
+    def fail(self: WeightNorm, *arguments: Any) -> None:
+        raise RuntimeError  # any other error is refused before a run begins
+
     with monkeypatch.context() as patch:
-        patch.setattr(WeightNorm, "measure", lambda self, *arguments: 1 / 0)
+        patch.setattr(WeightNorm, "measure", fail)
         with pytest.warns(UserWarning, match="weight_norm at epoch"):
             short = fit(*SLIM, name="short")
     main(["measure", str(short.path), "--weight_norm.enabled=true"])
@@ -101,7 +105,7 @@ def test_a_run_without_a_last_epoch_may_begin_with_another(fit: Fit) -> None:
     short = fit(*SLIM, name="short")
     config = short.config
     config["trainer"]["max_epochs"] = None
-    assert beginning(short.path, config).epoch == 3
+    assert longer(short.path, config, {}).epoch == 3
 
 
 def test_one_that_died_before_its_checkpoint_begins_at_the_start(fit: Fit) -> None:

@@ -1,0 +1,204 @@
+"""Where a branch leaves its trunk: options that a checkpoint would bring back, and its state."""
+
+import math
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import lightning as L
+import torch
+from torch import Tensor, nn
+
+from lightning_grok.callbacks.measurement import network_of
+from lightning_grok.errors import InputError
+
+_OPTIMIZER_KEYS = {"model.optimizer", "optimizer", "optimizer.class_path"}
+"""Options of which each means an optimizer of another class."""
+
+_MOMENTS = {
+    "first_moment": ("exp_avg", "momentum_buffer"),
+    "second_moment": ("exp_avg_sq", "max_exp_avg_sq"),
+    "steps": ("step",),
+}
+"""What of an optimizer's state a change scales, by the words of `check_changes`."""
+
+
+class Branching(L.Callback):
+    """Lets a run go on from another's checkpoint with what its own configuration says.
+
+    A checkpoint brings the trunk's learning rate, betas and so on back; here the branch's own take
+    their place, and then the changes of state are made. Where nothing differs nothing is touched.
+    A branch that is resumed from a checkpoint of its own has all that in it.
+
+    Args:
+        origin: the trunk and the epoch, in words that tell this branch from others.
+        changes: of the state, see `check_changes`.
+        new_optimizer: whether to begin without the trunk's state of the optimizer.
+        new_schedule: whether to begin without the state of its learning rate schedule.
+    """
+
+    def __init__(
+        self, origin: str, changes: Mapping[str, float], new_optimizer: bool, new_schedule: bool
+    ) -> None:
+        super().__init__()
+        self.origin = origin
+        self.changes = changes
+        self.new_optimizer = new_optimizer
+        self.new_schedule = new_schedule or new_optimizer
+        self._begun = False
+        self._own: list[list[dict[str, Any]]] = []  # options of groups, before a checkpoint's
+
+    @property
+    def state_key(self) -> str:
+        """The key of this callback's state in a checkpoint."""
+        return type(self).__name__
+
+    def state_dict(self) -> dict[str, Any]:
+        """Whose branch it is that has begun."""
+        return {"origin": self.origin}
+
+    def on_load_checkpoint(
+        self, trainer: L.Trainer, pl_module: L.LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        """Leave out of the trunk's checkpoint what the branch begins without."""
+        state = checkpoint["callbacks"].get(self.state_key, {})
+        self._begun = state.get("origin") == self.origin
+        if self._begun:
+            return
+        if self.new_optimizer:
+            checkpoint["optimizer_states"] = []
+        if self.new_schedule:
+            checkpoint["lr_schedulers"] = []
+
+    def on_fit_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Remember the options of the configuration, which a checkpoint replaces next."""
+        self._own = [[dict(group) for group in each.param_groups] for each in trainer.optimizers]
+
+    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Take the options back, and change the state."""
+        if self._begun:
+            return
+        self._begun = True
+        for optimizer, own in zip(trainer.optimizers, self._own, strict=True):
+            for group, options in zip(optimizer.param_groups, own, strict=True):
+                self._take_back(group, options)
+        for each in trainer.lr_scheduler_configs:
+            scheduler = each.scheduler
+            if hasattr(scheduler, "base_lrs"):
+                groups = scheduler.optimizer.param_groups
+                scheduler.base_lrs = [group["initial_lr"] for group in groups]
+        change_state(network_of(pl_module), trainer.optimizers, self.changes)
+        if any(key.startswith(("weights", "reinitialize")) for key in self.changes):
+            setattr(pl_module, "held_norm", None)  # noqa: B010  # that of the changed weights is
+
+    def _take_back(self, group: dict[str, Any], own: dict[str, Any]) -> None:
+        group |= {k: v for k, v in own.items() if k not in ("params", "lr", "initial_lr")}
+        rate, before = (each.get("initial_lr", each["lr"]) for each in (own, group))
+        if self.new_schedule:
+            group["lr"] = own["lr"]
+        elif rate != before:
+            group["lr"] *= rate / before  # as far as the schedule has come
+        if "initial_lr" in own:
+            group["initial_lr"] = own["initial_lr"]
+
+
+def branching(branches: Mapping[str, Any]) -> Branching:
+    """What a branch does where it begins.
+
+    Args:
+        branches: of its run.json: ``run``, ``epoch``, ``changed`` options by dotted keys, ``set``.
+    """
+    changed = branches["changed"]
+    return Branching(
+        f"{branches['run']} {branches['epoch']} {branches['set']}",
+        branches["set"],
+        new_optimizer=bool(changed.keys() & _OPTIMIZER_KEYS),
+        new_schedule=any(key.partition(".")[0] == "lr_scheduler" for key in changed),
+    )
+
+
+def check_changes(network: nn.Module, changes: Mapping[str, float]) -> None:
+    """Refuse changes of state that can't be made.
+
+    Args:
+        network: whose layers are meant.
+        changes: factors by what they multiply: ``weights``, ``first_moment`` (or SGD's momentum),
+            ``second_moment``, ``steps`` (which Adam has counted); ``reinitialize`` draws weights
+            anew by a seed, without their moments. With ``/layers.0`` behind it, of one layer only;
+            ``reinitialize`` needs one.
+
+    Raises:
+        InputError: an unknown word or layer, or a number out of range.
+    """
+    words = ("weights", *_MOMENTS, "reinitialize")
+    for key, value in changes.items():
+        what, _, layer = key.partition("/")
+        if what not in words or (what == "reinitialize" and not layer):
+            raise InputError(
+                f"expected {', '.join(words)}/LAYER in run.set, the others also with /LAYER, "
+                f"received {key}"
+            )
+        if not math.isfinite(value) or (value < 0 and what != "weights"):
+            raise InputError(f"expected a finite run.set.{key} of at least 0, received {value}")
+        if layer and not _parameters(network, layer):
+            layers = sorted({name.rpartition(".")[0] for name, _ in network.named_parameters()})
+            raise InputError(f"expected a layer of {', '.join(layers)} in run.set, received {key}")
+        if what == "reinitialize" and not hasattr(network.get_submodule(layer), "reset_parameters"):
+            raise InputError(f"expected a layer that can draw its weights anew, received {key}")
+
+
+def change_state(
+    network: nn.Module, optimizers: Iterable[torch.optim.Optimizer], changes: Mapping[str, float]
+) -> None:
+    """Change weights and moments in place, one after the other; see `check_changes`.
+
+    Raises:
+        InputError: the optimizer has no such moment.
+    """
+    states = [optimizer.state for optimizer in optimizers]
+    for key, value in changes.items():
+        what, _, layer = key.partition("/")
+        parameters = _parameters(network, layer)
+        with torch.no_grad():
+            if what == "weights":
+                for parameter in parameters:
+                    parameter.mul_(value)
+                continue
+            if what == "reinitialize":
+                _draw_anew(network, layer, int(value))
+            for quantity in _MOMENTS if what == "reinitialize" else (what,):
+                factor = 0.0 if what == "reinitialize" else value
+                scaled = _scale(states, parameters, _MOMENTS[quantity], factor)
+                if not scaled and what != "reinitialize":
+                    raise InputError(f"expected an optimizer with a {what}, which run.set changes")
+
+
+def _scale(
+    states: list[Any], parameters: list[nn.Parameter], names: tuple[str, ...], factor: float
+) -> int:
+    """Scale entries of optimizers' states; how many there were."""
+    found = [
+        state[parameter][name]
+        for state in states
+        for parameter in parameters
+        for name in names
+        if isinstance(state.get(parameter, {}).get(name), Tensor)
+    ]
+    for tensor in found:
+        tensor.mul_(factor)
+    return len(found)
+
+
+def _draw_anew(network: nn.Module, layer: str, seed: int) -> None:
+    module: Any = network.get_submodule(layer)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        module.reset_parameters()
+    scale = getattr(network, "arguments", {}).get("weight_scale", 1.0)
+    for parameter in module.parameters():
+        parameter.mul_(scale)
+
+
+def _parameters(network: nn.Module, layer: str) -> list[nn.Parameter]:
+    """Of a layer, or of all."""
+    prefix = f"{layer}." if layer else ""
+    return [p for name, p in network.named_parameters() if name.startswith(prefix)]

@@ -1,0 +1,101 @@
+"""What a fit begins with: nothing, a shorter run, or a branch's trunk."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Protocol
+
+from torch import nn
+
+from lightning_grok.callbacks.branching import check_changes
+from lightning_grok.callbacks.measurement import network_of
+from lightning_grok.errors import InputError
+from lightning_grok.runs.extension import Beginning, branch, longer
+from lightning_grok.schedule import OPEN_END, log_spaced, validate_epochs
+
+
+class Options(Protocol):
+    """What of the group ``run`` says how a run begins."""
+
+    extends: str | None
+    branches: str | None
+    from_epoch: int | None
+    set: dict[str, float] | None
+
+
+def branch_epochs(points: list[int] | int | None) -> frozenset[int]:
+    """The epochs that ``run.branch_points`` means.
+
+    Raises:
+        InputError: they are out of range or out of order.
+    """
+    try:
+        if points is None:
+            return frozenset()
+        if isinstance(points, int):
+            return frozenset(log_spaced(OPEN_END, points))
+        return frozenset(validate_epochs(points))
+    except ValueError as error:
+        raise InputError(f"run.branch_points: {error}") from None
+
+
+def check_beginning(options: Options) -> None:
+    """Refuse options that say two things, or half of one."""
+    if options.branches is not None and (options.from_epoch is None or options.extends is not None):
+        other = "no run.from_epoch" if options.extends is None else "run.extends"
+        raise InputError(f"expected run.branches with run.from_epoch, received {other}")
+    if options.branches is None and (options.from_epoch is not None or options.set):
+        raise InputError("expected run.from_epoch and run.set with run.branches, received none")
+
+
+def beginning_of(
+    options: Options, config: Mapping[str, Any], defaults: Mapping[str, Any], module: nn.Module
+) -> Beginning | None:
+    """The run that a new one begins with, if any.
+
+    Args:
+        options: the group ``run``.
+        config: of the new run, resolved.
+        defaults: of the options that there are.
+        module: that is to be trained.
+
+    Raises:
+        InputError: it can't begin with that run (`longer`, `branch`, `check_changes`).
+    """
+    if options.extends is not None:
+        return longer(Path(options.extends), config, defaults)
+    if options.branches is None or options.from_epoch is None:
+        return None
+    check_changes(network_of(module), options.set or {})
+    trunk = branch(Path(options.branches), options.from_epoch, config, defaults)
+    theirs, ours = (
+        {key: tuple(value.shape) for key, value in state.items()}
+        for state in (trunk.content["state_dict"], module.state_dict())
+    )
+    if theirs != ours:
+        raise InputError(f"run.branches: expected the network of {trunk.run.path}")
+    return trunk
+
+
+def meta_of(
+    begins: Beginning, own: Mapping[str, Any], changes: Mapping[str, float] | None
+) -> dict[str, Any]:
+    """What stands in run.json of a run that begins with another one.
+
+    Args:
+        begins: the other one.
+        own: what would stand there of a run that begins with nothing.
+        changes: of a branch's state.
+    """
+    if not begins.is_branch:
+        kept = ("name", "max_epochs", "config_digest")
+        of_this = {key: own[key] for key in kept} | {"extends": str(begins.run.path)}
+        return begins.of_the_run() | of_this
+    for key, (old, new) in begins.changed.items():
+        print(f"  {key}: {new} instead of {old}")
+    trunk = {
+        "run": str(begins.run.path),
+        "epoch": begins.epoch,
+        "changed": {key: list(values) for key, values in begins.changed.items()},
+        "set": dict(changes or {}),
+    }
+    return dict(own) | {"branches": trunk}

@@ -1,0 +1,217 @@
+"""Branches of a run: the trunk's epochs bit for bit, and then what their own options say."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from small_runs import QUICK, SMALL
+
+from lightning_grok.runs.checkpoints import kept_path
+from lightning_grok.runs.files import read_json
+from lightning_grok.runs.run import Run
+from lightning_grok.schedule import log_spaced
+
+CONFIGS = Path(__file__).parents[2] / "configs"
+Fit = Callable[..., Run]
+SLIM = [
+    f"--{group}.enabled=false"
+    for group in ("kernel_distance", "manifold_capacity", "linear_probe", "umap")
+]
+LONG = [*SLIM, "--trainer.max_epochs=6", "--model.learning_rate=0.01"]
+
+
+@pytest.fixture(scope="module")
+def trunk(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """One trunk for all branches, which leave it as it is."""
+    from lightning_grok.commands.main import main
+
+    root = tmp_path_factory.mktemp("trunk")
+    configs = [f"--config={CONFIGS / file}" for file in ("grok.yaml", "smoke.yaml")]
+    place = [f"--run.root={root}", "--run.name=trunk", "--wandb.mode=disabled"]
+    main(["fit", *configs, *SMALL, *QUICK, *place, *LONG, "--run.branch_points=[2,4]"])
+    return Run(root / "trunk")
+
+
+def content(run: Run, until: int = 99) -> dict[str, Any]:
+    """Log lines without wall-clock values, and the bytes of weights and arrays."""
+    lines = [
+        {k: v for k, v in event.items() if "seconds" not in k}
+        for event in run.events
+        if event["epoch"] <= until and event["event"] != "timing"
+    ]
+    files = [*run.path.glob("snapshots/*"), *run.path.glob("arrays/*/[0-9]*")]
+    return {"log": lines} | {
+        str(f.relative_to(run.path)): f.read_bytes()
+        for f in files
+        if int(f.stem.removeprefix("epoch_")) <= until
+    }
+
+
+def state_of(run: Run) -> dict[str, Any]:
+    return torch.load(run.path / "checkpoints/last.ckpt", weights_only=True)
+
+
+def test_without_a_change_it_is_the_trunk_bit_for_bit(trunk: Run, fit: Fit) -> None:
+    before = {p: p.read_bytes() for p in trunk.path.rglob("*") if p.is_file()}
+    branch = fit(*LONG, f"--run.branches={trunk.path}", "--run.from_epoch=2", name="branch")
+    assert content(branch) == content(trunk)
+    assert branch.setup == f"{trunk.setup}-from2"
+    assert branch.meta["branches"] == {
+        "run": str(trunk.path), "epoch": 2, "changed": {}, "set": {},
+    }  # fmt: skip
+    assert before == {p: p.read_bytes() for p in trunk.path.rglob("*") if p.is_file()}
+    longer = fit(*SLIM, "--trainer.max_epochs=8", "--model.learning_rate=0.01",
+                 f"--run.extends={branch.path}", name="longer")  # fmt: skip
+    assert content(longer, 6)["log"] == content(branch, 6)["log"]
+    assert longer.epoch == 8
+
+
+@pytest.mark.parametrize(
+    ("options", "key", "value"),
+    [
+        (["--model.betas=[0.8,0.9]"], "betas", (0.8, 0.9)),
+        (["--model.eps=0.001"], "eps", 0.001),
+        (["--model.learning_rate=0.5"], "lr", 0.5),
+        (["--model.weight_decay=0"], "weight_decay", 0),
+    ],
+)
+def test_an_option_differs_from_the_epoch_on(
+    options: list[str], key: str, value: Any, trunk: Run, fit: Fit
+) -> None:
+    branch = fit(*LONG, *options, f"--run.branches={trunk.path}", "--run.from_epoch=4", name="b")
+    assert content(branch, 4) == content(trunk, 4)
+    assert content(branch) != content(trunk)
+    (group,) = state_of(branch)["optimizer_states"][0]["param_groups"]
+    assert group[key] == value
+    option = options[0].partition("=")[0].removeprefix("--")
+    assert list(branch.meta["branches"]["changed"]) == [option]
+    # The trunk's moments go on: Adam has counted every step.
+    steps = state_of(branch)["optimizer_states"][0]["state"][0]["step"]
+    assert int(steps) == int(state_of(trunk)["optimizer_states"][0]["state"][0]["step"])
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ["--model.optimizer=sgd"],
+        ["--optimizer=torch.optim.NAdam", "--optimizer.lr=0.01"],
+        ["--model.loss=stablemax", "--model.loss_precision=float64"],
+        ["--trainer.precision=64-true"],
+        ["--data.batch_size=16", "--data.permute_fraction=1"],
+        ["--optimizer=AdamW", "--lr_scheduler=ExponentialLR", "--lr_scheduler.gamma=0.5"],
+        ["--model.hold_norm=true", '--run.set={"weights": 0.5}'],
+        ["--weight_norm.epochs=[0,1,2,4]", "--evaluation.every=2"],
+    ],
+)
+def test_any_option_of_model_optimizer_data_and_trainer_may_differ(
+    options: list[str], trunk: Run, fit: Fit
+) -> None:
+    branch = fit(*LONG, *options, f"--run.branches={trunk.path}", "--run.from_epoch=2", name="b")
+    assert branch.state == "finished"
+    assert branch.epoch == 6
+    assert content(branch, 2) == content(trunk, 2)
+    assert content(branch) != content(trunk)
+
+
+def test_the_state_may_be_changed(trunk: Run, fit: Fit) -> None:
+    changes = {
+        "weights/layers.0": 2.0, "second_moment": 0.0, "first_moment/layers.2": 3.0,
+        "steps": 0.0, "reinitialize/layers.4": 7.0,
+    }  # fmt: skip
+    still = ["--model.learning_rate=1e-30", "--model.weight_decay=0", "--trainer.max_epochs=3"]
+    branch = fit(
+        *LONG, *still, f"--run.branches={trunk.path}", "--run.from_epoch=2",
+        f"--run.set={json.dumps(changes)}", name="b",
+    )  # fmt: skip
+    before = torch.load(kept_path(trunk.path / "checkpoints", 2), weights_only=True)
+    after = state_of(branch)
+    old, new = before["state_dict"], after["state_dict"]
+    torch.testing.assert_close(new["network.layers.0.bias"], 2 * old["network.layers.0.bias"])
+    assert torch.equal(new["network.layers.2.weight"], old["network.layers.2.weight"])
+    drawn = torch.nn.Linear(16, 10)
+    torch.manual_seed(7)
+    drawn.reset_parameters()
+    torch.testing.assert_close(new["network.layers.4.weight"], 10 * drawn.weight.detach())
+    states = [each["optimizer_states"][0]["state"] for each in (before, after)]
+    steps = len(range(0, 64, 128))  # one in the epoch since
+    assert [int(states[1][index]["step"]) for index in range(6)] == [steps] * 6
+    # v is that of one step now, and m of layers.2 three times what it was, with one step's more.
+    gradient = states[1][2]["exp_avg_sq"].sqrt() / (1 - 0.999) ** 0.5
+    left = states[1][2]["exp_avg"] - 0.9 * 3 * states[0][2]["exp_avg"]
+    torch.testing.assert_close(left.abs(), 0.1 * gradient, rtol=1e-3, atol=1e-6)
+    assert branch.setup.endswith("-first_moment_layers.23-steps0-reinitialize_layers.47")
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--run.from_epoch=3"], "([2, 4, 6]; run.branch_points keeps others), received 3"),
+        ([], "expected run.branches with run.from_epoch, received no run.from_epoch"),
+        (["--run.from_epoch=6"], "expected trainer.max_epochs above the 6 epochs of"),
+        (["--run.from_epoch=2", "--seed_everything=1"], "another seed_everything: 1 instead of 0"),
+        (["--run.from_epoch=2", "--weight_norm.strict=true"], "another weight_norm.strict: True"),
+        (["--run.from_epoch=2", "--model.hidden=[8]"], "expected the network of"),
+        (["--run.from_epoch=2", '--run.set={"weight": 2}'], "received weight"),
+        (["--run.from_epoch=2", '--run.set={"steps/layers.9": 0}'], "expected a layer of layers.0"),
+        (["--run.from_epoch=2", '--run.set={"steps": -1}'], "of at least 0, received -1"),
+        (["--run.from_epoch=2", '--run.set={"reinitialize": 1}'], "received reinitialize"),
+    ],
+)
+def test_anything_else_is_refused_in_one_line(
+    options: list[str],
+    message: str,
+    trunk: Run,
+    fit: Fit,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        fit(*LONG, *options, f"--run.branches={trunk.path}", name="branch")
+    assert stopped.value.code == 2
+    assert message in capsys.readouterr().err.strip().splitlines()[-1]
+    assert not (tmp_path / "branch").exists()
+
+
+def test_points_to_branch_from_may_be_log_spaced(fit: Fit) -> None:
+    run = fit(*LONG, "--run.branch_points=3")
+    kept = [path.name for path in sorted((run.path / "checkpoints").glob("epoch_*"))]
+    assert kept == [f"epoch_{epoch:07d}.ckpt" for epoch in log_spaced(6, 3)]
+    assert all((run.path / "checkpoints" / name).stat().st_size < 400_000 for name in kept)
+
+
+def test_a_branch_that_died_while_it_began_begins_again(
+    trunk: Run, fit: Fit, tmp_path: Path
+) -> None:
+    given = [*LONG, "--model.eps=0.01", f"--run.branches={trunk.path}", "--run.from_epoch=2"]
+    expected = content(fit(*given, name="branch"))
+    for file in (tmp_path / "branch" / "checkpoints").iterdir():
+        file.unlink()
+    path = tmp_path / "branch" / "run.json"
+    path.write_text(path.read_text().replace('"finished"', '"interrupted"'))
+    assert content(fit(*given, "--resume", name="branch")) == expected
+
+
+@pytest.mark.slow
+def test_a_branch_that_is_killed_and_resumed_is_the_same(tmp_path: Path) -> None:
+    from benchmarks.faults import process
+
+    common = [*process.OFF, "--trainer.max_epochs=300", "--run.checkpoint_seconds=0"]
+    trunk = process.Fit(tmp_path, *common, "--run.branch_points=[50]", "--run.name=trunk")
+    assert trunk.wait() == 0, trunk.errors
+    leaves = [f"--run.branches={tmp_path / 'trunk'}", "--run.from_epoch=50"]
+    changes = ["--model.betas=[0.9,0.99]", '--run.set={"second_moment": 0.1}']
+    given = [*common, *leaves, *changes]
+    whole = process.Fit(tmp_path, *given, "--run.name=whole")
+    assert whole.wait() == 0, whole.errors
+    broken = process.Fit(tmp_path, *given, "--run.name=broken")
+    path = tmp_path / "broken"
+    assert broken.until(lambda: read_json(path / "run.json").get("epoch", 0) > 60)
+    assert broken.kill()
+    assert Run(path).state == "interrupted"
+    resumed = process.Fit(tmp_path, *given, "--run.name=broken", "--resume")
+    assert resumed.wait() == 0, resumed.errors
+    assert content(Run(path)) == content(Run(tmp_path / "whole"))
+    assert content(Run(path)) != content(Run(tmp_path / "trunk"))
