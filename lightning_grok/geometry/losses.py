@@ -21,7 +21,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn import functional as F
 
-Loss = Literal["cross_entropy", "mse", "stablemax"]
+Loss = Literal["cross_entropy", "mse", "stablemax", "hinge"]
 
 
 def log_stablemax(outputs: Float[Tensor, "n classes"]) -> Float[Tensor, "n classes"]:
@@ -54,14 +54,18 @@ def sample_losses(
     Args:
         outputs: (n, C) logits.
         labels: (n,) classes.
-        loss: cross-entropy, that of `log_stablemax`, or the squared error to one-hot targets, the
-            mean over the C outputs.
+        loss: cross-entropy, that of `log_stablemax`, the squared error to one-hot targets, the
+            mean over the C outputs, or the hinge max(0, 1 - margin), whose margin is the lead of
+            the correct logit.
         reduction: ``mean`` for the mean over the samples.
     """
     if loss == "cross_entropy":
         return F.cross_entropy(outputs, labels, reduction=reduction)
     if loss == "stablemax":
         return F.nll_loss(log_stablemax(outputs), labels, reduction=reduction)
+    if loss == "hinge":
+        lost = (1 - logit_margins(outputs, labels)).relu()
+        return lost.mean() if reduction == "mean" else lost
     targets = F.one_hot(labels, outputs.shape[1]).to(outputs.dtype)
     if reduction == "mean":
         return F.mse_loss(outputs, targets)
@@ -77,6 +81,12 @@ def loss_and_gradient(
         if loss == "mse":
             difference = outputs - F.one_hot(labels, classes)
             return difference.square().mean(), difference.mul_(2 / (n * classes))
+        if loss == "hinge":
+            lost = sample_losses(outputs, labels, loss)
+            rivals = outputs.scatter(1, labels[:, None], -torch.inf).argmax(1, keepdim=True)
+            counts = (lost > 0).to(outputs.dtype).div_(n)[:, None]
+            gradient = torch.zeros_like(outputs).scatter_(1, rivals, counts)
+            return lost.mean(), gradient.scatter_add_(1, labels[:, None], -counts)
         if loss == "stablemax":
             logarithms = log_stablemax(outputs)
             gradient = logarithms.exp()

@@ -107,7 +107,8 @@ def _own_setup(config: dict[str, Any]) -> list[str]:
     for group, ours in (("model", "GrokModule"), ("data", "GrokData")):
         if config.get(group):
             content = config[group]
-            named = {"class_path": content.get("class_path", ours)}
+            network = content.get("network") or {} if group == "model" else {}
+            named = {"class_path": content.get("class_path", network.get("class_path", ours))}
             parts.append(_class_and_digest({**content, **named}))
     if config.get("optimizer"):
         parts.append(_class_and_digest(config["optimizer"]))
@@ -126,10 +127,8 @@ def setup_name(config: dict[str, Any]) -> str:
     of their arguments.
     """
     data = config.get("data") or {"class_path": ""}
-    if "class_path" in config["model"] or "class_path" in data:
-        parts = _own_setup(config)
-    else:
-        parts = _paper_setup(config)
+    own_model = config["model"].keys() & {"class_path"} or config["model"].get("network")
+    parts = _own_setup(config) if own_model or "class_path" in data else _paper_setup(config)
     trainer = config.get("trainer", {})
     for key, usual in _TRAINING.items():
         value = trainer.get(key, usual[0])

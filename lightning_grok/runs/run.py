@@ -476,7 +476,8 @@ def _builder(run: Run) -> "Callable[[], nn.Module]":
 
     from lightning_grok.tasks.mlp import MLP
 
-    named = run.config.get("model", {})
+    given = run.config.get("model", {})
+    named = given.get("network") or given
     if "class_path" not in named:
         return partial(MLP, **run.meta["network"])
     module, _, name = str(named["class_path"]).rpartition(".")

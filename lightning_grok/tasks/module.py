@@ -1,4 +1,4 @@
-"""The LightningModule of the study: one network, its loss and its optimizer."""
+"""The LightningModule of the tasks: one network, its loss and its optimizer."""
 
 import inspect
 from collections.abc import Sequence
@@ -27,7 +27,7 @@ SETS = ("train", "test")
 
 
 class GrokModule(L.LightningModule):
-    """A multilayer perceptron with scaled start and output, trained as in the paper.
+    """A network that classifies; by default the paper's perceptron with scaled start and output.
 
     Whole-set losses and accuracies are computed in validation, whose two dataloaders hold the
     training subset and the test images. They are logged as ``train/loss``, ``train/accuracy``,
@@ -41,8 +41,8 @@ class GrokModule(L.LightningModule):
         weight_scale: factor on every parameter at initialization (alpha').
         output_scale: factor on the outputs (alpha).
         activation: between linear layers.
-        loss: cross-entropy; the mean squared error of the outputs to one-hot targets; or the
-            cross-entropy of stablemax, which does not saturate.
+        loss: cross-entropy; the mean squared error of the outputs to one-hot targets; the
+            cross-entropy of stablemax, which does not saturate; or the hinge loss.
         optimizer: AdamW (decoupled weight decay), Adam (decay as an L2 term) or SGD. The command
             line's group ``optimizer`` takes any other by its class path.
         learning_rate: step size.
@@ -57,6 +57,8 @@ class GrokModule(L.LightningModule):
             parameter (`perpendicular_gradient`).
         hold_norm: whether to scale all parameters, after every step, to the norm that they had
             together before the first one (the reduced setting of Liu et al. 2023, Omnigrok).
+        network: another network than the perceptron, with as many outputs as there are classes;
+            the widths, scales, activation and `matmul` above and below then say nothing.
         matmul: backend that multiplies float32 matrices on the CPU: PyTorch's default, oneDNN, or
             the one that is faster on this make of processor (auto). Their results differ by
             rounding: a resumed run keeps the backend it began with, and ``hparams`` names it.
@@ -87,10 +89,11 @@ class GrokModule(L.LightningModule):
         loss_precision: LossPrecision | None = None,
         orthogonal_gradient: bool = False,
         hold_norm: bool = False,
+        network: nn.Module | None = None,
     ) -> None:
         super().__init__()
-        self.save_hyperparameters(logger=False)
-        self.network = MLP(
+        self.save_hyperparameters(ignore=["network"], logger=False)
+        self.network = network or MLP(
             in_features=in_features,
             hidden=hidden,
             num_classes=num_classes,
@@ -99,7 +102,8 @@ class GrokModule(L.LightningModule):
             activation=activation,
             matmul=resolve(matmul),
         )
-        self.hparams["matmul"] = self.network.matmul
+        if isinstance(self.network, MLP):
+            self.hparams["matmul"] = self.network.matmul
         self.loss = loss
         self.loss_precision = None if loss_precision is None else getattr(torch, loss_precision)
         self.held_norm: Tensor | None = None  # of all parameters, once training begins
@@ -131,9 +135,10 @@ class GrokModule(L.LightningModule):
     def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
         """Loss of one minibatch. Nothing is logged here: an epoch takes milliseconds."""
         images, labels = batch
-        features = images.flatten(1)
-        if not self._is_written_out(features):
+        if not self._is_written_out(images):
             return self.loss_of(self.network(images), labels)
+        assert isinstance(self.network, MLP)
+        features = images.flatten(1)
         weights, biases = self.network.weights_and_biases()
         *hidden, outputs = relu_activations(features, weights, biases, self.network.backend)
         scaled = self.in_loss_precision(outputs.mul_(self.network.output_scale))
@@ -150,13 +155,14 @@ class GrokModule(L.LightningModule):
             super().backward(loss, *arguments, **options)
             return
         (hidden, gradient), self._pass = self._pass, None
+        assert isinstance(self.network, MLP)
         gradient /= self.trainer.accumulate_grad_batches  # as Lightning has divided the loss
         weights, biases = self.network.weights_and_biases()
         for layer, *found in relu_gradients(gradient, hidden, weights, self.network.backend):
             for parameter, value in zip((weights[layer], biases[layer]), found, strict=True):
                 parameter.grad = value if parameter.grad is None else parameter.grad.add_(value)
 
-    def _is_written_out(self, features: Tensor) -> bool:
+    def _is_written_out(self, images: Tensor) -> bool:
         """Whether `backward` may do without autograd, nobody being there to see the difference."""
         own = type(self)
         return (
@@ -168,7 +174,7 @@ class GrokModule(L.LightningModule):
             and torch.is_grad_enabled()
             and not torch.is_anomaly_enabled()
             and type(self.network) is MLP
-            and self.network.is_fusable(features)
+            and self.network.is_fusable(images.flatten(1))
             and not has_hooks(self.network)
             and all(
                 parameter.requires_grad
@@ -271,7 +277,8 @@ class GrokModule(L.LightningModule):
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Go on with the backend of matrix products that the checkpoint was trained with."""
-        self.network.matmul = self.hparams["matmul"] = checkpoint["hyper_parameters"]["matmul"]
+        if isinstance(self.network, MLP):
+            self.network.matmul = self.hparams["matmul"] = checkpoint["hyper_parameters"]["matmul"]
         if self.hparams["hold_norm"]:
             self.held_norm = checkpoint.get("held_norm")
 

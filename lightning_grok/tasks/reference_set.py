@@ -153,8 +153,7 @@ class ReferenceSet(NamedTuple):
 
         Args:
             samples: in all; less where the smallest chosen class has not enough.
-            classes: labels, or how many of the first (ten are the digits of EMNIST); where the
-                classes have no names, at most so many.
+            classes: labels, or at most how many of the first (ten are the digits of EMNIST).
             seed: of the draw.
 
         Raises:
@@ -162,9 +161,7 @@ class ReferenceSet(NamedTuple):
                 labels are no classes.
         """
         known = self.classes()
-        chosen = range(classes) if isinstance(classes, int) else classes
-        if isinstance(classes, int) and self.class_names is None:
-            chosen = known[: max(classes, 0)]
+        chosen = known[: max(classes, 0)] if isinstance(classes, int) else classes
         if not chosen or not set(chosen) <= set(known):
             raise InputError(
                 f"expected classes of the {len(known)} that there are, received {classes}"
