@@ -50,7 +50,7 @@ def test_stablemax_does_not_collapse_where_softmax_does() -> None:
     assert zero_loss_share(outputs, labels, "stablemax") == 0
 
 
-@pytest.mark.parametrize("loss", ["cross_entropy", "mse", "stablemax"])
+@pytest.mark.parametrize("loss", ["cross_entropy", "mse", "stablemax", "hinge"])
 def test_the_gradient_written_out_is_that_of_autograd(loss) -> None:
     generator = torch.Generator().manual_seed(0)
     outputs = 5 * torch.randn(7, 4, generator=generator, dtype=torch.float64)
@@ -86,3 +86,9 @@ def test_margins_are_those_of_a_loop() -> None:
     for row, label, margin in zip(outputs, labels, logit_margins(outputs, labels), strict=True):
         others = max(float(row[k]) for k in range(5) if k != label)
         assert float(margin) == pytest.approx(float(row[label]) - others)
+
+
+def test_the_hinge_ends_at_a_lead_of_one() -> None:
+    outputs = torch.tensor([[0.5, 0.0], [1.0, 0.0], [0.0, 2.0]])
+    losses = sample_losses(outputs, torch.tensor([0, 0, 0]), "hinge")
+    assert losses.tolist() == [0.5, 0, 3]
