@@ -121,8 +121,8 @@ def differentiable(model: nn.Module) -> Iterator[None]:
         stack.enter_context(warnings.catch_warnings())
         # Where vmap knows no batched form of an operation it goes through the samples.
         warnings.filterwarnings("ignore", "There is a performance drop", UserWarning)
-        # What PyTorch says of its own forward derivatives when it loads them.
-        warnings.filterwarnings("ignore", "`torch.jit.script` is deprecated", FutureWarning)
+        # What PyTorch says where oneDNN is switched off and on again.
+        warnings.filterwarnings("ignore", "TF32 acceleration on top of oneDNN", UserWarning)
         torch.backends.mha.set_fastpath_enabled(False)
         try:
             yield

@@ -14,7 +14,6 @@ import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
-from torch.func import jvp, vjp
 
 from lightning_grok.geometry.ntk.network import (
     NetworkFunction,
@@ -56,8 +55,9 @@ def kernel_sketch(
 ) -> KernelSketch:
     """K V of the full kernel for k seeded columns of signs, of any network.
 
-    K v = J (Jᵀ v): one product with the transposed Jacobian (backward) and one with the Jacobian
-    (forward) a column, each about two forward passes over all samples. No kernel and no Jacobian.
+    K v = J (Jᵀ v): one product with the transposed Jacobian and one with the Jacobian a column,
+    each about two forward passes over all samples. No kernel and no Jacobian; memory is that of
+    the graph of a gradient step over all samples.
 
     Args:
         model, inputs, parameters, dtype, output: as in `empirical_ntk`.
@@ -76,24 +76,43 @@ def kernel_sketch(
     with differentiable(model):
         try:
             image = _image(function, probes, seed)
-        except NotImplementedError:
-            # oneDNN's recurrent layers know no forward derivative; those of PyTorch do.
+        except RuntimeError:
+            # oneDNN's recurrent layers have no second derivative; those of PyTorch do.
             with torch.backends.mkldnn.flags(enabled=False):
                 image = _image(function, probes, seed)
     return KernelSketch(image, seed)
 
 
 def _image(function: NetworkFunction, probes: int, seed: int) -> Tensor:
-    forward = lambda learned: function(learned, function.inputs)  # noqa: E731
-    outputs, pull = vjp(forward, function.learned)[:2]
+    """J (Jᵀ V): the second factor is the derivative of Jᵀ v by v, transposed.
+
+    It agrees with gradients where PyTorch's forward derivatives don't (padding of embeddings).
+    """
+    leaves = [value.clone().requires_grad_() for value in function.learned.values()]
+    learned = dict(zip(function.learned, leaves, strict=True))
+    outputs = function(learned, function.inputs)
     if not bool(torch.isfinite(outputs).all()):
         raise ValueError("expected finite outputs, received NaN or infinity from the model")
+    direction = torch.zeros_like(outputs, requires_grad=True)
+
+    def pulled(vector: Tensor, graph: bool = False) -> list[Tensor]:
+        return list(
+            torch.autograd.grad(
+                outputs, leaves, vector, retain_graph=True, create_graph=graph,
+                materialize_grads=True,
+            )
+        )  # fmt: skip
+
+    linear = pulled(direction, graph=True)
+    used = [k for k, value in enumerate(linear) if value.requires_grad]
     vectors = signs(len(outputs), outputs.shape[1], probes, seed).to(outputs)  # (n, c, k)
-
-    def push(direction: dict[str, Tensor]) -> Tensor:
-        return jvp(forward, (function.learned,), (direction,))[1]
-
-    image = [push(pull(vectors[:, :, k])[0]).detach().flatten() for k in range(probes)]
+    image = []
+    for k in range(probes):
+        pull = pulled(vectors[:, :, k])
+        (pushed,) = torch.autograd.grad(
+            [linear[i] for i in used], direction, [pull[i] for i in used], retain_graph=True
+        )
+        image.append(pushed.flatten())
     return torch.stack(image, 1)
 
 
