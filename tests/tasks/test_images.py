@@ -177,6 +177,18 @@ class TestSettings:
         assert (true.train.labels != false.train.labels).float().mean() > 0.9
         assert torch.equal(true.train.labels.sort().values, false.train.labels.sort().values)
 
+    def test_which_labels_are_permuted_says_nothing_of_the_subset(self, root):
+        """Streams of their own: with one stream they would be the rows that were drawn first."""
+        options = {"root": root, "train_size": 200}  # all rows, so that both draw 200 numbers
+        stored = GrokData(**options).reference_set.train.images
+        plain = GrokData(**options, subset="random").reference_set.train
+        permuted = GrokData(**options, subset="random", permute_fraction=0.5).reference_set.train
+        rows = [int((stored == image).flatten(1).all(1).nonzero()) for image in plain.images]
+        changed = (plain.labels != permuted.labels).nonzero().flatten()
+        assert len(changed) > 90
+        # With one stream all of them are; of others a half, give or take 0.04.
+        assert torch.isin(changed, torch.tensor(rows[:100])).float().mean() < 0.7
+
     def test_the_seed_is_the_runs_unless_one_is_given(self, root, monkeypatch):
         def rows(seed):
             data = GrokData(root=root, train_size=50, subset="random", seed=seed)

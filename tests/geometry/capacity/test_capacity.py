@@ -222,6 +222,23 @@ def test_unequal_classes_are_truncated_if_asked() -> None:
     assert truncated.capacity == measure(points[first], labels[first]).capacity
 
 
+def test_centers_are_taken_from_the_mean_over_samples_not_over_classes() -> None:
+    points, labels = clouds(5, classes=8, count=12, size=20)
+    kept = np.concatenate([np.flatnonzero(labels == label)[: 3 + label] for label in range(8)])
+    points, labels = points[kept] + 2.0 * (labels[kept] == 7)[:, None], labels[kept]
+    manifolds = [points[labels == label] for label in range(8)]
+    basis = center_structure(np.stack([each.mean(axis=0) for each in manifolds]), restarts=4).basis
+    outside = np.eye(20) - basis @ basis.T
+    ratios = []
+    for manifold in manifolds:
+        center = (manifold.mean(axis=0) - points.mean(axis=0)) @ outside
+        deviations = (manifold - manifold.mean(axis=0)) @ outside
+        spread = np.sqrt(np.mean(np.sum(deviations**2, axis=1)))
+        ratios.append(np.linalg.norm(center) / spread)
+    found = measure(points, labels, num_vectors=2).per_class["center_ratio"]
+    np.testing.assert_allclose(found, ratios, rtol=1e-10)
+
+
 @pytest.mark.parametrize("classes", [2, 3, 4, 5])
 def test_few_classes_are_measured(classes: int) -> None:
     result = measure(*clouds(6, classes, 20, 15))
