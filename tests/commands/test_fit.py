@@ -70,7 +70,7 @@ def test_digits_that_stand_in_are_named_everywhere(
     run = fit(*missing, *OFF, "--run.figures=true", name="")
     printed = capsys.readouterr()
     assert "Going on with the embedded digits" in printed.out + printed.err
-    assert "grokked: no (train accuracy never held 0.99)" in printed.out
+    assert "not grokked: train accuracy never held 0.99" in printed.out
     assert run.name == "digits_AdamW-10-64-1-0.001-16x16_seed0"
     assert run.dataset == "embedded digits"
     assert run.config["data"]["dataset"] == "digits"
