@@ -161,7 +161,8 @@ def add_terms(
         _add_tiles(block, chosen, max(1, size), kind)
     if others:
         positions = max(first.shape.positions for first, _ in others)
-        _add_tiles(block, others, max(1, min(_ROWS // c, 2 * _ROWS // positions)), kind)
+        across = c if kind == "full" else 1
+        _add_tiles(block, others, max(1, min(_ROWS // across, _ROWS // positions)), kind)
 
 
 def _summed(first: Term, second: Term) -> tuple[Term, Term]:
