@@ -17,11 +17,11 @@ from threadpoolctl import threadpool_limits
 from torch import Tensor, nn
 
 from lightning_grok.callbacks.recording import (
-    DirectoryLogger,
     Value,
     ViewLogger,
     callbacks_of,
     completed_epochs,
+    directory_loggers,
     ends_by_itself,
     epochs_so_far,
     is_resumed,
@@ -231,7 +231,7 @@ class Measurement(L.Callback, ABC):
             return
         network = network_of(pl_module)
         on_rank_zero(trainer, lambda: self.prepare(network, self._found(trainer)))
-        for run in _runs_of(trainer):
+        for run in directory_loggers(trainer):
             run.begin(pl_module, network)
         if is_resumed(trainer):
             return
@@ -324,7 +324,7 @@ class Measurement(L.Callback, ABC):
                 trainer, lambda: self.taken(network, self.reference, epoch)
             )
             record(trainer, self.name, epoch, scalars, arrays)
-            for run in _runs_of(trainer) if self.keeps_snapshots else []:
+            for run in directory_loggers(trainer) if self.keeps_snapshots else []:
                 run.keep_snapshot(epoch, network)
             self._summarize(trainer, pl_module, epoch, final=False)
 
@@ -335,7 +335,7 @@ class Measurement(L.Callback, ABC):
         if not trainer.is_global_zero:
             return
         start = time.perf_counter()
-        network, runs = network_of(pl_module), _runs_of(trainer)
+        network, runs = network_of(pl_module), directory_loggers(trainer)
         for run in runs:
             with self._forgiven(trainer, epoch), self._looking(network):
                 self.summarize(run.directory, network, self.reference, final)
@@ -430,13 +430,6 @@ def placed(inputs: Any, model: nn.Module) -> Any:
         return tensor.to(parameter.device, dtype)
 
     return apply_to_collection(inputs, Tensor, place, allow_frozen=True)
-
-
-def _runs_of(trainer: L.Trainer) -> list[DirectoryLogger]:
-    """The loggers with a run directory, on rank zero; elsewhere none."""
-    if not trainer.is_global_zero:
-        return []
-    return [each for each in trainer.loggers if isinstance(each, DirectoryLogger)]
 
 
 def _described(inputs: Any) -> str:

@@ -10,7 +10,7 @@ from lightning_grok.analysis.detector import OnsetDetector
 from lightning_grok.analysis.onset import counted_on
 from lightning_grok.analysis.outcome import in_epochs
 from lightning_grok.callbacks.measurement import network_of
-from lightning_grok.callbacks.recording import DirectoryLogger, completed_epochs, record
+from lightning_grok.callbacks.recording import completed_epochs, directory_loggers, record
 from lightning_grok.errors import InputError
 from lightning_grok.ranges import Epoch, within_ranges
 
@@ -60,10 +60,9 @@ class Onset(L.Callback):
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Take what the accuracies are counted on from the run's description."""
-        for logger in trainer.loggers:
-            if trainer.is_global_zero and isinstance(logger, DirectoryLogger):
-                logger.begin(pl_module, network_of(pl_module))
-                self.detector.of = counted_on(logger.directory.meta)
+        for logger in directory_loggers(trainer):
+            logger.begin(pl_module, network_of(pl_module))
+            self.detector.of = counted_on(logger.directory.meta)
 
     def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Look at the newest evaluation."""
@@ -114,9 +113,8 @@ class Onset(L.Callback):
             known = f"known at epoch {in_epochs(epoch)}"
             pl_module.print(f"{what} at epoch {in_epochs(event.epoch)} ({known})")
             record(trainer, event.name, event.epoch, {"known_at": epoch})
-            for logger in trainer.loggers:
-                if trainer.is_global_zero and isinstance(logger, DirectoryLogger):
-                    logger.directory.update_meta(**{key: event.epoch})
+            for logger in directory_loggers(trainer):
+                logger.directory.update_meta(**{key: event.epoch})
             if event.name == "generalization":
                 self.generalized = event.epoch
 

@@ -30,7 +30,6 @@ class EventLogger(Protocol):
         """Take one event."""
 
 
-@runtime_checkable
 class DirectoryLogger(Protocol):
     """A logger of a run's own directory, where measurements write what concerns the whole run."""
 
@@ -49,6 +48,16 @@ class ViewLogger(Protocol):
 
     def log_views(self, measurement: str, epoch: float) -> None:
         """Show the state of the run after a measurement."""
+
+
+def directory_loggers(trainer: L.Trainer) -> list[DirectoryLogger]:
+    """The loggers with a run directory, on rank zero; elsewhere none.
+
+    They are told by their class: to ask one for its directory would make it.
+    """
+    if not trainer.is_global_zero:
+        return []
+    return [each for each in trainer.loggers if hasattr(type(each), "keep_snapshot")]  # type: ignore[misc]
 
 
 def callbacks_of(trainer: L.Trainer) -> list[L.Callback]:

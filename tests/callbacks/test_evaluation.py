@@ -6,7 +6,6 @@ import lightning as L
 import numpy as np
 import pytest
 import torch
-from lightning.pytorch.demos.boring_classes import BoringModel
 from torchmetrics.functional.classification import multiclass_accuracy
 
 from lightning_grok.callbacks import Evaluation
@@ -73,15 +72,6 @@ def test_model_checkpoint_looks_at_evaluated_epochs_only(fit: Fit, tmp_path) -> 
 def test_refusals(arguments: dict) -> None:
     with pytest.raises(InputError, match="expected"):
         Evaluation(**arguments)
-
-
-def test_another_module_is_refused() -> None:
-    trainer = L.Trainer(
-        max_epochs=1, callbacks=[Evaluation()], logger=False, enable_checkpointing=False,
-        enable_progress_bar=False, enable_model_summary=False, accelerator="cpu",
-    )  # fmt: skip
-    with pytest.raises(InputError, match="GrokModule"):
-        trainer.fit(BoringModel())
 
 
 def test_a_user_without_the_command_line(tmp_path) -> None:

@@ -311,20 +311,21 @@ class LogsAtTheEnd(Convolutions):
         return nn.functional.cross_entropy(self(batch[0]), batch[1])
 
     def on_train_epoch_end(self) -> None:
-        self.log("train_acc", float(self.current_epoch))
+        self.log("train_acc", self.current_epoch / 8)
 
 
 class LogsBySteps(Convolutions):
     """Logs the training accuracy by step, too: the newest batch is no accuracy of an epoch."""
 
     def training_step(self, batch: Any, batch_idx: int) -> Tensor:
-        value = float(100 * self.current_epoch + batch_idx)
+        value = self.current_epoch / 4 + batch_idx / 64
         self.log("train_acc", value, on_step=True, on_epoch=True)
         return nn.functional.cross_entropy(self(batch[0]), batch[1])
 
 
 @pytest.mark.parametrize(
-    ("module", "expected"), [(LogsAtTheEnd, [0, 1, 2]), (LogsBySteps, [1, 101, 201])]
+    ("module", "expected"),
+    [(LogsAtTheEnd, [0, 1 / 8, 2 / 8]), (LogsBySteps, [1 / 64, 17 / 64, 33 / 64])],
 )
 def test_onset_looks_where_both_accuracies_are_new(
     module: type[Convolutions], expected: list[float], tmp_path: Path

@@ -148,7 +148,7 @@ def test_options_are_written_on_the_command_line() -> None:
     snapshot = parser.instantiate_classes(parser.parse_args(given)).umap
     assert isinstance(snapshot, UmapSnapshot)
     assert (snapshot.classes, snapshot.count, snapshot.min_dist) == ([1, 3], 60, 0)
-    assert snapshot.epochs == 12
+    assert snapshot.schedule.epochs == 12
 
 
 @pytest.mark.parametrize(

@@ -76,9 +76,10 @@ def test_arrays_are_read_anew_only_where_the_file_changed(tmp_path: Path) -> Non
     first = watched.array_of("umap", 10, "coordinates")
     np.testing.assert_array_equal(first, umap_points(10))
     assert watched.array_of("umap", 10, "coordinates") is first
-    directory.save_arrays("umap", 10, {"coordinates": np.zeros((2, 2))})
-    np.testing.assert_array_equal(watched.array_of("umap", 10, "coordinates"), np.zeros((2, 2)))
-    assert watched.array_of("umap", 10, "labels") is None
+    zeros = np.zeros((2, 2))
+    directory.save_arrays("umap", 10, {"coordinates": zeros, "labels": zeros[0]})
+    np.testing.assert_array_equal(watched.array_of("umap", 10, "coordinates"), zeros)
+    assert watched.array_of("umap", 10, "colors") is None
     assert watched.array_of("umap", 11, "coordinates") is None
     path = directory.path / "arrays/umap/0000010.npz"
     path.write_bytes(path.read_bytes()[:50])

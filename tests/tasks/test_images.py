@@ -10,6 +10,7 @@ import torch
 from jsonargparse import ArgumentParser
 
 from lightning_grok.errors import InputError
+from lightning_grok.tasks import download as downloads
 from lightning_grok.tasks.datasets import embedded_digits, emnist, missing_files, to_inputs
 from lightning_grok.tasks.images import GrokData
 
@@ -18,9 +19,8 @@ NOWHERE = "http://127.0.0.1:9/gzip.zip"  # the discard port: refused at once
 
 @pytest.fixture(autouse=True)
 def no_network(monkeypatch):
-    datasets = pytest.importorskip("torchvision.datasets")
-    monkeypatch.setattr(datasets.EMNIST, "url", NOWHERE)
-    monkeypatch.setattr(datasets.MNIST, "mirrors", [NOWHERE])
+    monkeypatch.setattr(downloads, "EMNIST", (NOWHERE, "0" * 32))
+    monkeypatch.setattr(downloads, "MIRRORS", [NOWHERE])
     monkeypatch.delenv("PL_GLOBAL_SEED", raising=False)
 
 
@@ -238,11 +238,12 @@ class TestSettings:
 
 
 class TestFallback:
-    def test_it_is_told_in_three_lines_and_named(self, tmp_path, said):
+    def test_it_is_told_and_named(self, tmp_path, said):
         data = GrokData(root=str(tmp_path), train_size=1000)
         assert data.num_classes == 10
         assert data.dataset_name == "embedded digits"
-        missing, remedy, goes_on = said()
+        fetched, missing, remedy, goes_on = said()
+        assert fetched.startswith(f"Downloading {NOWHERE}")
         assert f"EMNIST balanced is not in {tmp_path}/EMNIST/raw (4 of 4 files" in missing
         assert f"the download failed: {NOWHERE} can't be reached" in missing
         assert "put emnist-balanced-train-images-idx3-ubyte" in remedy
