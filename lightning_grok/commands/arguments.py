@@ -82,7 +82,7 @@ def resolve_configs(arguments: Sequence[str]) -> list[str]:
 
 
 def _pairs(arguments: Sequence[str]) -> Iterator[tuple[str, str]]:
-    return zip(arguments, [*arguments[1:], "--"], strict=True)
+    return zip(arguments, [*arguments, "--"][1:], strict=True)
 
 
 def _in_yaml(argument: str, following: str) -> str:

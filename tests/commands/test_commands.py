@@ -108,4 +108,4 @@ def test_a_folder_without_runs_is_said(tmp_path: Path, capsys: pytest.CaptureFix
     with pytest.raises(SystemExit) as stopped:
         main(["runs", str(tmp_path)])
     assert stopped.value.code == 2
-    assert capsys.readouterr().err.startswith("error: expected a folder with runs")
+    assert capsys.readouterr().err.startswith("error: expected a run or a folder with runs")

@@ -48,7 +48,7 @@ def test_a_measurement_that_always_failed_is_what_is_said_first(
         "class_path": "lightning_grok.callbacks.LayerMeasurement",
         "init_args": {
             "function": "benchmarks.faults.broken.raises",
-            "arguments": {"kind": "LinAlgError"},
+            "arguments": {"kind": "RuntimeError"},
         },
     }
     with pytest.warns(UserWarning, match="training goes on"):

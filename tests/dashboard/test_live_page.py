@@ -92,5 +92,5 @@ def test_a_finished_run_leaves_the_page_as_a_report(tmp_path: Path) -> None:
         wait_until_gone(url)
     report = tmp_path / "watched" / "report.html"
     assert f"report: {report}" in output
-    assert 'id="report-verdict"' in report.read_text()
+    assert 'id="report-appendix"' in report.read_text()
     assert (tmp_path / "watched" / "figures" / "run.pdf").exists()

@@ -110,4 +110,4 @@ def test_what_is_no_run_is_said_in_a_line(
 def test_a_run_that_no_claim_is_about_has_no_verdict(tmp_path: Path) -> None:
     path = write_run(tmp_path, last=5, dataset="digits").path
     assert verdict_table([path], []) == ""
-    assert '<template id="report-verdict"></template>' in report_page([path], [])
+    assert '<template id="report-appendix"></template>' in report_page([path], [])

@@ -169,7 +169,7 @@ def test_a_port_in_use_and_a_missing_folder_are_said_in_a_line(
     port = str(server.server_address[1])
     cases = {
         (str(tmp_path), "--port", port): f"expected a free port, received {port}",
-        (str(tmp_path), "--port", "99999"): "expected a port of 0 to 65535",
+        (str(tmp_path), "--port", "99999"): "argument --port: expected a number of 0 to 65,535",
         (str(tmp_path / "none"),): "expected a folder of runs, received",
     }
     for arguments, message in cases.items():
