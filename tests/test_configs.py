@@ -9,14 +9,19 @@ import pytest
 import yaml
 
 from lightning_grok.commands.fit import GrokCLI
+from lightning_grok.commands.main import main
 from lightning_grok.commands.sweep_file import read_sweep
 from lightning_grok.commands.sweep_points import grid, plan
 from lightning_grok.runs.identity import setup_name
-from lightning_grok.runs.run import Run
+from lightning_grok.runs.run import Run, load_model, read_runs
 
 ROOT = Path(__file__).parents[1]
 SETUPS = sorted(p for p in (ROOT / "configs").rglob("*.yaml") if p.name != "smoke.yaml")
 NAMES = [str(path.relative_to(ROOT)) for path in SETUPS]
+TASKS = [path for path in SETUPS if "class_path:" in path.read_text().partition("\ndata:")[2]]
+"""On data of another class than `GrokData`."""
+
+IMAGES = [path for path in SETUPS if path not in TASKS]
 TABLE1 = [path for path in SETUPS if path.parent.name == "table1"]
 SWEEPS = sorted((ROOT / "sweeps").glob("*.yaml"))
 WHOLE = ("grok.yaml", "digits.yaml", "weight_scale_8.yaml")
@@ -164,9 +169,37 @@ def test_runs_for_two_epochs(path: Path, fit: Callable[..., Run]) -> None:
                 assert run.config[group][key] == value
 
 
-def test_smoke_may_stand_on_any_setup(resolved: Resolve) -> None:
+@pytest.mark.parametrize("path", TASKS, ids=lambda path: path.stem)
+def test_a_task_is_trained_and_measured(
+    path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("PL_GLOBAL_SEED", raising=False)
+    off = [f"--{group}.enabled=false" for group in MEASUREMENTS if group != "weight_norm"]
+    content = yaml.safe_load(path.read_text()) | {"trainer": {"max_epochs": 2}}
+    content["evaluation"] = {"every": 1}
+    (tmp_path / "task.yaml").write_text(yaml.safe_dump(content))
+    run = own_run(tmp_path / "task.yaml", tmp_path / "runs", *off)
+    assert run.state == "finished"
+    assert run.series("train/accuracy")[0].tolist() == [0, 1, 2]
+    assert run.meta["num_classes"] == len(run.meta["class_names"]) > 1
+    network = load_model(run.path, 2)
+    state = [p.double().square().sum() for p in network.parameters()]
+    assert run.series("weight_norm/total")[1][-1] == pytest.approx(
+        float(sum(state)) ** 0.5, rel=1e-5
+    )
+
+
+def own_run(config: Path, root: Path, *options: str) -> Run:
+    """The run of one configuration alone."""
+    main(["fit", f"--config={config}", f"--run.root={root}", "--run.figures=false",
+          "--trainer.enable_progress_bar=false", "--wandb.mode=disabled", *options])  # fmt: skip
+    (run,) = read_runs([root])
+    return run
+
+
+def test_smoke_may_stand_on_any_setup_on_images(resolved: Resolve) -> None:
     smoke = f"--config={ROOT / 'configs' / 'smoke.yaml'}"
-    for path in SETUPS:
+    for path in IMAGES:
         config = resolved([*configs_of(path), smoke])
         assert config["trainer"]["max_epochs"] == 3
         assert {config[group]["epochs"] for group in MEASUREMENTS} == {None}

@@ -201,8 +201,7 @@ def test_lags_of_seeds_that_generalize_at_the_end_are_none(tmp_path: Path) -> No
     found = judged(tmp_path, "C2", runs)
     assert found["verdict"] == "held"
     assert found["seeds"] == 6
-    assert "6 seeds without" in found["reason"]
-    assert "it generalized too late to know the final level" in found["reason"]
+    assert "6 of 12 runs grokked" in found["reason"]  # the others still rise when they end
 
 
 def test_capacity_that_rises_at_the_end_is_a_late_one(tmp_path: Path) -> None:
