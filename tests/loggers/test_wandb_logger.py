@@ -67,7 +67,7 @@ def test_says_where_it_is_and_how_to_send_it(offline: tuple[Path, str]) -> None:
     path, printed = offline
     assert "W&B: offline (no API key is known)" in printed
     assert f"W&B: wandb sync {path / 'wandb' / 'offline-run-'}" in printed
-    assert "memorization: " in printed
+    assert "emorized" in printed
     assert f"run: {path}" in printed
 
 
