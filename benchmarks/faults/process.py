@@ -42,7 +42,13 @@ OFF = tuple(
 )
 """The measurements that take time, switched off."""
 
-_NOT_OF_THE_RUN = ("created", "seconds", "wandb")  # beginnings of keys that tell two runs apart
+# Beginnings of keys that tell two runs apart.
+_NOT_OF_THE_RUN = ("command", "created", "seconds", "wandb")
+    "command",
+    "created",
+    "seconds",
+    "wandb",
+)  # beginnings of keys that tell two runs apart
 
 
 class Outcome(NamedTuple):
@@ -261,8 +267,9 @@ def _content(run: Run) -> dict[str, Any]:
     """All that a run consists of."""
     found = newest_checkpoint(run.path / "checkpoints")
     checkpoint = dict(found[1]) if found is not None else {}
-    # The log's length counts the digits of wall times too.
-    checkpoint.get("callbacks", {}).get("RunCheckpoint", {}).pop("log_size", None)
+    # Wall times, and the log's length, which counts their digits.
+    for timed in ("seconds", "log_size"):
+        checkpoint.get("callbacks", {}).get("RunCheckpoint", {}).pop(timed, None)
     files = {file.relative_to(run.path) for file in run.path.rglob("*") if file.is_file()}
     arrays = [file for file in sorted(files) if file.suffix == ".npz"]
     return {

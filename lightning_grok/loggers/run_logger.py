@@ -138,7 +138,8 @@ class RunLogger(Logger):
             **_test_samples(trainer),
         )
         text = yaml.safe_dump(config, sort_keys=False)
-        write_atomically(self.directory.path / "config.yaml", lambda path: path.write_text(text))
+        path = self.directory.path / "config.yaml"
+        write_atomically(path, lambda file: file.write_text(text, encoding="utf-8"))
 
     def keep_snapshot(self, epoch: float, network: nn.Module) -> None:
         """Keep the network's weights of a measured point, unless they are kept already."""
