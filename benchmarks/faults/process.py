@@ -44,11 +44,6 @@ OFF = tuple(
 
 # Beginnings of keys that tell two runs apart.
 _NOT_OF_THE_RUN = ("command", "created", "seconds", "wandb")
-    "command",
-    "created",
-    "seconds",
-    "wandb",
-)  # beginnings of keys that tell two runs apart
 
 
 class Outcome(NamedTuple):

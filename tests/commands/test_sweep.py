@@ -291,7 +291,7 @@ def test_a_dead_worker_is_replaced_and_its_point_goes_on(tmp_path: Path) -> None
     assert killed
     assert result.returncode == 1
     assert "2 done, 2 failed" in result.stdout
-    assert len(re.findall(r"expected model.learning_rate .*received -1.0", result.stdout)) == 2
+    assert len(re.findall(r"expected model.learning_rate .*received -1\b", result.stdout)) == 2
     runs = [Run(path.parent) for path in root.glob("*/run.json")]
     assert sorted((run.seed, run.state, run.epoch) for run in runs) == [
         (0, "finished", 1500), (1, "finished", 1500),

@@ -148,7 +148,7 @@ def test_a_measurement_appears_soon_and_leaves_the_choices_alone(
     other = write_run(served.folder.root, "b", last=10)
     page = opened(served.url)
     assert page.locator('#runs button[aria-current="true"]').inner_text().startswith("a\n")
-    page.locator("#runs li", has_text="b").locator("input").check()
+    page.get_by_role("checkbox", name="Compare b").check()
     page.locator('#views section:has(#plot-capacity) button[data-group="layers.2"]').click()
     drag(page, "capacity", 0.3, 0.7)
     wait(page, "() => state.zoom !== null")
@@ -168,7 +168,7 @@ def test_a_measurement_appears_soon_and_leaves_the_choices_alone(
     assert plot(page, "capacity", "_fullLayout.xaxis.range") == pytest.approx(chosen[1])
     assert plot(page, "capacity", "data.find(t => t.legendgroup === 'layers.2').visible") is False
     assert plot(page, "radius", "data.find(t => t.legendgroup === 'layers.2').visible") is False
-    assert page.locator("#runs li", has_text="b").locator("input").is_checked()
+    assert page.get_by_role("checkbox", name="Compare b").is_checked()
     assert page.evaluate("document.activeElement.id") == "slider"
     page.locator("#reset").click()
     low, high = plot(page, "capacity", "_fullLayout.xaxis.range")
