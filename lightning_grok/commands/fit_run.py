@@ -351,10 +351,8 @@ class FitRun:
         entity = os.environ.get("WANDB_ENTITY") or meta.get("wandb_entity", self.wandb.entity)
         options = replace(self.wandb, project=project, entity=entity)
         unseen = [] if GrokWandbLogger.has_begun(directory.path) else Run(directory.path).events
-        alone = not any(isinstance(logger, WandbLogger) for logger in self.trainer.loggers)
-        self.logger = open_wandb(
-            options, directory.path, self.config, meta.get("wandb_id"), alone=alone
-        )
+        others = [each for each in self.trainer.loggers if isinstance(each, WandbLogger)]
+        self.logger = open_wandb(options, directory.path, self.config, meta.get("wandb_id"), others)
         if self.logger is not None:
             self.logger.log_past(unseen)
             version = self.logger.version

@@ -12,7 +12,7 @@ import shlex
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -316,8 +316,7 @@ def open_wandb(
     directory: Path,
     config: dict[str, Any],
     run_id: str | None,
-    *,
-    alone: bool,
+    others: Sequence[WandbLogger] = (),
 ) -> GrokWandbLogger | None:
     """A W&B logger that has begun to start, or None where it is disabled.
 
@@ -326,7 +325,8 @@ def open_wandb(
         directory: of the run.
         config: the resolved configuration.
         run_id: of the W&B run that is resumed; None makes one.
-        alone: whether no other logger of the process has a W&B run.
+        others: loggers with W&B runs of their own, which are begun before this one: later they
+            would take its run for theirs.
     """
     patience = time.monotonic() + PATIENCE_SECONDS
     mode, reason = decide_mode(options.mode)
@@ -334,4 +334,6 @@ def open_wandb(
         return None
     print(f"W&B: {mode} ({reason})")
     provide_cache(directory / "wandb" / "cache")
-    return GrokWandbLogger(options, mode, directory, config, run_id, patience, alone=alone)
+    for other in others:
+        _ = other.experiment
+    return GrokWandbLogger(options, mode, directory, config, run_id, patience, alone=not others)
