@@ -1,9 +1,8 @@
 """Memorization and the beginning of generalization, told as soon as they are certain."""
 
 import math
+import statistics
 from typing import Any, NamedTuple
-
-import numpy as np
 
 from lightning_grok.analysis.accuracy import MEMORIZED, Counted
 from lightning_grok.analysis.crossing import HOLD
@@ -54,7 +53,7 @@ class OnsetDetector:
     def plateau(self) -> float | None:
         """p: the median test accuracy over [t_mem, 2 t_mem]; None before there is one."""
         known = [value for value in self._plateau if not math.isnan(value)]
-        return float(np.median(known)) if known else None
+        return float(statistics.median(known)) if known else None
 
     @property
     def level(self) -> float | None:

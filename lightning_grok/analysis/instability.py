@@ -75,12 +75,17 @@ def find_instabilities(
     keep = np.isfinite(loss) & (epochs >= max(start, 1))
     at, values = np.asarray(epochs)[keep], np.maximum(np.asarray(loss, dtype=float)[keep], _FLOOR)
     found: list[Instability] = []
-    i = 1
-    while i < len(at):
+    if not len(at):
+        return found
+    # Most runs have none: only what stands high above all before it is looked at.
+    risen = np.flatnonzero(values[1:] >= _RISE * np.minimum.accumulate(values)[:-1]) + 1
+    end = 0
+    for i in risen:
+        if i <= end:  # a part of the one before
+            continue
         first = min(int(np.searchsorted(at, at[i] / 10**_WINDOW)), i - 1)
         low = first + int(np.argmin(values[first:i]))
         if values[i] < _RISE * values[low]:
-            i += 1
             continue
         end, high = i, values[i]
         while end < len(at) and values[end] > math.sqrt(values[low] * high):
@@ -89,7 +94,6 @@ def find_instabilities(
         after = at[min(end, len(at) - 1)]
         span = (int(at[low]), int(at[i]), int(after))
         found.append(Instability(*span, float(values[low]), float(high)))
-        i = end + 1
     return found
 
 
