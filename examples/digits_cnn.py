@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.data import DataLoader, TensorDataset
 
-from lightning_grok import LinearProbe, ManifoldCapacity, Onset, WeightNorm
+from lightning_grok import KernelDistance, LinearProbe, ManifoldCapacity, Onset, WeightNorm
 from lightning_grok.tasks.datasets import embedded_digits, to_inputs
 
 
@@ -57,6 +57,7 @@ def main(epochs: int = 20, size: int = 1000) -> None:
         logger=CSVLogger("runs", name="digits_cnn"),
         callbacks=[
             ManifoldCapacity(layers=["body.2", "body.5"], per_class=50, every_n_epochs=5),
+            KernelDistance(samples=100, every_n_epochs=5),
             LinearProbe(layer="body.6", every_n_epochs=5),
             WeightNorm(),
             Onset(),

@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn import functional as F
 from torch.utils.data import DataLoader, TensorDataset
 
-from lightning_grok import ManifoldCapacity, Onset, RunLogger, WeightNorm
+from lightning_grok import KernelDistance, ManifoldCapacity, Onset, RunLogger, WeightNorm
 from lightning_grok.tasks.networks import Transformer
 
 
@@ -55,6 +55,7 @@ def main(epochs: int = 200, p: int = 97) -> None:
         logger=RunLogger("runs/modular_transformer"),
         callbacks=[
             ManifoldCapacity(layers=["readout"], per_class=20, num_vectors=20, epochs=[0, epochs]),
+            KernelDistance(samples=50, epochs=[0, epochs]),
             WeightNorm(steps=8),
             Onset(),
         ],

@@ -9,7 +9,7 @@ from torch.nn import functional as F
 from torch.utils.data import DataLoader, TensorDataset
 from torchvision.models import VisionTransformer
 
-from lightning_grok import ManifoldCapacity, Onset, RunLogger
+from lightning_grok import KernelDistance, ManifoldCapacity, Onset, RunLogger
 from lightning_grok.tasks.datasets import embedded_digits, to_inputs
 
 
@@ -35,7 +35,7 @@ class DigitsViT(L.LightningModule):
 
 
 def main(epochs: int = 5, size: int = 500) -> None:
-    """Train on so many digits; the capacity of both blocks and of what the head reads."""
+    """Train on so many digits; the kernel, and the capacity of both blocks and of the head."""
     L.seed_everything(0)
     sets = []
     for part in ("train", "test"):
@@ -44,11 +44,12 @@ def main(epochs: int = 5, size: int = 500) -> None:
         sets.append(TensorDataset(pixels, labels[:size]))
     blocks = [f"encoder.layers.encoder_layer_{number}" for number in range(2)]
     capacity = ManifoldCapacity(layers=[*blocks, "heads"], per_class=20, every_n_epochs=5)
+    kernel = KernelDistance(samples=50, method="sketch", every_n_epochs=5)
     trainer = L.Trainer(
         max_epochs=epochs,
         accelerator="cpu",
         logger=RunLogger("runs/vision_transformer"),
-        callbacks=[capacity, Onset()],
+        callbacks=[capacity, kernel, Onset()],
     )
     trainer.fit(DigitsViT(), DataLoader(sets[0], 50, shuffle=True), DataLoader(sets[1], 250))
 

@@ -43,7 +43,12 @@ def test_a_convolutional_network(example: Callable[..., None]) -> None:
     example("digits_cnn", 1, 200)
     (file,) = Path("runs/digits_cnn").glob("version_0/metrics.csv")
     table = pd.read_csv(file)
-    for key in ("manifold_capacity/body.5/capacity", "linear_probe/own/network", "val_acc"):
+    for key in (
+        "kernel_distance/full/own",
+        "manifold_capacity/body.5/capacity",
+        "linear_probe/own/network",
+        "val_acc",
+    ):
         assert table[["epoch", key]].dropna()["epoch"].iloc[-1] == 0
     same = table.groupby("epoch").first().loc[0]
     assert same["linear_probe/own/network"] == pytest.approx(same["val_acc"], abs=0.1)
@@ -55,7 +60,8 @@ def test_a_transformer_on_tokens(example: Callable[..., None]) -> None:
     run = read_run("runs/modular_transformer")
     assert run.state == "finished"
     assert run.series("weight_norm/total")[0].tolist() == [0, 1, 2, 3]
-    assert run.series("manifold_capacity/readout/capacity")[0].tolist() == [0, 3]
+    for key in ("manifold_capacity/readout/capacity", "kernel_distance/full/own"):
+        assert run.series(key)[0].tolist() == [0, 3]
     assert run.series("test/accuracy")[0].tolist() == [1, 2, 3]
 
 
@@ -71,7 +77,8 @@ def test_a_residual_network(example: Callable[..., None]) -> None:
         "--manifold_capacity.per_class=10", "--manifold_capacity.restarts=1",
     ])  # fmt: skip
     run = read_run("runs/by_command")
-    assert run.series("linear_probe/own/network")[0].tolist() == [0, 1]
+    for key in ("linear_probe/own/network", "kernel_distance/full/own", "umap/preservation"):
+        assert run.series(key)[0].tolist() == [0, 1]
     assert load_model(run.path, 1)[-1].out_features == 10
 
 
@@ -79,8 +86,9 @@ def test_a_residual_network(example: Callable[..., None]) -> None:
 def test_a_vision_transformer(example: Callable[..., None]) -> None:
     example("vision_transformer", 1, 100)
     run = read_run("runs/vision_transformer")
-    key = "manifold_capacity/encoder.layers.encoder_layer_1/capacity"
-    assert run.series(key)[0].tolist() == [0, 1]
+    layer = "manifold_capacity/encoder.layers.encoder_layer_1/capacity"
+    for key in (layer, "kernel_distance/sketch/own", "kernel_distance/sketch/own_se"):
+        assert run.series(key)[0].tolist() == [0, 1]
 
 
 @pytest.mark.parametrize("file", sorted(EXAMPLES.glob("*.py")), ids=lambda file: file.stem)

@@ -80,7 +80,7 @@ def find_instabilities(
     # Most runs have none: only what stands high above all before it is looked at.
     risen = np.flatnonzero(values[1:] >= _RISE * np.minimum.accumulate(values)[:-1]) + 1
     end = 0
-    for i in risen:
+    for i in map(int, risen):
         if i <= end:  # a part of the one before
             continue
         first = min(int(np.searchsorted(at, at[i] / 10**_WINDOW)), i - 1)

@@ -75,13 +75,13 @@ class LayerMeasurement(Measurement):
         """Refuse layers and samples that aren't there."""
         inputs, _ = reference.manifold_points(self.split, self.per_class, self.seed)
         inputs = placed(inputs, model)
-        check_layers(model, layers_of(model, self.layers, inputs), inputs, self.name)
+        check_layers(model, layers_of(model, self.layers, inputs), inputs, self.pool, self.name)
 
     def measure(self, model: nn.Module, reference: ReferenceSet) -> Mapping[str, Value | Tensor]:
         """The function's result for every layer."""
         inputs, labels = reference.manifold_points(self.split, self.per_class, self.seed)
         inputs = placed(inputs, model)
-        activations = record(model, layers_of(model, self.layers, inputs), inputs)
+        activations = record(model, layers_of(model, self.layers, inputs), inputs, pool=self.pool)
         targets = labels.cpu().numpy()
         values: dict[str, Value | Tensor] = {}
         for layer, points in activations.items():

@@ -10,11 +10,12 @@ from lightning.pytorch.utilities.rank_zero import rank_zero_info
 from torch import Tensor, nn
 
 from lightning_grok.errors import InputError
-from lightning_grok.geometry.activations import evaluating, record
-from lightning_grok.tasks.reference_set import select
+from lightning_grok.geometry.activations import FLATTENED, Pool, evaluating, record
+from lightning_grok.geometry.samples import answer, take_samples
 
 _MOST = 12
 _CHOSEN: WeakKeyDictionary[nn.Module, list[str]] = WeakKeyDictionary()
+_WIDE: WeakKeyDictionary[nn.Module, list[str]] = WeakKeyDictionary()
 
 
 def layers_of(model: nn.Module, layers: Sequence[str] | None, inputs: Any) -> list[str]:
@@ -64,16 +65,27 @@ def layer_before_last(model: nn.Module, layer: str | None, name: str, inputs: An
     return list(names)[-2]
 
 
-def check_layers(model: nn.Module, layers: Sequence[str], inputs: Any, name: str) -> None:
-    """Look at two samples' activations.
+def check_layers(
+    model: nn.Module, layers: Sequence[str], inputs: Any, pool: Pool, name: str
+) -> None:
+    """Look at two samples' activations, and say where positions are averaged.
 
     Raises:
         InputError: a layer doesn't exist, or what it answers can't be measured.
     """
+    two = take_samples(inputs, slice(2))
     try:
-        record(model, layers, select(inputs, slice(2)))
+        rows = record(model, layers, two, pool=pool)
+        whole = record(model, layers, two) if pool == "auto" else rows
     except ValueError as error:
         raise InputError(f"{name}: {error}") from None
+    wide = [layer for layer in layers if whole[layer].shape[1] > FLATTENED]
+    if wide and wide != _WIDE.get(model):
+        _WIDE[model] = wide
+        rank_zero_info(
+            f"mean over the positions of {', '.join(wide)}, with more than {FLATTENED:,} numbers a "
+            "sample; pool= chooses"
+        )
 
 
 def _has_parameters(module: nn.Module) -> bool:
@@ -81,23 +93,27 @@ def _has_parameters(module: nn.Module) -> bool:
 
 
 def _called(model: nn.Module, inputs: Any) -> list[tuple[str, nn.Module]]:
-    """The innermost modules that a forward pass calls once with a tensor a sample, in its order."""
-    calls: dict[str, int] = {}
-    fitting: set[str] = set()
+    """What a forward pass calls of the innermost modules, in its order, by the names of `record`.
+
+    Only what answers with a tensor of a row a sample, or with a tuple that begins with one.
+    """
+    calls: dict[str, list[bool]] = {}
 
     def note(name: str, module: nn.Module, arguments: Any, output: Any) -> None:
-        calls[name] = calls.get(name, 0) + 1
-        if isinstance(output, Tensor) and output.ndim > 1 and len(output) == 2:
-            fitting.add(name)
+        first = output[0] if isinstance(output, tuple) and output else output
+        if isinstance(first, Tensor) and first.ndim > 1 and len(first) == 2:
+            calls.setdefault(name, []).append(first is not output)
 
     modules = {name: m for name, m in model.named_modules() if name and not [*m.children()]}
     hooks = [m.register_forward_hook(partial(note, name)) for name, m in modules.items()]
     try:
         with evaluating(model), torch.no_grad():
-            model(select(inputs, slice(2)))
+            answer(model, take_samples(inputs, slice(2)))
     finally:
         for hook in hooks:
             hook.remove()
     return [
-        (each, modules[each]) for each, times in calls.items() if times == 1 and each in fitting
+        (name + f"@{call}" * (len(tuples) > 1) + "[0]" * in_tuple, modules[name])
+        for name, tuples in calls.items()
+        for call, in_tuple in enumerate(tuples)
     ]

@@ -15,8 +15,9 @@ from lightning_grok.callbacks.measurement import Epochs, Measurement, placed
 from lightning_grok.callbacks.recording import Value, as_array
 from lightning_grok.geometry import direct_accuracy, own_readout, paper_probe, sound_probe
 from lightning_grok.geometry.activations import record
+from lightning_grok.geometry.samples import take_samples
 from lightning_grok.ranges import Count, Range, Seed, within_ranges
-from lightning_grok.tasks.reference_set import ReferenceSet, Transfer, select
+from lightning_grok.tasks.reference_set import ReferenceSet, Transfer
 
 
 class LinearProbe(Measurement):
@@ -73,13 +74,13 @@ class LinearProbe(Measurement):
         """Refuse a layer that isn't there, and labels that are no classes."""
         if reference.transfer is None:
             reference.classes()
-        inputs = placed(select(reference.test.images, slice(2)), model)
+        inputs = placed(take_samples(reference.test.images, slice(2)), model)
         layer = layer_before_last(model, self.layer, self.name, inputs)
-        check_layers(model, [layer, ""], inputs, self.name)
+        check_layers(model, [layer, ""], inputs, self.pool, self.name)
 
     def measure(self, model: nn.Module, reference: ReferenceSet) -> Mapping[str, Value | Tensor]:
         """All readouts: of the digits in both orientations, or of the own task."""
-        inputs = placed(select(reference.test.images, slice(2)), model)
+        inputs = placed(take_samples(reference.test.images, slice(2)), model)
         layer = layer_before_last(model, self.layer, self.name, inputs)
         if reference.transfer is None:
             return self._own(model, layer, reference)
@@ -88,11 +89,11 @@ class LinearProbe(Measurement):
     def _own(
         self, model: nn.Module, layer: str, reference: ReferenceSet
     ) -> Mapping[str, Value | Tensor]:
-        found = record(model, [layer, ""], placed(reference.test.images, model))
+        found = record(model, [layer, ""], placed(reference.test.images, model), pool=self.pool)
         training = None
         if reference.train is not reference.test:
             inputs = placed(reference.train.images, model)
-            features = as_array(record(model, [layer], inputs)[layer])
+            features = as_array(record(model, [layer], inputs, pool=self.pool)[layer])
             training = features, reference.train.labels.numpy()
         labels = reference.test.labels.numpy()
         result = own_readout(
@@ -113,7 +114,7 @@ class LinearProbe(Measurement):
         values: dict[str, Value | Tensor] = {}
         readouts: dict[str, Callable[[], tuple[float, ...]]] = {}
         for suffix, images in (("", transfer.matched), ("_stored", transfer.stored)):
-            recorded = record(model, [layer, logits], placed(images, model))
+            recorded = record(model, [layer, logits], placed(images, model), pool=self.pool)
             features, outputs = (as_array(recorded[key]) for key in (layer, logits))
             readouts[f"sound{suffix}"] = partial(sound_probe, features, labels, **options)
             if suffix:

@@ -90,7 +90,7 @@ class ManifoldCapacity(Measurement):
                     f"{len(labels)} classes in the {split} set"
                 )
             inputs = placed(inputs, model)
-            check_layers(model, layers_of(model, self.layers, inputs), inputs, self.name)
+            check_layers(model, layers_of(model, self.layers, inputs), inputs, self.pool, self.name)
 
     def measure(self, model: nn.Module, reference: ReferenceSet) -> Mapping[str, Value | Tensor]:
         """The geometry of every split and layer."""
@@ -99,7 +99,9 @@ class ManifoldCapacity(Measurement):
         for split in self.splits:
             inputs, labels = reference.manifold_points(split, per_class, self.seed)
             inputs = placed(inputs, model)
-            activations = record(model, layers_of(model, self.layers, inputs), inputs)
+            activations = record(
+                model, layers_of(model, self.layers, inputs), inputs, pool=self.pool
+            )
             targets = labels.cpu().numpy()
             # The solver leaves the interpreter lock: layers share the cores that torch may use.
             # BLAS has one thread meanwhile; with several, small products wait for each other.

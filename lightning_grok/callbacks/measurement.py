@@ -12,7 +12,6 @@ import numpy as np
 import torch
 from lightning.pytorch.utilities.rank_zero import rank_zero_warn
 from lightning.pytorch.utilities.seed import isolate_rng
-from lightning_utilities.core.apply_func import apply_to_collection
 from threadpoolctl import threadpool_limits
 from torch import Tensor, nn
 
@@ -37,13 +36,14 @@ from lightning_grok.callbacks.reference import (
     loaders_of,
 )
 from lightning_grok.errors import InputError, first_line
-from lightning_grok.geometry.activations import evaluating
+from lightning_grok.geometry.activations import Pool, evaluating
+from lightning_grok.geometry.samples import answer, place_samples, take_samples, tensors_of
 from lightning_grok.ranges import Epoch, PerDecade
 from lightning_grok.runs.directory import RunDirectory
 from lightning_grok.runs.files import is_disk_error
 from lightning_grok.runs.names import validate_measurements
 from lightning_grok.schedule import OPEN_END, PAPER_EPOCHS, Schedule, evaluation_epochs
-from lightning_grok.tasks.reference_set import ReferenceSet, select
+from lightning_grok.tasks.reference_set import ReferenceSet
 
 Epochs = Sequence[Epoch] | PerDecade | None
 """Completed epochs; or how many log-spaced ones a decade beside the paper's; or the paper's."""
@@ -81,6 +81,7 @@ class Measurement(L.Callback, ABC):
         batch_keys: keys of inputs and labels in a batch that is a dict or a dataclass, or a
             function of a batch that returns the two; None takes the first two of a tuple.
         output: position of the output in (n, T, V), or a function of what the network returns.
+        pool: what becomes of a layer that answers with several positions, as `record` takes it.
 
     Raises:
         InputError: the epochs are negative, out of order or, once the run is known, beyond its end.
@@ -106,6 +107,7 @@ class Measurement(L.Callback, ABC):
         dataloader: Any = None,
         batch_keys: Batch = None,
         output: Output = None,
+        pool: Pool = "auto",
     ) -> None:
         super().__init__()
         self.enabled = enabled
@@ -120,6 +122,7 @@ class Measurement(L.Callback, ABC):
         self.dataloader = dataloader
         self.batch_keys = batch_keys
         self.output = output
+        self.pool = pool
         self.epoch: float = 0  # of the network in `measure`
         self._reference: ReferenceSet | None = None
         self._due: frozenset[int] = frozenset()
@@ -208,10 +211,10 @@ class Measurement(L.Callback, ABC):
             self.check(model, reference)
 
     def _try_two(self, model: nn.Module, reference: ReferenceSet) -> None:
-        inputs = placed(select(reference.test.images, slice(2)), model)
+        inputs = placed(take_samples(reference.test.images, slice(2)), model)
         try:
             with torch.no_grad():
-                model(inputs)
+                answer(model, inputs)
         except Exception as error:
             raise InputError(
                 f"{self.name}: expected inputs that {type(model).__name__} takes, received "
@@ -422,25 +425,15 @@ def placed(inputs: Any, model: nn.Module) -> Any:
     Whole numbers stay whole: they are tokens.
     """
     parameter = next(model.parameters(), None)
-    if parameter is None:
-        return inputs
-
-    def place(tensor: Tensor) -> Tensor:
-        dtype = parameter.dtype if tensor.is_floating_point() else tensor.dtype
-        return tensor.to(parameter.device, dtype)
-
-    return apply_to_collection(inputs, Tensor, place, allow_frozen=True)
+    return inputs if parameter is None else place_samples(inputs, parameter.device, parameter.dtype)
 
 
 def _described(inputs: Any) -> str:
     """Dtypes and shapes of all tensors."""
-    found: list[str] = []
-
-    def note(tensor: Tensor) -> None:
-        found.append(f"{str(tensor.dtype).removeprefix('torch.')} {tuple(tensor.shape)}")
-
-    apply_to_collection(inputs, Tensor, note, allow_frozen=True)
-    return ", ".join(found)
+    return ", ".join(
+        f"{str(tensor.dtype).removeprefix('torch.')} {tuple(tensor.shape)}"
+        for tensor in tensors_of(inputs)
+    )
 
 
 def selection(output: Output) -> Callable[[nn.Module, Any, Any], Tensor] | None:

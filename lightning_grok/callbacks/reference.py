@@ -11,13 +11,13 @@ import torch
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.utilities.rank_zero import rank_zero_info
 from lightning.pytorch.utilities.seed import isolate_rng
-from lightning_utilities.core.apply_func import apply_to_collection
 from torch import Tensor
 from torch.utils.data import DataLoader, IterableDataset
 
 from lightning_grok.errors import InputError
+from lightning_grok.geometry.samples import map_tensors, take_samples, tensors_of
 from lightning_grok.tasks.datasets import Samples
-from lightning_grok.tasks.reference_set import ReferenceSet, count, select
+from lightning_grok.tasks.reference_set import ReferenceSet, count
 
 Batch = Sequence[str] | Callable[[Any], tuple[Any, Any]] | None
 """How inputs and labels stand in a batch: two keys, a function, or as the first two of a tuple."""
@@ -145,8 +145,8 @@ def _draw(loader: Any, batch: Batch) -> Samples:
     if not samples:
         raise InputError("expected samples in the loader, received none")
     limit = slice(_SAMPLES)
-    joined: Any = None if labels[0] is None else select(_joined(labels), limit)
-    return Samples(select(_joined(inputs), limit), joined)
+    joined: Any = None if labels[0] is None else take_samples(_joined(labels), limit)
+    return Samples(take_samples(_joined(inputs), limit), joined)
 
 
 def _split(batch: Any, how: Batch) -> tuple[Any, Any]:
@@ -173,22 +173,15 @@ def _tensors(values: Any) -> Any:
     """Arrays as tensors, at any depth, in their own dtype, on the CPU."""
     if isinstance(values, list) and values and not isinstance(values[0], Tensor | np.ndarray):
         return torch.tensor(values)
-    arrays = apply_to_collection(values, np.ndarray, torch.from_numpy, allow_frozen=True)
-    return apply_to_collection(arrays, Tensor, lambda t: t.detach().cpu(), allow_frozen=True)
+    return map_tensors(lambda tensor: tensor.detach().cpu(), values)
 
 
 def _bytes(inputs: Any) -> int:
-    sizes: list[int] = []
-    apply_to_collection(inputs, Tensor, lambda t: sizes.append(t.nbytes), allow_frozen=True)
-    return sum(sizes)
+    return sum(tensor.nbytes for tensor in tensors_of(inputs))
 
 
 def _joined(parts: list[Any]) -> Any:
     """Parts of one nesting, one behind the other."""
-    columns: list[list[Tensor]] = []
-    for part in parts:
-        leaves: list[Tensor] = []
-        apply_to_collection(part, Tensor, leaves.append, allow_frozen=True)
-        columns.append(leaves)
-    joined = iter([torch.cat(column) for column in zip(*columns, strict=True)])
-    return apply_to_collection(parts[0], Tensor, lambda _: next(joined), allow_frozen=True)
+    columns = zip(*map(tensors_of, parts), strict=True)
+    joined = iter([torch.cat(column) for column in columns])
+    return map_tensors(lambda _: next(joined), parts[0])

@@ -16,6 +16,7 @@ from lightning_grok.callbacks.measurement import Measurement, placed
 from lightning_grok.callbacks.recording import Value, callbacks_of, record
 from lightning_grok.geometry.gradients import adam_update, rms
 from lightning_grok.geometry.losses import Loss, logit_margins, sample_losses, zero_loss_share
+from lightning_grok.geometry.samples import answer
 from lightning_grok.loggers.run_logger import RunLogger
 
 _QUANTILES = (5, 50, 95)
@@ -87,7 +88,7 @@ class Stability(Measurement):
         cast = getattr(self._module, "in_loss_precision", lambda outputs: outputs)
         parameters = [p for p in model.parameters() if p.requires_grad]
         with torch.enable_grad():
-            outputs = model(placed(samples.images, model))
+            outputs = answer(model, placed(samples.images, model))
             if not _are_logits(outputs, samples.labels):
                 return
             labels = samples.labels.to(outputs.device)

@@ -93,7 +93,7 @@ class UmapSnapshot(Measurement):
         inputs, _ = reference.embedding_points(self.count, self.classes, self.seed)
         inputs = placed(inputs, model)
         layer = layer_before_last(model, self.layer, self.name, inputs)
-        check_layers(model, [layer], inputs, self.name)
+        check_layers(model, [layer], inputs, self.pool, self.name)
 
     def start(self, model: nn.Module) -> None:
         """No map before the initialization's."""
@@ -105,7 +105,7 @@ class UmapSnapshot(Measurement):
         inputs, labels = reference.embedding_points(self.count, self.classes, self.seed)
         inputs = placed(inputs, model)
         layer = layer_before_last(model, self.layer, self.name, inputs)
-        points = record(model, [layer], inputs)[layer]
+        points = record(model, [layer], inputs, pool=self.pool)[layer]
         previous = None if self._previous is None else self._previous.numpy()
         result = embed(
             points.float(),

@@ -1,4 +1,4 @@
-"""Inputs of a network as it takes them: a tensor, or tuples, lists and dicts of tensors.
+"""Inputs of a network as it takes them: a tensor, or tuples, lists, dicts and dataclasses of them.
 
 The first axis of every tensor is the samples. Integers stay integers: tokens are no numbers.
 
@@ -9,6 +9,7 @@ Functions
     answer           what the network says to them
 """
 
+import dataclasses
 import inspect
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
@@ -30,6 +31,10 @@ def map_tensors(function: Callable[[Tensor], Any], inputs: Any) -> Any:
         return type(inputs)(*(map_tensors(function, value) for value in inputs))
     if isinstance(inputs, (tuple, list)):
         return type(inputs)(map_tensors(function, value) for value in inputs)
+    if dataclasses.is_dataclass(inputs) and not isinstance(inputs, type):
+        fields = [field.name for field in dataclasses.fields(inputs)]
+        changed = {name: map_tensors(function, getattr(inputs, name)) for name in fields}
+        return dataclasses.replace(inputs, **changed)
     return inputs
 
 

@@ -6,19 +6,14 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 from jaxtyping import Float, Int
-from lightning_utilities.core.apply_func import apply_to_collection
 from torch import Tensor
 
 from lightning_grok.errors import InputError
+from lightning_grok.geometry.samples import take_samples, tensors_of
 from lightning_grok.tasks.datasets import Part, Samples
 
 Inputs = Float[Tensor, "n 1 28 28"]
 Labels = Int[Tensor, " n"]
-
-
-def select(inputs: Any, rows: Tensor | slice) -> Any:
-    """The rows of inputs of any nesting: of every tensor along its first axis."""
-    return apply_to_collection(inputs, Tensor, lambda tensor: tensor[rows], allow_frozen=True)
 
 
 def count(inputs: Any) -> int:
@@ -27,8 +22,7 @@ def count(inputs: Any) -> int:
     Raises:
         InputError: there is no tensor, or the tensors differ in their lengths.
     """
-    lengths: list[int] = []
-    apply_to_collection(inputs, Tensor, lambda t: lengths.append(len(t)), allow_frozen=True)
+    lengths = [len(tensor) for tensor in tensors_of(inputs)]
     if not lengths or len(set(lengths)) > 1:
         raise InputError(
             f"expected inputs as tensors of one length, received lengths {lengths or 'of none'}"
@@ -129,7 +123,7 @@ class ReferenceSet(NamedTuple):
         rows = torch.arange(samples)
         if split == "test":
             rows = torch.from_numpy(np.random.default_rng(seed).permutation(known)[:samples])
-        return select(inputs, rows), select(labels, rows)
+        return take_samples(inputs, rows), take_samples(labels, rows)
 
     def manifold_points(
         self, split: Part = "test", per_class: int = 200, seed: int = 0
@@ -185,7 +179,7 @@ class ReferenceSet(NamedTuple):
                 f"received none of {', '.join(empty)}"
             )
         rows = torch.cat([row[: min(per_class, smallest)] for row in members])
-        return select(inputs, rows), labels[rows]
+        return take_samples(inputs, rows), labels[rows]
 
 
 def _classes(samples: Samples) -> list[int]:

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, IterableDataset
 
 from lightning_grok.callbacks import (
+    KernelDistance,
     LayerMeasurement,
     LinearProbe,
     ManifoldCapacity,
@@ -44,6 +45,62 @@ def measured(tmp_path_factory: pytest.TempPathFactory) -> Path:
     loggers = [RunLogger(path / "mine"), CSVLogger(path, name="csv", version="0")]
     train(callbacks=callbacks, logger=loggers)
     return path
+
+
+class Recurrent(nn.Module):
+    """Inputs by keyword, a tuple within, one module that is called twice."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.lstm = nn.LSTM(3, 6, batch_first=True)
+        self.shared = nn.Linear(6, 6)
+        self.readout = nn.Linear(6, 3)
+
+    def forward(self, signal: Tensor, gain: Tensor) -> Tensor:
+        hidden, _ = self.lstm(signal * gain)
+        return self.readout(self.shared(torch.tanh(self.shared(hidden)))[:, -1])
+
+
+class RecurrentTraining(L.LightningModule):
+    def __init__(self) -> None:
+        super().__init__()
+        self.network = Recurrent()
+
+    def training_step(self, batch: dict[str, Any], batch_idx: int) -> Tensor:
+        return nn.functional.cross_entropy(self.network(**batch["x"]), batch["y"])
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        return torch.optim.SGD(self.parameters(), lr=0.1)
+
+
+def test_a_recurrent_network_of_keywords_is_measured_by_everything(tmp_path: Path) -> None:
+    generator = torch.Generator().manual_seed(0)
+    labels = torch.arange(60) % 3
+    signal = torch.randn(60, 5, 3, generator=generator) + labels[:, None, None]
+    samples = [
+        {"x": {"signal": s, "gain": torch.ones(1, 1)}, "y": y}
+        for s, y in zip(signal, labels, strict=True)
+    ]
+    options: dict[str, Any] = {"batch_keys": ("x", "y"), "epochs": [0, 1], "pool": "last"}
+    ratio = LayerMeasurement("lightning_grok.geometry.participation_ratio", **options)
+    callbacks = [
+        ManifoldCapacity(restarts=1, num_vectors=10, **options), ratio,
+        KernelDistance(samples=20, **options), LinearProbe(draws=2, **options),
+    ]  # fmt: skip
+    trainer = L.Trainer(
+        max_epochs=1, callbacks=callbacks, logger=RunLogger(tmp_path / "run"), **QUIET
+    )
+    trainer.fit(RecurrentTraining(), DataLoader(samples, 20))  # type: ignore[arg-type]
+    run = read_run(tmp_path / "run")
+    for key in (
+        "manifold_capacity/lstm[0]/capacity", "manifold_capacity/shared@1/capacity",
+        "manifold_capacity/readout/capacity", "participation_ratio/shared@0",
+        "kernel_distance/full/own", "linear_probe/own/network",
+    ):  # fmt: skip
+        assert run.series(key)[0].tolist() == [0, 1], key
+    features = record(trainer.lightning_module.network, ["shared@1"], {
+        "signal": signal, "gain": torch.ones(60, 1, 1)}, pool="last")["shared@1"]  # fmt: skip
+    assert features.shape == (60, 6)
 
 
 def test_a_run_directory_is_whole(measured: Path) -> None:

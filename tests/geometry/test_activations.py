@@ -126,9 +126,9 @@ class _Pair(nn.Module):
     ("layer", "message"),
     [
         ("layers.9", "expected layers among shared, alias, unused, pair; received layers.9"),
-        ("alias", "expected one call of alias in a forward pass, received two"),
+        ("alias", "expected one call of alias in a forward pass, received 2: alias@0 to alias@1"),
         ("unused", "it skips unused"),
-        ("pair", "expected a tensor from pair, received tuple"),
+        ("pair", r"expected a tensor from pair, received a tuple of 2: pair\[0\] names its first"),
     ],
 )
 def test_layers_that_cannot_be_recorded_are_named(layer: str, message: str) -> None:
@@ -145,7 +145,56 @@ def test_an_output_without_a_row_a_sample_is_refused() -> None:
 
 
 def test_no_inputs_or_no_batch_are_refused(model: MLP, inputs: Tensor) -> None:
-    with pytest.raises(ValueError, match="received 0 inputs"):
+    with pytest.raises(ValueError, match=r"n >= 1, received \(0, "):
         record(model, ["layers.0"], inputs[:0])
-    with pytest.raises(ValueError, match="batch_size 0"):
+    with pytest.raises(ValueError, match="batch_size of at least 1, received 0"):
         record(model, ["layers.0"], inputs, batch_size=0)
+
+
+class _Recurrent(nn.Module):
+    """A tuple, a module called twice, keywords for inputs."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.lstm = nn.LSTM(3, 5, batch_first=True)
+        self.shared = nn.Linear(5, 5)
+
+    def forward(self, tokens: Tensor, scale: Tensor) -> Tensor:
+        hidden, _ = self.lstm(tokens * scale)
+        return self.shared(torch.tanh(self.shared(hidden)))[:, -1]
+
+
+def test_calls_tuples_and_nested_inputs_have_names() -> None:
+    model = _Recurrent()
+    inputs = {"tokens": torch.randn(7, 4, 3), "scale": torch.rand(7, 4, 1)}
+    names = ["lstm[0]", "shared@0", "shared@1", ""]
+    found = record(model, names[:3], inputs, batch_size=3) | record(model, [""], inputs)
+    with torch.no_grad():
+        hidden = model.lstm(inputs["tokens"] * inputs["scale"])[0]
+        first = model.shared(hidden)
+        second = model.shared(torch.tanh(first))
+    for name, expected in zip(names, (hidden, first, second, second[:, -1]), strict=True):
+        torch.testing.assert_close(found[name], expected.flatten(1))
+    for name, message in (("shared@2", "among 2 calls"), ("lstm[5]", "received a tuple of 2")):
+        with pytest.raises(ValueError, match=message):
+            record(model, [name], inputs)
+
+
+def test_positions_are_pooled() -> None:
+    tokens, image = torch.randn(6, 4, 3), torch.randn(6, 3, 5, 5)
+    same = nn.Sequential(nn.Identity())
+    for pool, expected in (
+        ("mean", tokens.mean(1)), ("first", tokens[:, 0]), ("last", tokens[:, -1]),
+        (-2, tokens[:, 2]), ("flatten", tokens.flatten(1)), ("auto", tokens.flatten(1)),
+    ):  # fmt: skip
+        torch.testing.assert_close(record(same, ["0"], tokens, pool=pool)["0"], expected)
+    pooled = record(same, ["0"], image, pool="mean")["0"]
+    torch.testing.assert_close(pooled, image.mean((2, 3)))
+    signal = nn.Sequential(nn.Conv1d(4, 2, 1))
+    means = record(signal, ["0"], tokens, pool="mean")["0"]
+    torch.testing.assert_close(means, signal(tokens).mean(2).detach())
+    wide = torch.randn(2, 9, 3000)
+    assert record(same, ["0"], wide, pool="auto")["0"].shape == (2, 3000)
+    for given, pool in ((tokens, 4), (image, "last")):
+        with pytest.raises(ValueError, match=f"with a position {pool} from 0"):
+            record(same, ["0"], given, pool=pool)
