@@ -10,7 +10,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 from jaxtyping import Float, Int
-from torch import Tensor
+
+from lightning_grok.geometry.arrays import Points, finite_array
 
 # UMAP's rate is 1. A map that starts near its end needs less: 1,000 digits that did not change then
 # move by 0.07 a map instead of 0.12, and more of their neighbors are kept (0.60 of them for 0.55).
@@ -38,7 +39,7 @@ class Embedding(NamedTuple):
 
 
 def embed(
-    points: Float[Tensor, "n d"] | Float[np.ndarray, "n d"],
+    points: Points,
     previous: Float[np.ndarray, "m 2"] | None = None,
     *,
     neighbors: int = 15,
@@ -102,9 +103,7 @@ def embed(
     )
 
 
-def align(
-    coordinates: Float[np.ndarray, "n p"], reference: Float[np.ndarray, "n p"]
-) -> Float[np.ndarray, "n p"]:
+def align(coordinates: Points, reference: Points) -> Float[np.ndarray, "n p"]:
     """`coordinates` turned, reflected and shifted as close to `reference` as can be, not scaled.
 
     Orthogonal Procrustes (Schönemann 1966) on centered points: with X^T Y = U S V^T the orthogonal
@@ -117,9 +116,13 @@ def align(
     Returns:
         The points (n, p) in float64.
     """
-    center = reference.mean(axis=0, dtype=np.float64)
-    centered = coordinates - coordinates.mean(axis=0, dtype=np.float64)
-    left, _, right = np.linalg.svd(centered.T @ (reference - center))
+    moved, goal = (
+        finite_array(coordinates, "coordinates", 2),
+        finite_array(reference, "reference", 2),
+    )
+    center = goal.mean(axis=0)
+    centered = moved - moved.mean(axis=0)
+    left, _, right = np.linalg.svd(centered.T @ (goal - center))
     return centered @ (left @ right) + center
 
 
@@ -256,13 +259,11 @@ def _umap() -> Any:
     return umap
 
 
-def _normalized(points: Tensor | np.ndarray) -> np.ndarray:
+def _normalized(points: Points) -> np.ndarray:
     """Centered, the largest entry 1; zeros for copies of one point."""
-    values = np.asarray(torch.as_tensor(points).detach().cpu().double())
+    values = finite_array(points, "points", 2)
     if len(values) < 3:
         raise ValueError(f"expected at least 3 points, received {len(values)}")
-    if not np.isfinite(values).all():
-        raise ValueError("expected finite entries, received NaN or infinity")
     centered = values - values.mean(axis=0)
     largest = np.abs(centered).max(initial=0)
     # Activations are float32: a smaller spread is rounding.

@@ -15,7 +15,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from torch.nn import functional as F
 
-from lightning_grok.geometry.spectrum import finite_array
+from lightning_grok.geometry.arrays import Points, finite_array
 
 
 class FourierLosses(NamedTuple):
@@ -33,7 +33,7 @@ class FourierLosses(NamedTuple):
 
 
 def inverse_participation(
-    weight: Float[Tensor, "n p"] | Float[np.ndarray, "n p"],
+    weight: Points,
 ) -> Float[np.ndarray, " n"]:
     """Σ_q s_q² of each row's shares s of power over the frequencies 1 to p/2 (Doshi et al. 2023).
 
@@ -51,8 +51,8 @@ def inverse_participation(
     >>> inverse_participation(np.cos(2 * np.pi * 5 * residues / 97)[None]).round(6).tolist()
     [1.0]
     """
-    values = finite_array(weight)
-    if values.ndim != 2 or values.shape[1] < 3:
+    values = finite_array(weight, "weights", 2)
+    if values.shape[1] < 3:
         raise ValueError(f"expected rows of at least 3 residues, received shape {values.shape}")
     power = np.abs(np.fft.rfft(values, axis=1)[:, 1:]) ** 2
     total = power.sum(axis=1, keepdims=True)

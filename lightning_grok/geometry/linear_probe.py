@@ -19,6 +19,8 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float, Integer
 
+from lightning_grok.geometry.arrays import Labels, Points, labeled
+
 # The regression counts as converged where no entry of its gradient exceeds this. On activations
 # of the paper's network ten times less changed held-out accuracy by 0.0003, ten times more by
 # 0.0007.
@@ -73,8 +75,8 @@ class DirectAccuracy(NamedTuple):
 
 
 def sound_probe(
-    features: Float[np.ndarray, "n d"],
-    labels: Integer[np.ndarray, " n"],
+    features: Points,
+    labels: Labels,
     *,
     train_size: int = 1280,
     draws: int = 10,
@@ -105,7 +107,7 @@ def sound_probe(
     Raises:
         ValueError: sizes don't fit, a feature is not finite, or a split has a single class.
     """
-    values = _checked(features, labels, train_size, draws)
+    values, labels = _checked(features, labels, train_size, draws)
     if train_size == len(labels):
         raise ValueError(f"expected train_size below the {len(labels)} samples, received all")
     classes, targets = np.unique(labels, return_inverse=True)
@@ -123,8 +125,8 @@ def sound_probe(
 
 
 def paper_probe(
-    features: Float[np.ndarray, "n d"],
-    labels: Integer[np.ndarray, " n"],
+    features: Points,
+    labels: Labels,
     *,
     train_size: int = 1280,
     draws: int = 10,
@@ -156,7 +158,8 @@ def paper_probe(
     Raises:
         ValueError: sizes don't fit, or a feature is not finite.
     """
-    values = _checked(features, labels, train_size, draws).astype(np.float32)
+    given, labels = _checked(features, labels, train_size, draws)
+    values = given.astype(np.float32)
     classes, targets = np.unique(labels, return_inverse=True)
     starts, chosen = [], []
     for order, generator in _draws(len(labels), draws, seed):
@@ -184,9 +187,7 @@ def paper_probe(
     )
 
 
-def direct_accuracy(
-    logits: Float[np.ndarray, "n c"], labels: Integer[np.ndarray, " n"], *, digits: int = 10
-) -> DirectAccuracy:
+def direct_accuracy(logits: Points, labels: Labels, *, digits: int = 10) -> DirectAccuracy:
     """Accuracy of the network's own outputs on digits: its first classes are the digits.
 
     Args:
@@ -203,7 +204,7 @@ def direct_accuracy(
     >>> direct_accuracy(np.array([[1.0, 2.0, 3.0]]), np.array([1]), digits=2)
     DirectAccuracy(accuracy=1.0, accuracy_all=0.0)
     """
-    values = _checked(logits, labels, train_size=1, draws=1)
+    values, labels = _checked(logits, labels, train_size=1, draws=1)
     if values.shape[1] < digits:
         raise ValueError(f"expected at least {digits} logits a sample, received {values.shape[1]}")
     if labels.min() < 0 or labels.max() >= digits:
@@ -216,18 +217,14 @@ def direct_accuracy(
 
 
 def _checked(
-    features: np.ndarray, labels: np.ndarray, train_size: int, draws: int
-) -> Float[np.ndarray, "n d"]:
-    values = np.asarray(features, dtype=np.float64)
-    if len(values) != len(labels):
-        raise ValueError(f"expected a label a sample, received {len(labels)} for {len(values)}")
+    features: Points, labels: Labels, train_size: int, draws: int
+) -> tuple[Float[np.ndarray, "n d"], Integer[np.ndarray, " n"]]:
+    values, labels = labeled(features, labels)
     if not 1 <= train_size <= len(labels):
         raise ValueError(f"expected train_size from 1 to {len(labels)}, received {train_size}")
     if draws < 1:
         raise ValueError(f"expected at least one draw, received {draws}")
-    if not np.isfinite(values).all():
-        raise ValueError("expected finite features, received NaN or infinity")
-    return values
+    return values, labels
 
 
 def _draws(

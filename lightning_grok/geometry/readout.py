@@ -3,8 +3,8 @@
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Float, Integer
 
+from lightning_grok.geometry.arrays import Labels, Points, finite_array
 from lightning_grok.geometry.linear_probe import (
     _checked,
     _deviation,
@@ -32,10 +32,10 @@ class OwnReadout(NamedTuple):
 
 
 def own_readout(
-    features: Float[np.ndarray, "n d"],
-    outputs: Float[np.ndarray, "n c"],
-    labels: Integer[np.ndarray, " n"],
-    training: tuple[Float[np.ndarray, "m d"], Integer[np.ndarray, " m"]] | None = None,
+    features: Points,
+    outputs: Points,
+    labels: Labels,
+    training: tuple[Points, Labels] | None = None,
     *,
     train_size: int = 1280,
     draws: int = 5,
@@ -62,19 +62,19 @@ def own_readout(
     Raises:
         ValueError: sizes don't fit, a feature is not finite, or a split has a single class.
     """
-    values = _checked(features, labels, train_size, draws)
+    values, labels = _checked(features, labels, train_size, draws)
+    outputs = finite_array(outputs, "outputs", 2)
     if not train_size < len(labels) == len(outputs):
         raise ValueError(
             f"expected train_size below the {len(labels)} samples and an output for each, "
             f"received {train_size} and {len(outputs)}"
         )
-    known = np.concatenate([labels, training[1]]) if training else labels
-    classes = np.unique(known)
+    given = _checked(*training, train_size=1, draws=1) if training else None
+    classes = np.unique(np.concatenate([labels, given[1]]) if given else labels)
     own = np.argmax(outputs, axis=1) == labels
     trained = np.full(len(labels), np.nan)
-    if training:
-        given = _checked(*training, train_size=1, draws=1)
-        trained = _answers(given, training[1], values, labels, classes)
+    if given:
+        trained = _answers(*given, values, labels, classes)
     right = np.empty((draws, 3))
     for draw, (order, _) in enumerate(_draws(len(labels), draws, seed)):
         fitted, held_out = order[:train_size], order[train_size:]

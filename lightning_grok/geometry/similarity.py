@@ -1,15 +1,13 @@
 """Similarity of two representations of the same samples: debiased linear CKA."""
 
 import numpy as np
-from jaxtyping import Float
-from torch import Tensor
 
-from lightning_grok.geometry.spectrum import finite_array
+from lightning_grok.geometry.arrays import Points, finite_array
 
 
 def linear_cka(
-    first: Float[Tensor, "n d"] | Float[np.ndarray, "n d"],
-    second: Float[Tensor, "m e"] | Float[np.ndarray, "m e"],
+    first: Points,
+    second: Points,
 ) -> float:
     """Centered kernel alignment of two representations under the linear kernel, debiased.
 
@@ -35,8 +33,8 @@ def linear_cka(
     """
     grams = []
     for points in (first, second):
-        values = finite_array(points)
-        if values.ndim != 2 or len(values) < 4:
+        values = finite_array(points, "points", 2)
+        if len(values) < 4:
             raise ValueError(f"expected at least 4 samples (n, d), received {values.shape}")
         centered = values - values.mean(axis=0)
         scale = np.abs(centered).max()

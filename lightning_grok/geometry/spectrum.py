@@ -1,14 +1,11 @@
 """How many directions a cloud of points or a kernel uses: participation ratio, effective rank."""
 
 import numpy as np
-import torch
-from jaxtyping import Float
-from torch import Tensor
+
+from lightning_grok.geometry.arrays import Points, finite_array
 
 
-def participation_ratio(
-    points: Float[Tensor, "n d"] | Float[np.ndarray, "n d"], *, corrected: bool = True
-) -> float:
+def participation_ratio(points: Points, *, corrected: bool = True) -> float:
     """Participation ratio of the covariance's eigenvalues, (Σ λ)² / Σ λ² = (tr Σ)² / tr Σ².
 
     The plug-in value falls short when samples are few: n points never show more than n - 1
@@ -34,7 +31,7 @@ def participation_ratio(
     >>> participation_ratio(np.array([[1.0, 0], [-1, 0], [0, 1], [0, -1]]), corrected=False)
     2.0
     """
-    values = finite_array(points)
+    values = finite_array(points, "points", 2)
     n = len(values)
     if n < (4 if corrected else 2):
         raise ValueError(f"expected at least {4 if corrected else 2} points, received {n}")
@@ -67,7 +64,7 @@ def _unbiased_traces(gram: np.ndarray) -> tuple[float, float]:
     return float(pairs / quadruples), float(hsic)
 
 
-def effective_rank(matrix: Float[Tensor, "n d"] | Float[np.ndarray, "n d"]) -> float:
+def effective_rank(matrix: Points) -> float:
     """Effective rank exp(H(p)), p = σ / Σ σ over the singular values (Roy & Vetterli 2007).
 
     Of a representation (samples by features, not centered) it is RankMe (Garrido et al. 2023)
@@ -86,19 +83,9 @@ def effective_rank(matrix: Float[Tensor, "n d"] | Float[np.ndarray, "n d"]) -> f
     >>> round(effective_rank(np.diag([2.0, 2.0, 2.0, 0.0])), 6)
     3.0
     """
-    values = finite_array(matrix)
+    values = finite_array(matrix, "entries", 2)
     if not values.any():
         raise ValueError("expected a matrix that is not zero, received zeros")
     singular = np.linalg.svd(values / np.abs(values).max(), compute_uv=False)
     shares = singular[singular > 0] / singular.sum()
     return float(np.exp(-np.sum(shares * np.log(shares))))
-
-
-def finite_array(values: Tensor | np.ndarray) -> np.ndarray:
-    """`values` as a float64 array; a ValueError where one is not finite or there are none."""
-    array = np.asarray(torch.as_tensor(values).detach().cpu().double())
-    if not np.isfinite(array).all():
-        raise ValueError("expected finite entries, received NaN or infinity")
-    if array.size == 0:
-        raise ValueError(f"expected entries, received an empty array {array.shape}")
-    return array

@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from lightning_grok.geometry.learning_coefficient import learning_coefficient
+from lightning_grok.geometry.langevin import learning_coefficient
 
 N = torch.zeros(1000, 1, dtype=torch.float64)  # samples count by their number only
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from lightning_grok.geometry.neural_collapse import neural_collapse, readout_collapse
+from lightning_grok.geometry.collapse import neural_collapse, readout_collapse
 
 
 def simplex(classes: int, features: int) -> np.ndarray:
@@ -65,7 +65,7 @@ def test_the_readout_of_the_means_is_dual_to_them() -> None:
 
 def test_what_has_no_classes_is_refused() -> None:
     points = np.random.default_rng(0).normal(size=(6, 3))
-    with pytest.raises(ValueError, match="two classes"):
+    with pytest.raises(ValueError, match="at least 2 classes"):
         neural_collapse(points, np.zeros(6, int))
     with pytest.raises(ValueError, match="different means"):
         neural_collapse(np.repeat(points[:1], 6, axis=0), np.arange(6) % 2)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from lightning_grok.geometry.weight_spectrum import (
+from lightning_grok.geometry.weight_spectra import (
     marchenko_pastur_edge,
     tail_exponent,
     weight_spectrum,

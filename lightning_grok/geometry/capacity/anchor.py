@@ -25,6 +25,8 @@ from typing import Literal, NamedTuple
 import numpy as np
 from jaxtyping import Float, Int
 
+from lightning_grok.geometry.arrays import Points, finite_array
+
 Backend = Literal["numba", "cvxpy"]
 
 # Certificates accepted: the active set reaches 1e-15, an interior-point method its own tolerance.
@@ -73,8 +75,8 @@ UNDEFINED = AnchorGeometry(_NAN, _NAN, _NAN, _NAN, _NAN, _NAN, 0, 0, _NAN)
 
 
 def anchor_geometry(
-    points: Float[np.ndarray, "d1 m"],
-    vectors: Float[np.ndarray, "d1 n"],
+    points: Points,
+    vectors: Points,
     kappa: float = 0.0,
     *,
     backend: Backend = "numba",
@@ -99,6 +101,8 @@ def anchor_geometry(
 
     Cost: O(m^2 D) once and O(m k^2) a vector for k active constraints of m.
     """
+    points = finite_array(points, "points", 2)
+    vectors = finite_array(vectors, "vectors", 2)
     solution = solve_anchors(points, vectors, kappa, backend=backend)
     kept = solution.status != AnchorStatus.FAILED
     failed = int(np.count_nonzero(~kept))

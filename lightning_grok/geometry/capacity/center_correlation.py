@@ -24,6 +24,8 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float, Int
 
+from lightning_grok.geometry.arrays import Points, finite_array
+
 # Centers, or directions among them, below this fraction of the largest are rounding error.
 _RANK_TOLERANCE = 1e-10
 # The published bound on the rank: components that hold this part of the centers' variance, and ten.
@@ -62,9 +64,7 @@ class CenterStructure(NamedTuple):
     iterations: Int[np.ndarray, "ranks restarts"]
 
 
-def center_structure(
-    centers: Float[np.ndarray, "classes d"], *, restarts: int = 10, seed: int = 0
-) -> CenterStructure:
+def center_structure(centers: Points, *, restarts: int = 10, seed: int = 0) -> CenterStructure:
     """The subspace whose removal leaves the class centers least correlated.
 
     The rank is at most the dimension of the centers around their mean less one, and at most ten
@@ -79,6 +79,7 @@ def center_structure(
 
     Cost: about (ranks x restarts x 200) iterations of O(C^2 (C + rank)).
     """
+    centers = finite_array(centers, "centers", 2)
     rows, directions, max_rank = _reduced(centers - centers.mean(axis=0))
     correlation = float(_mean_correlation(rows))
     nothing = _nothing(centers.shape[1], correlation, restarts)

@@ -14,8 +14,9 @@ Functions
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Float, Integer, Shaped
+from jaxtyping import Shaped
 
+from lightning_grok.geometry.arrays import Labels, Points, labeled
 from lightning_grok.geometry.capacity.anchor import (
     UNDEFINED,
     AnchorGeometry,
@@ -83,8 +84,8 @@ class ManifoldCapacity(NamedTuple):
 
 
 def manifold_capacity(
-    points: Float[np.ndarray, "n d"],
-    labels: Integer[np.ndarray, " n"],
+    points: Points,
+    labels: Labels,
     *,
     kappa: float = 0.0,
     num_vectors: int = 200,
@@ -118,8 +119,12 @@ def manifold_capacity(
 
     Cost: the removal grows as C^2 K^2 restarts, the programs as C m^2 (d + num_vectors).
     """
-    _validate(points, labels, num_vectors, restarts)
-    points = np.asarray(points, dtype=np.float64)
+    if num_vectors < 1 or restarts < 1:
+        raise ValueError(
+            "expected num_vectors and restarts of at least 1, "
+            f"received {num_vectors} and {restarts}"
+        )
+    points, labels = labeled(points, labels)
     manifolds, classes = split_by_label(points, labels, points_per_class)
     sizes = np.array([len(manifold) for manifold in manifolds])
     centers = np.stack([manifold.mean(axis=0) for manifold in manifolds])
@@ -155,21 +160,6 @@ def manifold_capacity(
 
 _MEASURES = ("capacity", "radius", "dimension", "capacity_se", "radius_se", "dimension_se")
 _PER_CLASS = {key: key for key in _MEASURES} | {"interior": "interior", "dropped": "failed"}
-
-
-def _validate(points: np.ndarray, labels: np.ndarray, num_vectors: int, restarts: int) -> None:
-    if points.ndim != 2 or labels.shape != points.shape[:1] or points.size == 0:
-        raise ValueError(
-            "expected points (n, d) and labels (n,) with n, d >= 1, "
-            f"received {points.shape} and {labels.shape}"
-        )
-    if not np.isfinite(points).all():
-        raise ValueError("expected finite points, received NaN or infinity among them")
-    if num_vectors < 1 or restarts < 1:
-        raise ValueError(
-            "expected num_vectors and restarts of at least 1, "
-            f"received {num_vectors} and {restarts}"
-        )
 
 
 def _geometry(

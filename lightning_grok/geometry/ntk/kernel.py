@@ -11,12 +11,14 @@ import torch
 from jaxtyping import Float, Integer
 from torch import Tensor
 
+from lightning_grok.geometry.arrays import Points, finite_array
+
 _BLOCK = 2**20  # numbers converted to float64 at a time: 8 MB
 
 
 def kernel_distance(
-    k1: Float[Tensor, "rows columns"] | Float[np.ndarray, "rows columns"],
-    k2: Float[Tensor, "rows columns"] | Float[np.ndarray, "rows columns"],
+    k1: Points,
+    k2: Points,
 ) -> float:
     """Distance of two kernels by direction alone (Eq. 2; Fort et al. 2020).
 
@@ -37,7 +39,10 @@ def kernel_distance(
     >>> kernel_distance(np.eye(2), np.array([[1.0, 0.0], [0.0, 0.0]])).__round__(6)
     0.292893
     """
-    first, second = (torch.as_tensor(k).detach().cpu() for k in (k1, k2))
+    first, second = (
+        (k if isinstance(k, Tensor) else torch.as_tensor(np.asarray(k))).detach().cpu()
+        for k in (k1, k2)
+    )
     if first.shape != second.shape:
         shapes = f"{tuple(first.shape)} and {tuple(second.shape)}"
         raise ValueError(f"expected kernels of one shape, received {shapes}")
@@ -77,7 +82,7 @@ def distance_from_products(inner: float, squares1: float, squares2: float) -> fl
 
 
 def kernel_target_alignment(
-    kernel: Float[Tensor, "n n"] | Float[np.ndarray, "n n"],
+    kernel: Points,
     labels: Any,
     *,
     centered: bool = False,
@@ -103,7 +108,7 @@ def kernel_target_alignment(
     >>> round(kernel_target_alignment(np.eye(2), np.array([0, 1])), 12)
     1.0
     """
-    values = np.asarray(torch.as_tensor(kernel).detach().cpu().double())
+    values = finite_array(kernel, "kernel entries", 2)
     target = _target_kernel(torch.as_tensor(labels).detach().cpu())
     if values.shape != target.shape:
         raise ValueError(f"expected a kernel {target.shape}, received {values.shape}")

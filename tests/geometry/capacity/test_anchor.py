@@ -272,8 +272,8 @@ def test_what_fails_is_counted_and_no_number(monkeypatch: pytest.MonkeyPatch) ->
     ("change", "message"),
     [
         ({"points": np.ones((1, 4)), "vectors": np.ones((1, 4))}, "D >= 1"),
-        ({"points": np.ones((3, 0))}, "at least one point"),
-        ({"vectors": np.ones((3, 0))}, "one vector"),
+        ({"points": np.ones((3, 0))}, "expected points, received an empty"),
+        ({"vectors": np.ones((3, 0))}, "expected vectors, received an empty"),
         ({"points": np.full((3, 5), np.nan)}, "finite points"),
         ({"vectors": np.full((3, 2), np.inf)}, "finite vectors"),
         ({"points": np.zeros((3, 5))}, "last row is one"),

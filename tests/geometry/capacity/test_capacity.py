@@ -304,7 +304,10 @@ def test_standard_errors_are_the_spread_over_seeds() -> None:
         ({"restarts": 0}, "restarts"),
         ({"kappa": -1.0}, "kappa"),
         ({"points_per_class": 0}, "points_per_class"),
-        ({"points": np.ones((0, 2)), "labels": np.ones(0, dtype=int)}, "n, d >= 1"),
+        (
+            {"points": np.ones((0, 2)), "labels": np.ones(0, dtype=int)},
+            "expected points, received an empty",
+        ),
     ],
 )
 def test_wrong_input_is_an_error(change: dict[str, object], message: str) -> None:

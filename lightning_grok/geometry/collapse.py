@@ -9,16 +9,12 @@ far collapse generalizes, which is another claim. Fewer features than classes le
 simplex: NC2 then can't vanish.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
-from jaxtyping import Float, Int, Shaped
-from torch import Tensor
+from jaxtyping import Shaped
 
-from lightning_grok.geometry.spectrum import finite_array
-
-Points = Float[Tensor, "n d"] | Float[np.ndarray, "n d"]
-Labels = Int[Tensor, " n"] | Int[np.ndarray, " n"]
+from lightning_grok.geometry.arrays import Labels, Points, finite_array, labeled
 
 
 class NeuralCollapse(NamedTuple):
@@ -95,8 +91,8 @@ def neural_collapse(points: Points, labels: Labels) -> NeuralCollapse:
 def readout_collapse(
     points: Points,
     labels: Labels,
-    weight: Float[Tensor, "c d"] | Float[np.ndarray, "c d"],
-    bias: Float[Tensor, " c"] | Float[np.ndarray, " c"] | None = None,
+    weight: Points,
+    bias: Any = None,
 ) -> ReadoutCollapse:
     """NC3 and NC4 of the readout ``points @ weight.T + bias``.
 
@@ -110,7 +106,7 @@ def readout_collapse(
         ValueError: an entry is not finite, or the labels are not all of 0 to C - 1.
     """
     values, classes, means, _ = _by_class(points, labels)
-    readout = finite_array(weight)
+    readout = finite_array(weight, "weights", 2)
     if not np.array_equal(classes, np.arange(len(readout))):
         raise ValueError(
             f"expected points of every class 0 to {len(readout) - 1} of the readout, received "
@@ -130,14 +126,8 @@ def _by_class(
     points: Points, labels: Labels
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, Shaped[np.ndarray, " n"]]:
     """Points (n, d), the classes (C,), their means (C, d), each point's class index (n,)."""
-    values, given = finite_array(points), np.asarray(labels)
-    if values.ndim != 2 or given.shape != (len(values),):
-        raise ValueError(
-            f"expected points (n, d) and n labels, received {values.shape} and {given.shape}"
-        )
+    values, given = labeled(points, labels, classes=2)
     classes, members = np.unique(given, return_inverse=True)
-    if len(classes) < 2:
-        raise ValueError(f"expected points of at least two classes, received {len(classes)}")
     sums = np.zeros((len(classes), values.shape[1]))
     np.add.at(sums, members, values)
     return values, classes, sums / np.bincount(members)[:, None], members

@@ -7,11 +7,8 @@ from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float
-from torch import Tensor
 
-from lightning_grok.geometry.spectrum import finite_array
-
-Weight = Float[Tensor, "*shape"] | Float[np.ndarray, "*shape"]
+from lightning_grok.geometry.arrays import Points, finite_array
 
 LEAST_EIGENVALUES = 50
 """Fewer than these have no tail exponent."""
@@ -40,7 +37,7 @@ class WeightSpectrum(NamedTuple):
     traps: int
 
 
-def weight_spectrum(weight: Weight, *, seed: int = 0) -> WeightSpectrum:
+def weight_spectrum(weight: Points, *, seed: int = 0) -> WeightSpectrum:
     """All of `WeightSpectrum`. Cost of two singular value decompositions.
 
     Args:
@@ -50,7 +47,7 @@ def weight_spectrum(weight: Weight, *, seed: int = 0) -> WeightSpectrum:
     Raises:
         ValueError: it is no matrix, all zero or not finite.
     """
-    values = finite_array(weight)
+    values = finite_array(weight, "weights")
     if values.ndim != 2 or not values.any():
         raise ValueError(f"expected a matrix that is not zero, received shape {values.shape}")
     longer, shorter = max(values.shape), min(values.shape)

@@ -1,0 +1,93 @@
+"""What comes in as an array, a tensor or a list, converted once at the entrance.
+
+Tensors may carry gradients, be of any floating dtype, on any device and not contiguous.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float, Integer
+from torch import Tensor
+
+Points = Tensor | np.ndarray | Sequence[Any]
+"""(n, d), n samples of d numbers."""
+
+Labels = Tensor | np.ndarray | Sequence[Any]
+"""(n,), a whole number a sample."""
+
+
+def finite_array(values: Any, name: str = "entries", ndim: int | None = None) -> np.ndarray:
+    """`values` as a float64 array.
+
+    Args:
+        values: an array, a tensor or nested lists of numbers.
+        name: what they are, for the message.
+        ndim: of the array; None takes any.
+
+    Raises:
+        ValueError: they are no numbers of one shape, another number of axes, none, or not finite.
+    """
+    array = _array(values, name).astype(np.float64, copy=False)
+    if ndim is not None and array.ndim != ndim:
+        raise ValueError(f"expected {name} with {ndim} axes, received shape {array.shape}")
+    if array.size == 0:
+        raise ValueError(f"expected {name}, received an empty array {array.shape}")
+    if not np.isfinite(array).all():
+        raise ValueError(f"expected finite {name}, received NaN or infinity")
+    return array
+
+
+def class_labels(labels: Any, count: int) -> Integer[np.ndarray, " n"]:
+    """`labels` as `count` whole numbers.
+
+    Raises:
+        ValueError: they are not one whole number a sample.
+    """
+    array = _array(labels, "labels")
+    if array.shape != (count,):
+        raise ValueError(f"expected {count} labels, one a sample, received shape {array.shape}")
+    if not np.issubdtype(array.dtype, np.integer):
+        raise ValueError(f"expected whole numbers as labels, received {array.dtype}")
+    return array
+
+
+def labeled(
+    points: Any, labels: Any, classes: int = 1
+) -> tuple[Float[np.ndarray, "n d"], Integer[np.ndarray, " n"]]:
+    """Points (n, d) in float64 and their n labels.
+
+    Args:
+        points: samples.
+        labels: their classes.
+        classes: how many there must be at least.
+
+    Raises:
+        ValueError: as `finite_array` and `class_labels`, or there are fewer classes.
+    """
+    values = finite_array(points, "points", 2)
+    given = class_labels(labels, len(values))
+    found = len(np.unique(given))
+    if found < classes:
+        raise ValueError(f"expected points of at least {classes} classes, received {found}")
+    return values, given
+
+
+def _array(values: Any, name: str) -> np.ndarray:
+    if isinstance(values, Tensor):
+        values = values.detach().cpu()
+        return np.asarray(values.double() if values.is_floating_point() else values)
+    if isinstance(values, Sequence) and any(isinstance(value, Tensor) for value in values):
+        values = [_array(torch.as_tensor(value), name) for value in values]
+    try:
+        array = np.asarray(values)
+    except ValueError:  # lists of different lengths
+        array = np.empty(0, dtype=object)
+    if array.dtype.kind not in "biuf":
+        raise ValueError(f"expected {name} as numbers of one shape, received {_kind(values)}")
+    return array
+
+
+def _kind(values: Any) -> str:
+    return f"{type(values).__name__} of other things"
