@@ -14,6 +14,7 @@ from lightning_grok.callbacks import (
     LinearProbe,
     ManifoldCapacity,
     Onset,
+    Stability,
     UmapSnapshot,
     WeightNorm,
 )
@@ -21,14 +22,28 @@ from lightning_grok.errors import InputError
 from lightning_grok.ranges import Range, check_range, within_ranges
 from lightning_grok.tasks.images import GrokData
 from lightning_grok.tasks.module import GrokModule
+from lightning_grok.tasks.networks import EmbeddingMLP, QuadraticMLP, SmallCNN, Transformer
+from lightning_grok.tasks.synthetic import SignData, SparseParity, XorCluster
+from lightning_grok.tasks.tables import ModularArithmetic, TableData
 
 CLASSES = {
     "data": GrokData, "model": GrokModule, "evaluation": Evaluation, "onset": Onset,
     "kernel_distance": KernelDistance, "manifold_capacity": ManifoldCapacity,
     "linear_probe": LinearProbe, "umap": UmapSnapshot, "weight_norm": WeightNorm,
-    "layer_measurement": LayerMeasurement,
+    "layer_measurement": LayerMeasurement, "stability": Stability,
+    "table": ModularArithmetic, "tables": TableData, "signs": SignData, "parity": SparseParity,
+    "xor": XorCluster, "quadratic": QuadraticMLP, "embedding": EmbeddingMLP,
+    "transformer": Transformer, "cnn": SmallCNN,
 }  # fmt: skip
-REQUIRED = {"layer_measurement": {"function": "lightning_grok.geometry.participation_ratio"}}
+OUTSIDE = {"table": "data", "tables": "data", "signs": "data", "parity": "data", "xor": "data",
+           "quadratic": "model.network", "embedding": "model.network",
+           "transformer": "model.network", "cnn": "model.network"}  # fmt: skip
+"""What an option is called by, where it is not by the group."""
+REQUIRED = {
+    "layer_measurement": {"function": "lightning_grok.geometry.participation_ratio"},
+    "signs": {"n": 4, "k": 2, "noise": 1.0}, "quadratic": {"in_features": 4, "num_classes": 2},
+    "embedding": {"symbols": 4, "num_classes": 2}, "transformer": {"symbols": 4, "num_classes": 2},
+}  # fmt: skip
 BAD = (-1, 10**20, 10**400, math.nan, math.inf, -math.inf)
 
 
@@ -56,8 +71,8 @@ def test_no_option_takes_a_number_that_is_none_or_endless(number: float) -> None
     for group, name, hint in numeric_options():
         listed = any(kind in str(hint) for kind in ("Sequence", "list[", "tuple"))
         for value in ([number, number],) if listed else (number,):
-            with pytest.raises(InputError, match=rf"{group}\.{name}"):
-                CLASSES[group](**REQUIRED.get(group, {}), **{name: value})
+            with pytest.raises(InputError, match=rf"{OUTSIDE.get(group, group)}\.{name}"):
+                CLASSES[group](**REQUIRED.get(group, {}) | {name: value})
 
 
 @given(st.integers(-20, 20), st.integers(-5, 5), st.integers(0, 10), st.booleans())

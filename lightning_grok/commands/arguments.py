@@ -10,6 +10,7 @@ from typing import Any
 
 import lightning_grok
 from lightning_grok.errors import InputError, hint, hint_path
+from lightning_grok.paths import expand_path
 from lightning_grok.runs.yaml_file import parse_yaml, read_text
 
 TRAINING = {
@@ -107,7 +108,7 @@ def find_file(value: str, folder: str) -> Path:
         value: a path, or a name below `folder` with or without ``.yaml``.
         folder: ``configs`` or ``sweeps``.
     """
-    path = Path(value).expanduser()
+    path = expand_path(value)
     if _is_file(path):
         return path
     packaged = packaged_folder(folder)

@@ -7,7 +7,7 @@ is when there are new options: an option that a configuration lacks counts with 
 import hashlib
 import inspect
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from importlib import import_module
 from typing import Any
 
@@ -105,10 +105,23 @@ def _argument_defaults(config: Mapping[str, Any]) -> dict[str, object]:
         if not (key.endswith(".class_path") and isinstance(path, str)):
             continue
         module, _, name = path.rpartition(".")
-        parameters = inspect.signature(getattr(import_module(module), name)).parameters
-        for argument, parameter in parameters.items():
+        for argument, default in _defaults_of(getattr(import_module(module), name)).items():
+            plain = list(default) if isinstance(default, tuple) else default
+            found[f"{key.removesuffix('class_path')}init_args.{argument}"] = plain
+    return found
+
+
+def _defaults_of(kind: type | Callable[..., Any]) -> dict[str, object]:
+    """Defaults of a class's arguments, those that it hands on to its bases by ``**`` included."""
+    bases = inspect.getmro(kind) if isinstance(kind, type) else ()
+    found: dict[str, object] = {}
+    for function in [vars(base)["__init__"] for base in bases if "__init__" in vars(base)] or [
+        kind
+    ]:
+        parameters = inspect.signature(function).parameters.values()
+        for parameter in parameters:
             if parameter.default is not inspect.Parameter.empty:
-                default = parameter.default
-                plain = list(default) if isinstance(default, tuple) else default
-                found[f"{key.removesuffix('class_path')}init_args.{argument}"] = plain
+                found.setdefault(parameter.name, parameter.default)
+        if not any(parameter.kind is inspect.Parameter.VAR_KEYWORD for parameter in parameters):
+            break
     return found

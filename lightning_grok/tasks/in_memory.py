@@ -116,13 +116,3 @@ class InMemoryData(L.LightningDataModule):
     def stream(self, purpose: int) -> np.random.SeedSequence:
         """Random numbers of one purpose (1 on; 0 orders batches), independent of the others."""
         return np.random.SeedSequence(self.used_seed, spawn_key=(purpose,))
-
-
-def expect_at_least(key: str, value: int, least: int) -> None:
-    """Refuse an option of the data that is too small.
-
-    Raises:
-        InputError: ``value < least``.
-    """
-    if value < least:
-        raise InputError(f"expected data.{key} of at least {least}, received {value}")

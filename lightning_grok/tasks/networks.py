@@ -5,11 +5,16 @@ from their factors. `GrokModule` trains any of them, and any other module.
 """
 
 import math
+from typing import Annotated
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+from lightning_grok.ranges import NotNegative, Range, within_ranges
+
+Width = Annotated[int, Range(1, 100_000)]
 
 
 class QuadraticMLP(nn.Module):
@@ -24,8 +29,9 @@ class QuadraticMLP(nn.Module):
         scale: weights are drawn from N(0, scale² / (2 N)^(2/3)).
     """
 
+    @within_ranges("model.network")
     def __init__(
-        self, in_features: int, num_classes: int, hidden: int = 500, scale: float = 0.5
+        self, in_features: Width, num_classes: Width, hidden: Width = 500, scale: NotNegative = 0.5
     ) -> None:
         super().__init__()
         self.hidden = nn.Linear(in_features, hidden, bias=False)
@@ -58,8 +64,9 @@ class EmbeddingMLP(nn.Module):
         hidden: width of the hidden layer.
     """
 
+    @within_ranges("model.network")
     def __init__(
-        self, symbols: int, num_classes: int, embedding: int = 256, hidden: int = 128
+        self, symbols: Width, num_classes: Width, embedding: Width = 256, hidden: Width = 128
     ) -> None:
         super().__init__()
         self.left = nn.Embedding(symbols, embedding)
@@ -163,15 +170,16 @@ class Transformer(nn.Module):
         ValueError: the width is not divisible by the heads, or the activation unknown.
     """
 
+    @within_ranges("model.network")
     def __init__(
         self,
-        symbols: int,
-        num_classes: int,
-        operands: int = 2,
-        width: int = 128,
-        heads: int = 4,
-        hidden: int = 512,
-        layers: int = 1,
+        symbols: Width,
+        num_classes: Width,
+        operands: Width = 2,
+        width: Width = 128,
+        heads: Width = 4,
+        hidden: Width = 512,
+        layers: Width = 1,
         norm: bool = False,
         causal: bool = False,
         activation: str = "relu",
@@ -228,8 +236,13 @@ class SmallCNN(nn.Module):
         scale: factor on every parameter after PyTorch's initialization.
     """
 
+    @within_ranges("model.network")
     def __init__(
-        self, num_classes: int = 10, side: int = 28, channels: int = 16, scale: float = 1.0
+        self,
+        num_classes: Width = 10,
+        side: Width = 28,
+        channels: Width = 16,
+        scale: NotNegative = 1.0,
     ) -> None:
         super().__init__()
         self.layers = nn.Sequential(

@@ -1,13 +1,15 @@
 """Made data with a known rule: sparse parity and the XOR cluster."""
 
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import torch
 
 from lightning_grok.errors import InputError
+from lightning_grok.ranges import Count, NotNegative, within_ranges
 from lightning_grok.tasks.datasets import Samples
-from lightning_grok.tasks.in_memory import InMemoryData, expect_at_least
+from lightning_grok.tasks.in_memory import InMemoryData
 
 _TRAIN, _TEST = 1, 2  # streams of random numbers under the seed; 0 orders batches
 
@@ -21,26 +23,22 @@ class SignData(InMemoryData):
         noise: size of the other coordinates.
         train_size: vectors to train on.
         test_size: vectors to test on, drawn independently.
-        seed: of both sets and of the order of batches; None takes the run's.
-        batch_size: vectors a training batch; None takes all of them, one step an epoch.
         eval_batch_size: vectors a chunk of a whole-set evaluation. It changes speed only.
+        options: as for all `InMemoryData`.
     """
 
+    @within_ranges("data")
     def __init__(
         self,
-        n: int,
-        k: int,
-        noise: float,
-        train_size: int,
-        test_size: int,
-        seed: int | None,
-        batch_size: int | None,
-        eval_batch_size: int,
+        n: Count,
+        k: Count,
+        noise: NotNegative,
+        train_size: Count = 1000,
+        test_size: Count = 2000,
+        eval_batch_size: Count = 16_384,
+        **options: Any,
     ) -> None:
-        super().__init__(seed, batch_size, eval_batch_size)
-        expect_at_least("n", n, 1)
-        expect_at_least("train_size", train_size, 1)
-        expect_at_least("test_size", test_size, 1)
+        super().__init__(eval_batch_size=eval_batch_size, **options)
         if not 1 <= k <= n:
             raise InputError(f"expected data.k from 1 to the {n} coordinates, received {k}")
         if n * max(train_size, test_size) > 10**9:
@@ -91,11 +89,8 @@ class SparseParity(SignData):
     Args:
         n: signs of a vector.
         k: the first k decide, 1 to n.
-        train_size: vectors to train on.
-        test_size: vectors to test on, drawn independently.
-        seed: of both sets and of the order of batches; None takes the run's.
         batch_size: vectors a training batch; None takes all of them, one step an epoch.
-        eval_batch_size: vectors a chunk of a whole-set evaluation. It changes speed only.
+        options: as for all `SignData`.
 
     Raises:
         InputError: an option is out of range.
@@ -103,15 +98,12 @@ class SparseParity(SignData):
 
     def __init__(
         self,
-        n: int = 40,
-        k: int = 3,
-        train_size: int = 1000,
-        test_size: int = 2000,
-        seed: int | None = None,
-        batch_size: int | None = 32,
-        eval_batch_size: int = 16_384,
+        n: Count = 40,
+        k: Count = 3,
+        batch_size: Count | None = 32,
+        **options: Any,
     ) -> None:
-        super().__init__(n, k, 1.0, train_size, test_size, seed, batch_size, eval_batch_size)
+        super().__init__(n, k, 1.0, batch_size=batch_size, **options)
 
     @property
     def dataset_name(self) -> str:
@@ -129,9 +121,7 @@ class XorCluster(SignData):
         noise: size of the coordinates that say nothing, 0 or more.
         train_size: vectors to train on.
         test_size: vectors to test on, drawn independently.
-        seed: of both sets and of the order of batches; None takes the run's.
-        batch_size: vectors a training batch; None takes all of them, one step an epoch.
-        eval_batch_size: vectors a chunk of a whole-set evaluation. It changes speed only.
+        options: as for all `SignData`.
 
     Raises:
         InputError: an option is out of range.
@@ -139,17 +129,13 @@ class XorCluster(SignData):
 
     def __init__(
         self,
-        n: int = 4000,
-        noise: float = 0.05,
-        train_size: int = 400,
-        test_size: int = 1000,
-        seed: int | None = None,
-        batch_size: int | None = None,
-        eval_batch_size: int = 16_384,
+        n: Count = 4000,
+        noise: NotNegative = 0.05,
+        train_size: Count = 400,
+        test_size: Count = 1000,
+        **options: Any,
     ) -> None:
-        if not 0 <= noise < float("inf"):
-            raise InputError(f"expected data.noise of at least 0, received {noise}")
-        super().__init__(n, 2, noise, train_size, test_size, seed, batch_size, eval_batch_size)
+        super().__init__(n, 2, noise, train_size, test_size, **options)
 
     @property
     def dataset_name(self) -> str:

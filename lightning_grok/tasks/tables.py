@@ -2,14 +2,14 @@
 
 from abc import abstractmethod
 from functools import cached_property
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import torch
 from torch.nn import functional as F
 
 from lightning_grok.errors import InputError
-from lightning_grok.ranges import Range, within_ranges
+from lightning_grok.ranges import Count, Range, Share, within_ranges
 from lightning_grok.tasks.arithmetic import Table, modular_table
 from lightning_grok.tasks.datasets import Samples
 from lightning_grok.tasks.groups import composition_table
@@ -31,28 +31,25 @@ class TableData(InMemoryData):
         encoding: ``one_hot`` or ``tokens``.
         label_noise: share of the training pairs whose answer is replaced by a random one, in
             [0, 1]; test answers stay right.
-        seed: of the split, the noise and the order of batches; None takes the run's.
-        batch_size: pairs a training batch; None takes all of them, one step an epoch.
         eval_batch_size: pairs a chunk of a whole-set evaluation. It changes speed only.
+        options: as for all `InMemoryData`.
 
     Raises:
         InputError: an option is out of range, or the split leaves a side without pairs.
     """
 
+    @within_ranges("data")
     def __init__(
         self,
-        fraction: float = 0.5,
+        fraction: Annotated[float, Range(0, 1, above=True)] = 0.5,
         encoding: Encoding = "one_hot",
-        label_noise: float = 0.0,
-        seed: int | None = None,
-        batch_size: int | None = None,
-        eval_batch_size: int = 16_384,
+        label_noise: Share = 0.0,
+        eval_batch_size: Count = 16_384,
+        **options: Any,
     ) -> None:
-        super().__init__(seed, batch_size, eval_batch_size)
-        if not 0 < fraction < 1:
-            raise InputError(f"expected data.fraction between 0 and 1, received {fraction}")
-        if not 0 <= label_noise <= 1:
-            raise InputError(f"expected data.label_noise in [0, 1], received {label_noise}")
+        super().__init__(eval_batch_size=eval_batch_size, **options)
+        if fraction == 1:
+            raise InputError("expected data.fraction between 0 and 1, received 1")
         if encoding not in ("one_hot", "tokens"):
             raise InputError(
                 f"expected data.encoding to be one_hot or tokens, received {encoding!r}"
@@ -116,12 +113,7 @@ class ModularArithmetic(TableData):
         p: modulus, 2 to 1009.
         operation: ``add``, ``subtract``, ``multiply``, ``divide`` (p prime), ``random`` (a control:
             nothing can be generalized) or a polynomial in x and y, such as ``x^2 + x*y + y^2``.
-        fraction: share of the pairs to train on, in (0, 1).
-        encoding: ``one_hot``: (n, 2 p) float32; ``tokens``: (n, 2) int64.
-        label_noise: share of the training pairs whose answer is replaced by a random one.
-        seed: of the split, the noise and the order of batches; None takes the run's.
-        batch_size: pairs a training batch; None takes all of them, one step an epoch.
-        eval_batch_size: pairs a chunk of a whole-set evaluation. It changes speed only.
+        options: as for all `TableData`.
 
     Raises:
         InputError: an option is out of range.
@@ -130,16 +122,11 @@ class ModularArithmetic(TableData):
     @within_ranges("data")
     def __init__(
         self,
-        p: Annotated[int, Range(2, 10_000)] = 97,
+        p: Annotated[int, Range(2, 1009)] = 97,
         operation: str = "add",
-        fraction: float = 0.5,
-        encoding: Encoding = "one_hot",
-        label_noise: float = 0.0,
-        seed: int | None = None,
-        batch_size: int | None = None,
-        eval_batch_size: int = 16_384,
+        **options: Any,
     ) -> None:
-        super().__init__(fraction, encoding, label_noise, seed, batch_size, eval_batch_size)
+        super().__init__(**options)
         modular_table(2, operation)  # refuse an operation before anything large is made
         self.p = p
         self.operation = operation
@@ -162,12 +149,8 @@ class GroupComposition(TableData):
     Args:
         group: ``S5``, ``A5``, ``D59``, ``C113``: permutations, even ones, symmetries of a polygon,
             a cyclic group.
-        fraction: share of the pairs to train on, in (0, 1).
-        encoding: ``one_hot``: (n, 2 m) float32 for m elements; ``tokens``: (n, 2) int64.
-        label_noise: share of the training pairs whose answer is replaced by a random one.
-        seed: of the split, the noise and the order of batches; None takes the run's.
-        batch_size: pairs a training batch; None takes all of them, one step an epoch.
-        eval_batch_size: pairs a chunk of a whole-set evaluation. It changes speed only.
+        encoding: ``one_hot`` or ``tokens``.
+        options: as for all `TableData`.
 
     Raises:
         InputError: an option is out of range, or the group unknown.
@@ -176,14 +159,10 @@ class GroupComposition(TableData):
     def __init__(
         self,
         group: str = "A5",
-        fraction: float = 0.5,
         encoding: Encoding = "tokens",
-        label_noise: float = 0.0,
-        seed: int | None = None,
-        batch_size: int | None = None,
-        eval_batch_size: int = 16_384,
+        **options: Any,
     ) -> None:
-        super().__init__(fraction, encoding, label_noise, seed, batch_size, eval_batch_size)
+        super().__init__(encoding=encoding, **options)
         self.group = group
         _ = self.table
 

@@ -128,7 +128,8 @@ def test_a_class_that_has_moved_is_the_same_and_its_new_arguments_have_defaults(
     old: Config, defaults: Config, before: str, now: str, same: bool
 ) -> None:
     path = f"lightning_grok.callbacks.{now}"
-    full = {"function": "lightning_grok.geometry.weights.weight_norms", "strict": False}
+    full = {"function": "lightning_grok.geometry.weights.weight_norms", "strict": False,
+            "every_n_epochs": None, "pool": "auto"}  # fmt: skip
     less = {"function": full["function"]}
     first = having(old, "trainer.callbacks", [{"class_path": before, "init_args": less}])
     second = having(old, "trainer.callbacks", [{"class_path": path, "init_args": full}])
