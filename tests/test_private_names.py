@@ -132,6 +132,13 @@ def parser_actions() -> None:
     assert "optimizer.lr" in {action.dest for action in parser()._actions}
 
 
+def parser_type_hints() -> None:
+    given = parser()
+    given.add_argument("--number", type=list[int])
+    (hint,) = [action._typehint for action in given._actions if action.dest == "number"]
+    assert hint == list[int]
+
+
 def parser_optimizers() -> None:
     assert set(parser()._optimizers) == {"optimizer"}
     assert set(parser()._lr_schedulers) == {"lr_scheduler"}
@@ -167,6 +174,7 @@ CHECKS: dict[tuple[str, ...], Callable[[], Any]] = {
     ("_DummyExperiment",): dummy_experiment,
     ("_experiment", "_wandb_init"): wandb_logger,
     ("_actions",): parser_actions,
+    ("_typehint",): parser_type_hints,
     ("_optimizers", "_lr_schedulers"): parser_optimizers,
     ("_group_actions",): argument_groups,
     ("_parser", "_get"): command_line,

@@ -1,7 +1,8 @@
 """The parser of the training commands: its errors are one line that names what was expected."""
 
 import re
-from typing import Any, NoReturn
+from collections.abc import Iterator, Mapping
+from typing import Any, NoReturn, get_origin
 
 import yaml
 from jsonargparse import get_loader, set_loader
@@ -17,7 +18,11 @@ _UNION = re.compile(
 )
 _SINGLE = re.compile(r"Expected an? (?P<types>.*?)\. Got value: (?P<value>.*)")
 _CONFIG = re.compile(r"Unable to load config '(?P<value>.*?)'")
-_UNKNOWN = re.compile(r"(?:[Uu]nrecognized|unknown) arguments?:? --([^ =]+)|Option '(.*?)' is not")
+_KEY = re.compile(r'Parser key "([^"]*)":')
+_UNKNOWN = re.compile(
+    r"(?:[Uu]nrecognized|unknown) arguments?:? (?P<option>--[^ =]+)"
+    r"|Option '(?P<key>.*?)' is not|does not accept option '(?P<nested>.*?)'"
+)
 
 
 class GrokParser(LightningArgumentParser):
@@ -31,6 +36,14 @@ class GrokParser(LightningArgumentParser):
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
         """Leave with status 2."""
+        key = _KEY.match(message)
+        if (
+            key and _SINGLE.search(message) and not _UNION.search(message)
+        ):  # of a part: say what the whole option takes
+            for action in self._options():
+                if action.dest == key[1] and get_origin(action._typehint) is not None:
+                    kind, value = action._typehint, message.rpartition("Got value: ")[2]
+                    message = f"{key[0]} Expected a {kind}. Got value: {value}"
         raise reason_of(message, ex, self._hint(message)) from ex
 
     def _hint(self, message: str) -> str:
@@ -38,9 +51,22 @@ class GrokParser(LightningArgumentParser):
         unknown = _UNKNOWN.search(message)
         if unknown is None:
             return ""
-        names = (name.lstrip("-") for a in self._actions for name in (*a.option_strings, a.dest))
-        near = hint(unknown[1] or unknown[2], names)
-        return near.replace("mean ", "mean --") if unknown[1] else near
+        names = {
+            name.lstrip("-")
+            for action in self._options()
+            for name in (*action.option_strings, action.dest)
+        }
+        near = hint(str(unknown[unknown.lastgroup or 0]).lstrip("-"), names)
+        return near.replace("mean ", "mean --") if unknown["option"] else near
+
+    def _options(self) -> Iterator[Any]:
+        """All options, those of subcommands among them."""
+        for action in self._actions:
+            if isinstance(action.choices, Mapping):
+                for parser in action.choices.values():
+                    yield from parser._actions
+            elif hasattr(action, "_typehint"):
+                yield action
 
 
 def groups_of(parser: LightningArgumentParser) -> set[str]:
@@ -77,7 +103,9 @@ def _chain(error: BaseException | None) -> list[BaseException]:
 
 def _plain(message: str) -> str:
     """A message of jsonargparse in this program's words: what was expected, what was received."""
-    key = re.match(r'Parser key "([^"]*)":', message)
+    if unknown := _UNKNOWN.search(message):
+        return f"expected options that exist, received {unknown[unknown.lastgroup or 0]}"
+    key = _KEY.match(message)
     place = f" as {key[1]}" if key else ""
     if found := _UNION.search(message):
         types = [_type_name(each) for each in re.split(r", (?![^\[]*\])", found["types"])]

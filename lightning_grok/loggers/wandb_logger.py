@@ -183,6 +183,11 @@ class GrokWandbLogger(WandbLogger):
             rank_zero_warn(self._trouble.pop(0))
 
     @rank_zero_only
+    def log_hyperparams(self, params: Any) -> None:
+        """Log them as soon as W&B has begun."""
+        self._do(super().log_hyperparams, params)
+
+    @rank_zero_only
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
         """Log, or warn once and leave W&B alone from then on."""
         self._do(super().log_metrics, dict(metrics), step)

@@ -220,7 +220,7 @@ REASONS = {
     "group_only.yaml": "expected options below trainer, received null",
     "twice.yaml": "the key model stands twice, the second time in line 3",
     "itself.yaml": "*a refers to itself, line 1",
-    "unknown.yaml": "does not accept option 'modle.hidden'",
+    "unknown.yaml": "that exist, received modle.hidden (did you mean model.hidden?)",
 }
 
 
@@ -258,7 +258,7 @@ def test_bad_commands(arguments: list[str], capsys: pytest.CaptureFixture[str]) 
     ("option", "said"),
     [
         ("--trainer.max_epochs=ten", "expected int or null as trainer.max_epochs, received ten"),
-        ("--model.hidden=[a]", "as model.hidden, received a"),
+        ("--model.hidden=[a]", "expected list[int of 1 to 100,000] as model.hidden, received a"),
         ("--wandb.mode=x", "expected 'auto', 'online', 'offline' or 'disabled' as wandb.mode"),
         ("--umap.classes=[a]", "as umap.classes, received ['a']"),
         ("--trainer=null", "expected options by their names as trainer, received null"),

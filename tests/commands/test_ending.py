@@ -80,7 +80,7 @@ def test_a_run_that_diverged_says_why_and_where_it_comes_from(
     meta = read_run(tmp_path / "run").meta
     assert meta["reason"].startswith("expected a finite loss, received ")
     assert meta["reason"].endswith("of checkpoints there is none before it")
-    assert meta["command"].startswith("python -m lightning_grok ")
+    assert meta["command"].startswith("python -m lightning_grok")
     assert torch.__version__.startswith(meta["libraries"]["torch"])
     assert meta["host"]
     capsys.readouterr()
