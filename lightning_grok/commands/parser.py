@@ -36,10 +36,10 @@ class GrokParser(LightningArgumentParser):
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
         """Leave with status 2."""
+        message = " ".join(message.split())
         key = _KEY.match(message)
-        if (
-            key and _SINGLE.search(message) and not _UNION.search(message)
-        ):  # of a part: say what the whole option takes
+        if key and _SINGLE.search(message) and not _UNION.search(message):
+            # Of a part: say what the whole option takes.
             for action in self._options():
                 if action.dest == key[1] and get_origin(action._typehint) is not None:
                     kind, value = action._typehint, message.rpartition("Got value: ")[2]
