@@ -39,19 +39,20 @@ def test_the_geometry_is_usable_alone(capsys: pytest.CaptureFixture[str]) -> Non
 
 @pytest.mark.slow
 def test_the_watched_run_groks(tmp_path: Path) -> None:
-    (command,) = [block for block in blocks("") if "--run.watch=true" in block]
+    (block,) = [block for block in blocks("") if "--run.watch=true" in block]
+    command = block.splitlines()[0].partition("&& ")[2]
     _, *arguments = shlex.split(command)
     keep = {key: value for key, value in os.environ.items() if not key.startswith("WANDB_")}
     done = subprocess.run(
         [sys.executable, *arguments, f"--run.root={tmp_path}"],
         cwd=ROOT, env=keep | {"HOME": str(tmp_path), "BROWSER": "true"},
-        capture_output=True, text=True, timeout=1500,
+        capture_output=True, text=True, timeout=600,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     (run,) = read_runs([tmp_path])
     assert re.search(r"^memorization at epoch \d+", done.stdout, re.MULTILINE)
     assert re.search(r": grokked$", done.stdout, re.MULTILINE)
-    assert 2000 < run_events(run).test.t_half < 5000
+    assert 200 < run_events(run).test.t_half < 400
     assert (run.path / "report.html").stat().st_size > 1e6
     assert not [event for event in run.events if event["event"] == "error"]
 

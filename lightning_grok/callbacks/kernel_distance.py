@@ -80,7 +80,7 @@ class KernelDistance(Measurement):
             the sketch. Which one is said once.
         dtype: precision of the kernels: the network's own by default (None), or ``float32`` or
             ``float64``.
-        seed: of the test images drawn and of the estimate's random signs.
+        seed: of the test samples drawn and of the estimate's random signs.
         probes: random sign vectors of the estimate; 0 leaves the estimate of pairs out.
         pairwise: whether to compute the exact matrix at the end.
         enabled, epochs, strict, options: as for every `Measurement`.

@@ -90,7 +90,7 @@ def geometry_part(run: Runs, *, name_events: bool = False) -> Part | None:
     over_seeds = isinstance(run, Seeds)
     columns = 2 if name_events or over_seeds else 3  # names of events and published are long
     rows = -(-(len(panels[0].lines) + 2 * name_events + over_seeds) // columns)
-    images = f"{'train' if panels[0].id.endswith('-train') else 'test'} images"
+    samples = f"{'train' if panels[0].id.endswith('-train') else 'test'} samples"
 
     def draw(parent: "Figure | SubFigure") -> None:
         handles = draw_column(parent, run, panels)
@@ -98,7 +98,7 @@ def geometry_part(run: Runs, *, name_events: bool = False) -> Part | None:
         handles += published_handles(run, "manifold_capacity")
         parent.legend(handles=handles, loc="outside lower center", ncols=columns)
 
-    about = images if over_seeds else f"{images}, bands ± s.e."
+    about = samples if over_seeds else f"{samples}, bands ± s.e."
     height = 0.35 + 1.1 * len(panels) + 0.14 * rows
     return Part(f"Geometry of the class manifolds ({about})", height, draw)
 

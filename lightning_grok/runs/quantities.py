@@ -98,7 +98,7 @@ _CAPACITY = "manifold_capacity/{layer}/"
 
 
 def _geometry(quantity: str, symbol: str, note: str, unit: str, **line: Any) -> Panel:
-    note += " ({split} images, bands ± s.e.)."
+    note += " ({split} samples, bands ± s.e.)."
     of_layers = Line(_CAPACITY + quantity, name=quantity, lag="plateau", **line)
     title, symbol = f"Manifold {quantity} {symbol}", f"{quantity} {symbol}"
     return Panel(quantity, title, note, unit, "Manifold geometry", (of_layers,), symbol)
@@ -114,7 +114,7 @@ def _kernels(of: str, to: str = "", dash: Literal["solid", "dash"] = "solid") ->
 CATALOGUE: tuple[Panel, ...] = (
     Panel(
         "accuracy", "Accuracy",
-        "Share of training images and of unseen test images named correctly.",
+        "Share of training samples and of unseen test samples named correctly.",
         "accuracy (fraction)", "Performance",
         (
             Line("train/accuracy", "train", "train", name="train accuracy", reading=True,
@@ -126,7 +126,7 @@ CATALOGUE: tuple[Panel, ...] = (
         low=0, high=1,
     ),
     Panel(
-        "loss", "Loss", "On training images and on test images; logarithmic axis.", "{loss}",
+        "loss", "Loss", "On training samples and on test samples; logarithmic axis.", "{loss}",
         "Performance",
         (
             Line("train/loss", "train", "train"),

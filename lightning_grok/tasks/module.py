@@ -23,14 +23,14 @@ Momentum = Annotated[float, Range(0, 0.999999)]
 LossPrecision = Literal["float32", "float64"]
 
 SETS = ("train", "test")
-"""What the validation dataloaders hold, in their order: the training subset, the test images."""
+"""What the validation dataloaders hold, in their order: the training set, the test set."""
 
 
 class GrokModule(L.LightningModule):
     """A network that classifies; by default the paper's perceptron with scaled start and output.
 
     Whole-set losses and accuracies are computed in validation, whose two dataloaders hold the
-    training subset and the test images. They are logged as ``train/loss``, ``train/accuracy``,
+    training set and of the test set. They are logged as ``train/loss``, ``train/accuracy``,
     ``test/loss`` and ``test/accuracy``; any callback can monitor them. The defaults are the paper's
     run on 1,000 images of EMNIST, which groks.
 
@@ -187,11 +187,11 @@ class GrokModule(L.LightningModule):
     def validation_step(
         self, batch: tuple[Tensor, Tensor], batch_idx: int, dataloader_idx: int = 0
     ) -> None:
-        """One chunk of the training subset (dataloader 0) or of the test images (1)."""
+        """One chunk of the training set (dataloader 0) or of the test set (1)."""
         self._add_chunk(dataloader_idx, batch)
 
     def test_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
-        """One chunk of the test images."""
+        """One chunk of the test set."""
         self._add_chunk(SETS.index("test"), batch)
 
     def _add_chunk(self, index: int, batch: tuple[Tensor, Tensor]) -> None:
@@ -221,7 +221,7 @@ class GrokModule(L.LightningModule):
         self.log_dict(scalars, logger=logged)
 
     def on_test_epoch_end(self) -> None:
-        """Log loss and accuracy of the test images."""
+        """Log loss and accuracy of the test set."""
         values = self.set_metrics("test")
         self.log_dict({key: value for key, value in values.items() if value.ndim == 0})
 
