@@ -6,9 +6,11 @@ from .callbacks import (
     LinearProbe as LinearProbe,
     ManifoldCapacity as ManifoldCapacity,
     Measurement as Measurement,
+    ModelMeasurement as ModelMeasurement,
     Onset as Onset,
     Stability as Stability,
     UmapSnapshot as UmapSnapshot,
+    WeightMeasurement as WeightMeasurement,
     WeightNorm as WeightNorm,
 )
 from .loggers.run_logger import RunLogger as RunLogger

@@ -1,8 +1,12 @@
 """Thin Lightning shells: when to measure, without disturbing training, where the numbers go."""
 
 from lightning_grok.callbacks.evaluation import Evaluation
+from lightning_grok.callbacks.function_measurement import (
+    LayerMeasurement,
+    ModelMeasurement,
+    WeightMeasurement,
+)
 from lightning_grok.callbacks.kernel_distance import KernelDistance
-from lightning_grok.callbacks.layer_measurement import LayerMeasurement
 from lightning_grok.callbacks.linear_probe import LinearProbe
 from lightning_grok.callbacks.manifold_capacity import ManifoldCapacity
 from lightning_grok.callbacks.measurement import Measurement
@@ -18,8 +22,10 @@ __all__ = [
     "LinearProbe",
     "ManifoldCapacity",
     "Measurement",
+    "ModelMeasurement",
     "Onset",
     "Stability",
     "UmapSnapshot",
+    "WeightMeasurement",
     "WeightNorm",
 ]

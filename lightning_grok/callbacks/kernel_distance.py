@@ -9,7 +9,7 @@ import torch
 from lightning.pytorch.utilities.rank_zero import rank_zero_info
 from torch import Tensor, nn
 
-from lightning_grok.callbacks.layer_measurement import imported
+from lightning_grok.callbacks.function_measurement import imported
 from lightning_grok.callbacks.measurement import Epochs, Measurement, selection
 from lightning_grok.callbacks.recording import Value
 from lightning_grok.errors import InputError

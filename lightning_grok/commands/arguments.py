@@ -11,6 +11,7 @@ from typing import Any
 import lightning_grok
 from lightning_grok.errors import InputError, hint, hint_path
 from lightning_grok.paths import expand_path
+from lightning_grok.runs.measures import named_measures
 from lightning_grok.runs.yaml_file import parse_yaml, read_text
 
 TRAINING = {
@@ -24,6 +25,7 @@ COMMANDS = {
     "dashboard": "a live page over runs, in progress and finished",
     "figures": "draw a run, or with --paper the paper's figures from many",
     "measure": "compute a measurement afterwards, from a run's snapshots",
+    "measures": "list what --measure NAME takes, plug-ins among it",
     "report": "runs as one HTML file that needs no network, with their figures",
     "runs": "list runs with their setup, state and events",
     "sweep": "run a sweep file on this machine or on a Dask cluster",
@@ -76,10 +78,25 @@ def resolve_configs(arguments: Sequence[str]) -> list[str]:
     Raises:
         InputError: one is no configuration.
     """
+    arguments = _with_measures(arguments)
     resolved = [_in_yaml(argument, following) for argument, following in _pairs(arguments)]
     for index, prefix, value in _config_places(arguments):
         resolved[index] = prefix + read_config(value)[0]
     return resolved
+
+
+def _with_measures(arguments: Sequence[str]) -> list[str]:
+    """Every ``--measure NAME[,NAME]`` as entries of ``trainer.callbacks``."""
+    found: list[str] = []
+    rest = iter(arguments)
+    for argument in rest:
+        option, equals, names = argument.partition("=")
+        if option != "--measure":
+            found.append(argument)
+            continue
+        chosen = named_measures(names if equals else next(rest, ""))
+        found += [f"--trainer.callbacks+={json.dumps(measure.callback)}" for measure in chosen]
+    return found
 
 
 def _pairs(arguments: Sequence[str]) -> Iterator[tuple[str, str]]:

@@ -25,6 +25,7 @@ from .curvature import (
     commutator as commutator,
     gradient_noise as gradient_noise,
     sharpness as sharpness,
+    split_commutator as split_commutator,
 )
 from .embedding import (
     Embedding as Embedding,

@@ -2,12 +2,13 @@
 
 Functions
     commutator      how much two batches' gradient steps fail to commute, exactly
+    split_commutator  the same of the two halves of some samples
     sharpness       largest eigenvalue of the loss's Hessian, plain or preconditioned
     gradient_noise  signal to noise of per-sample gradients, and the noise scale
 
-All of them take a network and a loss f(outputs, targets) that is a mean over samples, read the
-network in eval mode and change nothing. Gradients are taken with respect to the parameters that
-require them.
+All of them take a network and a loss, by its name or as f(outputs, targets), a mean over samples,
+read the network in eval mode and change nothing. Gradients are taken with respect to the parameters
+that require them.
 """
 
 from collections.abc import Callable, Mapping
@@ -17,11 +18,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call, grad, vjp, vmap
-from torch.nn import functional as F
 
 from lightning_grok.geometry.activations import evaluating
+from lightning_grok.geometry.losses import Loss, MeanLoss, mean_loss
 
-Loss = Callable[[Tensor, Tensor], Tensor]
 Batch = tuple[Tensor, Tensor]
 
 
@@ -52,7 +52,9 @@ class GradientNoise(NamedTuple):
     noise_scale: float
 
 
-def commutator(model: nn.Module, first: Batch, second: Batch, loss: Loss) -> Commutator:
+def commutator(
+    model: nn.Module, first: Batch, second: Batch, loss: Loss | MeanLoss = "cross_entropy"
+) -> Commutator:
     """The commutator of two batches' gradient fields, without a step size.
 
     It is what (θ_AB - θ_BA) / (η² ‖g_A‖ ‖g_B‖) of Xu (arXiv 2602.16746) becomes for small steps,
@@ -82,11 +84,32 @@ def commutator(model: nn.Module, first: Batch, second: Batch, loss: Loss) -> Com
     return Commutator(bracket / norms, bracket / whole if whole > 0 else 0.0)
 
 
+def split_commutator(
+    model: nn.Module, inputs: Tensor, targets: Tensor, loss: Loss | MeanLoss = "cross_entropy"
+) -> Commutator:
+    """`commutator` of the first and the second half of the samples.
+
+    Args:
+        model: any network.
+        inputs: (n, ...) with n >= 2, in random order.
+        targets: (n, ...).
+        loss: as for `commutator`.
+
+    Raises:
+        ValueError: fewer than two samples, or as for `commutator`.
+    """
+    half = len(inputs) // 2
+    if half < 1:
+        raise ValueError(f"expected at least 2 samples, received {len(inputs)}")
+    first, second = (inputs[:half], targets[:half]), (inputs[half:], targets[half:])
+    return commutator(model, first, second, loss)
+
+
 def sharpness(
     model: nn.Module,
     inputs: Tensor,
     targets: Tensor,
-    loss: Loss = F.cross_entropy,
+    loss: Loss | MeanLoss = "cross_entropy",
     *,
     preconditioner: Mapping[str, Tensor] | None = None,
     tolerance: float = 1e-3,
@@ -149,7 +172,7 @@ def gradient_noise(
     model: nn.Module,
     inputs: Tensor,
     targets: Tensor,
-    loss: Loss = F.cross_entropy,
+    loss: Loss | MeanLoss = "cross_entropy",
     *,
     batch_size: int = 64,
 ) -> GradientNoise:
@@ -176,8 +199,9 @@ def gradient_noise(
 
         def of_sample(parameters: dict[str, Tensor], x: Tensor, y: Tensor) -> Tensor:
             outputs = functional_call(model, parameters, (x[None],))
-            return loss(outputs, y[None])
+            return of_outputs(outputs, y[None])
 
+        of_outputs = mean_loss(loss)
         total = torch.zeros_like(_flat(weights), dtype=torch.float64)
         squares = torch.zeros_like(total)
         per_sample = vmap(grad(of_sample), in_dims=(None, 0, 0), randomness="different")
@@ -205,11 +229,12 @@ def _trained(model: nn.Module) -> dict[str, Tensor]:
 
 
 def _loss_of_weights(
-    model: nn.Module, inputs: Tensor, targets: Tensor, loss: Loss
+    model: nn.Module, inputs: Tensor, targets: Tensor, loss: Loss | MeanLoss
 ) -> Callable[[dict[str, Tensor]], Tensor]:
     def of_weights(weights: dict[str, Tensor]) -> Tensor:
-        return loss(functional_call(model, weights, (inputs,)), targets)
+        return of_outputs(functional_call(model, weights, (inputs,)), targets)
 
+    of_outputs = mean_loss(loss)
     return of_weights
 
 

@@ -1,15 +1,14 @@
 """The local learning coefficient: how degenerate the minimum is that a network stands in."""
 
-from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call, grad_and_value
-from torch.nn import functional as F
 
 from lightning_grok.geometry.activations import evaluating
+from lightning_grok.geometry.losses import Loss, MeanLoss, mean_loss
 
 
 class LearningCoefficient(NamedTuple):
@@ -35,7 +34,7 @@ def learning_coefficient(
     model: nn.Module,
     inputs: Tensor,
     targets: Tensor,
-    loss: Callable[[Tensor, Tensor], Tensor] = F.cross_entropy,
+    loss: Loss | MeanLoss = "cross_entropy",
     *,
     temperature: float | None = None,
     step_size: float = 1e-4,
@@ -58,7 +57,7 @@ def learning_coefficient(
         model: any network; read in eval mode, not changed.
         inputs: n samples.
         targets: theirs.
-        loss: f(outputs, targets), a mean over samples.
+        loss: by its name, or f(outputs, targets), a mean over samples.
         temperature: nβ; None takes n / ln n.
         step_size: ε.
         localization: γ.
@@ -88,8 +87,9 @@ def learning_coefficient(
         center = {name: p.detach() for name, p in model.named_parameters() if p.requires_grad}
 
         def of_weights(weights: dict[str, Tensor], x: Tensor, y: Tensor) -> Tensor:
-            return loss(functional_call(model, weights, (x,)), y)
+            return of_outputs(functional_call(model, weights, (x,)), y)
 
+        of_outputs = mean_loss(loss)
         with torch.no_grad():
             start = float(of_weights(center, inputs, targets))
         step = grad_and_value(of_weights)

@@ -14,6 +14,8 @@ Functions
     logit_margins       lead of the correct logit
 """
 
+from collections.abc import Callable
+from functools import partial
 from typing import Literal
 
 import torch
@@ -22,6 +24,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 Loss = Literal["cross_entropy", "mse", "stablemax", "hinge"]
+MeanLoss = Callable[[Tensor, Tensor], Tensor]
 
 
 def log_stablemax(outputs: Float[Tensor, "n classes"]) -> Float[Tensor, "n classes"]:
@@ -66,10 +69,16 @@ def sample_losses(
     if loss == "hinge":
         lost = (1 - logit_margins(outputs, labels)).relu()
         return lost.mean() if reduction == "mean" else lost
-    targets = F.one_hot(labels, outputs.shape[1]).to(outputs.dtype)
+    classes = torch.arange(outputs.shape[1], device=outputs.device)
+    targets = (labels[:, None] == classes).to(outputs.dtype)  # one-hot, which vmap can't take
     if reduction == "mean":
         return F.mse_loss(outputs, targets)
     return (outputs - targets).square().mean(1)
+
+
+def mean_loss(loss: "Loss | MeanLoss") -> MeanLoss:
+    """f(outputs, targets), the mean over samples, of a loss that is given by name or as such."""
+    return loss if callable(loss) else partial(sample_losses, loss=loss, reduction="mean")
 
 
 def loss_and_gradient(

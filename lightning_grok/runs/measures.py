@@ -1,0 +1,138 @@
+"""Measures by name: what ``--measure NAME`` takes, and what a plug-in adds.
+
+A package that has measures names them in its own pyproject.toml, each a `Measure`:
+
+    [project.entry-points."lightning_grok.measurements"]
+    roundness = "my_package.measures:ROUNDNESS"
+"""
+
+from functools import cache
+from importlib.metadata import entry_points
+from typing import Any, Literal, NamedTuple
+
+from lightning_grok.errors import InputError, first_line, hint
+
+GROUP = "lightning_grok.measurements"
+"""Of entry points."""
+
+_CLASSES = {
+    "layer": "LayerMeasurement", "weight": "WeightMeasurement", "model": "ModelMeasurement",
+}  # fmt: skip
+
+
+class Measure(NamedTuple):
+    """A function of layers' activations, of weight matrices or of the whole network.
+
+    Attributes:
+        name: what it is called, and the prefix of its keys.
+        of: ``layer``, ``weight`` or ``model``: what the function takes.
+        function: its dotted path.
+        words: what it says, in one line.
+        unit: of its values.
+        cost: in words.
+        source: whose it is.
+        arguments: further keyword arguments of the function.
+    """
+
+    name: str
+    of: Literal["layer", "weight", "model"]
+    function: str
+    words: str
+    unit: str
+    cost: str
+    source: str
+    arguments: tuple[tuple[str, Any], ...] = ()
+
+    @property
+    def callback(self) -> dict[str, Any]:
+        """The entry of ``trainer.callbacks`` that takes it."""
+        init: dict[str, Any] = {"function": self.function, "name": self.name}
+        if self.arguments:
+            init["arguments"] = dict(self.arguments)
+        return {"class_path": f"lightning_grok.callbacks.{_CLASSES[self.of]}", "init_args": init}
+
+
+_GEOMETRY = "lightning_grok.geometry"
+
+BUILT_IN = (
+    Measure(
+        "participation_ratio", "layer", f"{_GEOMETRY}.participation_ratio",
+        "directions that the samples spread over", "directions", "n² d a layer",
+        "Gao et al. 2017; corrected for few samples",
+    ),
+    Measure(
+        "effective_rank", "layer", f"{_GEOMETRY}.effective_rank",
+        "exponential of the entropy of the singular values", "directions",
+        "one singular value decomposition a layer", "Roy & Vetterli 2007",
+    ),
+    Measure(
+        "neural_collapse", "layer", f"{_GEOMETRY}.neural_collapse",
+        "how far classes have shrunk to the corners of a simplex (NC1, NC2, CDNV)", "",
+        "n d a layer", "Papyan, Han & Donoho 2020; Galanti et al. 2022",
+    ),
+    Measure(
+        "weight_spectrum", "weight", f"{_GEOMETRY}.weight_spectrum",
+        "tail exponent, stable rank, entropy and traps of the spectrum", "",
+        "two singular value decompositions a matrix", "Martin & Mahoney 2021",
+    ),
+    Measure(
+        "sharpness", "model", f"{_GEOMETRY}.sharpness",
+        "largest eigenvalue of the Hessian of the training loss", "per squared weight",
+        "about 20 Hessian-vector products", "Cohen et al. 2021",
+    ),
+    Measure(
+        "commutator", "model", f"{_GEOMETRY}.split_commutator",
+        "how much the order of two batches' steps matters, without a step size", "",
+        "two Hessian-vector products", "Xu 2026, arXiv 2602.16746",
+    ),
+    Measure(
+        "gradient_noise", "model", f"{_GEOMETRY}.gradient_noise",
+        "signal to noise of per-sample gradients, and the noise scale", "",
+        "one gradient a sample", "McCandlish et al. 2018",
+    ),
+    Measure(
+        "learning_coefficient", "model", f"{_GEOMETRY}.learning_coefficient",
+        "how degenerate the minimum is that the network stands in", "parameters / 2",
+        "1,200 gradients", "Lau et al. 2023",
+    ),
+)  # fmt: skip
+"""What comes with the package."""
+
+
+@cache
+def known_measures() -> tuple[dict[str, Measure], tuple[str, ...]]:
+    """All measures by name, those of plug-ins behind ours, and why some of these are left out."""
+    found = {measure.name: measure for measure in BUILT_IN}
+    problems = []
+    for entry in entry_points(group=GROUP):
+        try:
+            measure = entry.load()
+            if not isinstance(measure, Measure) or measure.of not in _CLASSES:
+                raise TypeError(f"expected a Measure, received {type(measure).__name__}")
+            if measure.name in found:
+                raise ValueError(f"expected another name, {measure.name} is taken")
+        except Exception as error:  # whatever somebody's package does
+            problems.append(f"measure {entry.name} ({entry.value}): {first_line(error)}")
+            continue
+        found[measure.name] = measure
+    return found, tuple(problems)
+
+
+def named_measures(names: str) -> list[Measure]:
+    """The measures of a list such as ``sharpness,commutator``.
+
+    Raises:
+        InputError: one is unknown.
+    """
+    known, problems = known_measures()
+    chosen = [name.strip() for name in names.split(",")]
+    for name in chosen:
+        if name not in known:
+            reasons = "".join(
+                f"; {problem}" for problem in problems if f"measure {name} " in problem
+            )
+            raise InputError(
+                f"expected measures of {', '.join(known)}; received {name or 'none'}"
+                f"{hint(name, known)}{reasons}"
+            )
+    return [known[name] for name in chosen]

@@ -1,0 +1,88 @@
+"""Functions of the whole network and of weights as measurements, in anyone's training."""
+
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import lightning as L
+import numpy as np
+import pytest
+import torch
+from own_training import QUIET, Convolutions, loaders
+from torch import Tensor, nn
+
+from lightning_grok.callbacks import ModelMeasurement, WeightMeasurement
+from lightning_grok.errors import InputError
+from lightning_grok.geometry import effective_rank, gradient_noise, sharpness, weight_spectrum
+from lightning_grok.loggers.run_logger import RunLogger
+from lightning_grok.runs.run import load_model, read_run
+
+
+class Parts(NamedTuple):
+    right: float
+    gradient: np.ndarray
+
+
+def spoiling(model: nn.Module, inputs: Tensor, labels: Tensor) -> Parts:
+    """Trains its copy, leaves gradients and draws random numbers."""
+    outputs = model(inputs)
+    nn.functional.cross_entropy(outputs, labels).backward()
+    gradient = torch.cat([p.grad.flatten() for p in model.parameters() if p.grad is not None])
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.zero_()
+    torch.rand(3)
+    return Parts(float((outputs.argmax(1) == labels).float().mean()), gradient.numpy())
+
+
+def fit(path: Path | None, *callbacks: L.Callback) -> dict[str, Tensor]:
+    L.seed_everything(0)
+    module = Convolutions()
+    logger: Any = RunLogger(path) if path else False
+    trainer = L.Trainer(max_epochs=2, callbacks=list(callbacks), logger=logger, **QUIET)
+    trainer.fit(module, *loaders())
+    return {name: value.clone() for name, value in module.state_dict().items()}
+
+
+def test_a_function_of_the_network_leaves_no_trace(tmp_path: Path) -> None:
+    measurement = ModelMeasurement(spoiling, samples=40, epochs=[0, 2])
+    curvature = ModelMeasurement(sharpness, samples=40, epochs=[0, 2])
+    noise = ModelMeasurement(
+        "lightning_grok.geometry.gradient_noise", samples=40, epochs=[2], arguments={"loss": "mse"}
+    )
+    measured = fit(tmp_path / "run", measurement, curvature, noise)
+    plain = fit(None)
+    assert all(torch.equal(plain[name], measured[name]) for name in plain)
+    run = read_run(tmp_path / "run")
+    network = load_model(run.path, 2, model=Convolutions())
+    inputs, labels = measurement.reference.train
+    given = inputs[:40], labels[:40]
+    assert run.series("spoiling/right")[0].tolist() == [0, 2]
+    expected = float((network.eval()(given[0]).argmax(1) == given[1]).float().mean())
+    assert run.series("spoiling/right")[1][-1] == pytest.approx(expected)
+    assert run.series("sharpness/value")[1][-1] == pytest.approx(sharpness(network, *given), 1e-3)
+    found = gradient_noise(network, *given, loss="mse")
+    assert run.series("gradient_noise/signal_to_noise")[1][-1] == pytest.approx(
+        found.signal_to_noise, rel=1e-3
+    )
+
+
+def test_a_function_of_weights_sees_every_matrix(tmp_path: Path) -> None:
+    spectra, rank = WeightMeasurement(weight_spectrum), WeightMeasurement(effective_rank)
+    fit(tmp_path / "run", spectra, rank)
+    run = read_run(tmp_path / "run")
+    network = load_model(run.path, 2, model=Convolutions())
+    matrices = {n: p.detach().flatten(1) for n, p in network.named_parameters() if p.ndim > 1}
+    assert len(matrices) > 1
+    for name, matrix in matrices.items():
+        assert run.series(f"effective_rank/{name}")[1][-1] == pytest.approx(effective_rank(matrix))
+        assert run.series(f"weight_spectrum/{name}/stable_rank")[1][-1] == pytest.approx(
+            weight_spectrum(matrix).stable_rank
+        )
+
+
+def test_what_is_not_there_is_refused_before_training(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"expected effective_rank\.weights among .*received no"):
+        fit(tmp_path / "run", WeightMeasurement(effective_rank, weights=["no"]))
+    with pytest.raises(InputError, match=r"the dotted path of a function, received no\.where"):
+        ModelMeasurement("no.where")
+    assert not (tmp_path / "run").exists()

@@ -1,0 +1,107 @@
+"""Measures by name: on the command line, afterwards, listed, and from somebody's package."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from lightning_grok.commands.main import main
+from lightning_grok.errors import InputError
+from lightning_grok.runs.measures import BUILT_IN, known_measures, named_measures
+from lightning_grok.runs.run import Run, read_run
+
+Fit = Callable[..., Run]
+OFF = [
+    f"--{group}.enabled=false"
+    for group in ("kernel_distance", "manifold_capacity", "linear_probe", "umap", "stability")
+]
+PLUG_IN = """
+from lightning_grok.runs.measures import Measure
+ROUNDNESS = Measure("roundness", "layer", "my_plug_in.roundness", "how round", "", "none", "nobody")
+BAD = 5
+def roundness(points):
+    return float(abs(points).max())
+"""
+
+
+@pytest.fixture(autouse=True)
+def fresh() -> Iterator[None]:
+    known_measures.cache_clear()
+    yield
+    known_measures.cache_clear()
+
+
+@pytest.fixture
+def plug_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An installed package with three entry points, one of which works."""
+    site = tmp_path / "site"
+    info = site / "my_plug_in-1.0.dist-info"
+    info.mkdir(parents=True)
+    (site / "my_plug_in.py").write_text(PLUG_IN)
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: my_plug_in\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text(
+        "[lightning_grok.measurements]\nroundness = my_plug_in:ROUNDNESS\n"
+        "bad = my_plug_in:BAD\ngone = no_such_module:X\n"
+    )
+    monkeypatch.syspath_prepend(str(site))
+
+
+def test_measures_are_taken_in_a_run_and_afterwards(fit: Fit) -> None:
+    run = fit(*OFF, "--trainer.max_epochs=2", "--measure", "weight_spectrum,effective_rank")
+    assert run.series("effective_rank/layers.3")[0].tolist() == [0, 1, 2]
+    assert run.series("weight_spectrum/layers.0.weight/stable_rank")[0].tolist() == [0, 1, 2]
+    main(["measure", str(run.path), "--measure=neural_collapse", "--measure=commutator"])
+    again = read_run(run.path)
+    assert again.series("commutator/defect")[0].tolist() == [0, 1, 2]
+    assert again.series("neural_collapse/layers.3/within_over_between")[0].tolist() == [0, 1, 2]
+
+
+def test_every_name_is_a_function() -> None:
+    import lightning_grok.geometry as geometry
+
+    assert len({measure.name for measure in BUILT_IN}) == len(BUILT_IN)
+    for measure in BUILT_IN:
+        assert callable(getattr(geometry, measure.function.rpartition(".")[2]))
+
+
+def test_they_are_listed_without_loading_torch() -> None:
+    code = ("import sys; from lightning_grok.commands.main import main; main(['measures'])\n"
+            "assert 'torch' not in sys.modules")  # fmt: skip
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    for measure in BUILT_IN:
+        assert f"{measure.name} " in done.stdout
+
+
+@pytest.mark.usefixtures("plug_in")
+def test_a_plug_in_adds_its_own(fit: Fit, capsys: pytest.CaptureFixture[str]) -> None:
+    main(["measures", "--json"])
+    shown = capsys.readouterr()
+    rows = [json.loads(line) for line in shown.out.splitlines()]
+    assert rows[-1]["name"] == "roundness"
+    assert len(rows) == len(BUILT_IN) + 1
+    warnings = sorted(shown.err.splitlines())
+    assert warnings[0].startswith("warning: measure bad (my_plug_in:BAD): expected a Measure")
+    assert warnings[1].startswith("warning: measure gone (no_such_module:X): No module named")
+    run = fit(*OFF, "--trainer.max_epochs=1", "--measure=roundness")
+    assert run.series("roundness/layers.0")[0].tolist() == [0, 1]
+    with pytest.raises(InputError, match=r"received gone.*No module named 'no_such_module'"):
+        named_measures("gone")
+
+
+@pytest.mark.parametrize(
+    ("names", "said"),
+    [("sharpnes", "did you mean sharpness?"), ("", "received none"), ("sharpness,", "received no")],
+)
+def test_unknown_names_are_refused(
+    names: str, said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        main(["fit", f"--run.root={tmp_path / 'runs'}", f"--measure={names}"])
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("error: expected measures of ")
+    assert said in line
+    assert not (tmp_path / "runs").exists()
