@@ -7,6 +7,9 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+# Before PyTorch: tests run side by side, and threads that spin for a core make all of them wait.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 import pytest
 from small_runs import QUICK, SMALL
 

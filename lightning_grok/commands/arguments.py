@@ -22,6 +22,7 @@ TRAINING = {
 """LightningCLI's own commands."""
 
 COMMANDS = {
+    "certify": "train a configuration over seeds and say, keep or check what it comes to",
     "dashboard": "a live page over runs, in progress and finished",
     "figures": "draw a run, or with --paper the paper's figures from many",
     "measure": "compute a measurement afterwards, from a run's snapshots",

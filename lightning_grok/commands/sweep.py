@@ -34,7 +34,7 @@ def main(arguments: Sequence[str]) -> None:
     options = parser.parse_args(arguments)
     sweep = read_sweep(options.file)
     root = options.root or Path("runs") / Path(options.file).stem
-    points = plan(sweep, grid(sweep, _seeds(options.seeds)), root)
+    points = plan(sweep, grid(sweep, parse_seeds(options.seeds)), root)
     changed = [point for point in points if point.changed]
     if changed:
         raise InputError(
@@ -46,12 +46,24 @@ def main(arguments: Sequence[str]) -> None:
         for point in todo:
             print(shlex.join(part.replace("${interpreter}", "python") for part in point.command))
     print(f"{len(points)} points, {len(points) - len(todo)} finished, {len(todo)} to run in {root}")
-    if todo and not options.dry_run:
-        _check_place(root)
-        _run(todo, options.scheduler, options.workers)
+    if not options.dry_run:
+        run_todo(todo, options.workers, options.scheduler)
 
 
-def _run(todo: list[Point], scheduler: str | None, workers: int | None) -> None:
+def run_todo(todo: list[Point], workers: int | None, scheduler: str | None = None) -> None:
+    """Run points, and end with status 1 where one failed.
+
+    Args:
+        todo: the points.
+        workers: points at a time on this machine.
+        scheduler: address of a Dask scheduler to run them instead.
+
+    Raises:
+        InputError: there is no place to write into.
+    """
+    if not todo:
+        return
+    _check_place(todo[0].run.parent)
     outcomes: list[Outcome] = []
     bar = tqdm(total=len(todo), unit="point", file=sys.stderr)
     try:
@@ -88,7 +100,12 @@ def _check_place(root: Path) -> None:
         ) from None
 
 
-def _seeds(text: str | None) -> list[int] | None:
+def parse_seeds(text: str | None) -> list[int] | None:
+    """Seeds written as ``0-9`` or ``0,3,7``, each once.
+
+    Raises:
+        InputError: they are not.
+    """
     if text is None:
         return None
     seeds: list[int] = []

@@ -1,0 +1,78 @@
+"""What a recipe comes to: written down, read back, and held against new runs."""
+
+import math
+from pathlib import Path
+
+import pytest
+
+from lightning_grok.commands.certify import (
+    Outcome,
+    certificate,
+    differences,
+    outcome_of,
+    read_certificate,
+)
+from lightning_grok.commands.main import main
+from lightning_grok.errors import InputError
+from lightning_grok.runs.run import read_runs
+
+ROOT = Path(__file__).parents[2]
+CERTIFICATES = sorted((ROOT / "configs").rglob("*.certificate.md"))
+GROKS = Outcome(0, 33, 139, 275, 423, 1.0, 0.998, True, False, 20)
+NEVER = Outcome(1, 33, math.inf, math.inf, math.inf, 1.0, 0.02, False, False, 20)
+
+
+def test_a_certificate_is_read_as_it_was_written(tmp_path: Path) -> None:
+    path = tmp_path / "recipe.certificate.md"
+    path.write_text(certificate("recipe", [GROKS, NEVER]), encoding="utf-8")
+    assert read_certificate(path) == [GROKS, NEVER]
+    assert "1 of 2 seeds grokked, 1 of 2 ended with at least 99 %" in path.read_text()
+
+
+@pytest.mark.parametrize("path", CERTIFICATES, ids=lambda path: path.stem)
+def test_committed_ones_are_of_five_seeds_of_a_configuration(path: Path) -> None:
+    outcomes = read_certificate(path)
+    assert len({each.seed for each in outcomes}) == len(outcomes) >= 5
+    assert path.with_name(path.name.replace(".certificate.md", ".yaml")).is_file()
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({}, []),
+        ({"half": 275 * 1.4, "memorized": 33 / 1.4}, []),
+        ({"half": 275 * 1.6}, ["expected half from 183 to 412, received 440"]),
+        ({"grokked": False}, ["expected grokked, received False"]),
+        ({"test": 0.9, "right": math.inf}, ["expected 99 % of the test set right, received False"]),
+    ],
+)  # fmt: skip
+def test_what_leaves_a_certificate_is_said(change: dict, said: list[str]) -> None:
+    found = differences(GROKS._replace(**change), [GROKS, GROKS._replace(seed=1)])
+    assert found == [f"seed 0: {each}" for each in said]
+    assert not differences(NEVER, [NEVER])
+    assert len(differences(GROKS, [NEVER])) == 2
+
+
+def test_what_is_no_certificate_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="no such file; --write makes it"):
+        read_certificate(tmp_path / "x.certificate.md")
+    bad = tmp_path / "bad.certificate.md"
+    bad.write_text("| a |\n| --- |\n| b |\n")
+    with pytest.raises(InputError, match="expected a certificate, received"):
+        read_certificate(bad)
+
+
+@pytest.mark.slow
+def test_the_quickest_recipe_comes_to_its_certificate(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    main(["certify", "modular/quadratic", "--seeds=0", "--workers=1", "--check"])
+    assert "1 of 1 seeds grokked" in capsys.readouterr().out
+    (run,) = read_runs([tmp_path / "runs"])
+    assert outcome_of(run).grokked
+    monkeypatch.setattr("lightning_grok.commands.certify._WITHIN", 0.5)
+    with pytest.raises(SystemExit) as stopped:
+        main(["certify", "modular/quadratic", "--seeds=0", "--workers=1", "--check"])
+    assert stopped.value.code == 1
+    assert "seed 0: expected memorized from" in capsys.readouterr().err
