@@ -93,6 +93,7 @@ LOSSES = {"cross_entropy": "cross-entropy (nats)", "mse": "mean squared error"}
 """Value of ``model.loss`` -> its name and unit."""
 
 _VALIDATION = ("validation", "validation")
+_KINDS = (("full",) * 3, ("sketch", "sketched", "full"), ("trace",) * 3)
 _FRESH = "fresh networks, mean ± s.d."
 _CAPACITY = "manifold_capacity/{layer}/"
 
@@ -106,8 +107,8 @@ def _geometry(quantity: str, symbol: str, note: str, unit: str, **line: Any) -> 
 
 def _kernels(of: str, to: str = "", dash: Literal["solid", "dash"] = "solid") -> tuple[Line, ...]:
     return tuple(
-        Line(f"kernel_distance/{kind}/{of}", f"{kind} kernel{to}", f"{kind} kernel", dash)
-        for kind in ("full", "trace")
+        Line(f"kernel_distance/{kind}/{of}", f"{word} kernel{to}", f"{color} kernel", dash)
+        for kind, word, color in _KINDS
     )
 
 
@@ -144,6 +145,9 @@ CATALOGUE: tuple[Panel, ...] = (
                  level="kernel_distance/full/floor", name="kernel distance", level_label=_FRESH,
                  reading=True,
                  compared=True, predicts=True, lag="zero"),
+            Line("kernel_distance/sketch/own", "sketched kernel", "full kernel", "dash",
+                 level="kernel_distance/sketch/floor", level_label=_FRESH,
+                 name="sketched kernel distance", compared=True, predicts=True, lag="zero"),
             Line("kernel_distance/trace/own", "trace kernel", "trace kernel",
                  level="kernel_distance/trace/floor", name="trace kernel distance",
                  level_label=_FRESH, predicts=True,
@@ -195,6 +199,50 @@ CATALOGUE: tuple[Panel, ...] = (
         ),
     ),
     Panel(
+        "precision", "What the precision still sees",
+        "Share of the training set whose loss is exactly 0 in its precision, and of the parameters "
+        "whose second moment is lost in Adam's eps.",
+        "fraction", "Stability",
+        (
+            Line("stability/zero_loss_share", "samples without a loss", "train",
+                 name="zero-loss share", compared=True),
+            Line("stability/below_eps", "√v below eps", "test", "dash"),
+        ),
+        low=0, high=1,
+    ),
+    Panel(
+        "margins", "Margins of the training set",
+        "Lead of the right logit over the best other one: the 5th, 50th and 95th percentile.",
+        "margin", "Stability",
+        (
+            Line("stability/margin_5", "5 %", "train", "dot"),
+            Line("stability/margin_50", "median", "train"),
+            Line("stability/margin_95", "95 %", "train", "dash"),
+        ),
+    ),
+    Panel(
+        "optimizer", "Adam's step",
+        "Root mean square of the update and of the square root of the second moment, over all "
+        "parameters; logarithmic axis.",
+        "per parameter", "Stability",
+        (
+            Line("stability/update_rms", "update", "train"),
+            Line("stability/sqrt_v_rms", "√v", "test"),
+        ),
+        log=True,
+    ),
+    Panel(
+        "steps", "Step of every layer against its weights",
+        "Norm of the update, learning rate included, over the norm of the layer; logarithmic axis.",
+        "ratio", "Stability", (Line("stability/{layer}/update_over_weight"),), log=True,
+    ),
+    Panel(
+        "scaling", "Descent by scaling alone",
+        "Cosine of the descent direction with the weights: near 1 all that is left to learn is to "
+        "scale the logits.",
+        "cosine", "Stability", (Line("stability/gradient_cosine", "cosine", "train"),),
+    ),
+    Panel(
         "foreign", "Kernel distance to another network",
         "To one fresh network, as the paper measured it; it is far from the start already.",
         "kernel distance S", "Kernel distance", _kernels("foreign", ", to another network", "dash"),
@@ -206,8 +254,9 @@ CATALOGUE: tuple[Panel, ...] = (
         "kernel distance S", "Kernel distance", _kernels("previous"), low=0,
     ),
     Panel(
-        "velocity", "Velocity of the kernel", "Distance to the measurement before, per epoch.",
-        "S per epoch", "Kernel distance", _kernels("velocity"), log=True,
+        "velocity", "Velocity of the kernel",
+        "Distance to the measurement before, per unit of log epoch.",
+        "dS / d ln(epoch)", "Kernel distance", _kernels("velocity"), log=True,
     ),
     Panel(
         "alignment", "Alignment of the kernel with the labels",
