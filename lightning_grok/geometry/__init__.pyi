@@ -62,6 +62,11 @@ from .losses import (
     sample_losses as sample_losses,
     zero_loss_share as zero_loss_share,
 )
+from .metrics import (
+    AlignmentMetric as AlignmentMetric,
+    CapacityMetric as CapacityMetric,
+    ParticipationRatioMetric as ParticipationRatioMetric,
+)
 from .ntk.empirical import (
     empirical_ntk as empirical_ntk,
     layer_ntk as layer_ntk,
