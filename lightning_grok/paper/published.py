@@ -7,6 +7,7 @@ an MNIST run's ``epoch`` counts steps. Each setup was published with one seed.
 """
 
 import csv
+import io
 import math
 import os
 import re
@@ -15,11 +16,13 @@ from pathlib import Path
 
 import numpy as np
 
-from lightning_grok.errors import InputError, hint_path
+from lightning_grok.errors import InputError
+from lightning_grok.runs.yaml_file import read_text
 
 Points = tuple[np.ndarray, np.ndarray]
 """Epochs (T,) and values (T,)."""
 
+_MOST_BYTES = 10**8
 _COLUMNS = ("dataset", "run", "metric", "layer", "epoch", "value")
 
 _NAMES = {
@@ -57,20 +60,16 @@ class Published:
         self._series: dict[tuple[str, ...], dict[float, float]] = defaultdict(dict)
         self._numbers: dict[tuple[str, ...], float] = {}
         try:
-            with open(path, newline="", encoding="utf-8") as file:
-                reader = csv.DictReader(file)
-                missing = [each for each in _COLUMNS if each not in (reader.fieldnames or ())]
-                if missing:
-                    names = ", ".join(missing)
-                    raise InputError(f"expected columns {names} in {path}, received none")
-                for row in reader:
-                    self._add(row, f"{path}, line {reader.line_num}")
-        except (OSError, UnicodeDecodeError, csv.Error) as error:
-            reason = getattr(error, "strerror", None) or error
-            near = hint_path(Path(path)) if isinstance(error, FileNotFoundError) else ""
-            raise InputError(
-                f"expected published numbers in {path}, received: {reason}{near}"
-            ) from None
+            text = read_text(Path(path), "published numbers", most=_MOST_BYTES)
+            reader = csv.DictReader(io.StringIO(text, newline=""))
+            missing = [each for each in _COLUMNS if each not in (reader.fieldnames or ())]
+            if missing:
+                names = ", ".join(missing)
+                raise InputError(f"expected columns {names} in {path}, received none")
+            for row in reader:
+                self._add(row, f"{path}, line {reader.line_num}")
+        except csv.Error as error:
+            raise InputError(f"expected published numbers in {path}, received: {error}") from None
         if not self._series and not self._numbers:
             raise InputError(f"expected published numbers in {path}, received none")
 
@@ -79,7 +78,7 @@ class Published:
         try:
             number = float(value)
             at = float(epoch) if epoch else None
-            if math.isinf(number):
+            if not math.isfinite(number):
                 raise ValueError
         except ValueError:
             text = f"{epoch[:40]!r} and {value[:40]!r}"

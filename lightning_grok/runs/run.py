@@ -48,7 +48,7 @@ from lightning_grok.runs.source import (
 
 if TYPE_CHECKING:
     import pandas as pd
-    from torch import nn
+    from torch import Tensor, nn
 
 STATES = ("running", "finished", "interrupted", "failed")
 
@@ -454,7 +454,7 @@ def load_model(
     directory = read_run(run)
     state = load_snapshot(directory.path, epoch)
     try:
-        built: Any = model or _builder(directory)
+        built: Any = model or _checked(_builder(directory), state)
         built = built if hasattr(built, "state_dict") and not isinstance(built, type) else built()
         network = getattr(built, "network", built)
         network.load_state_dict(state)
@@ -464,6 +464,30 @@ def load_model(
             f"expected a network of the weights in {run}, received: {reason}"
         ) from None
     return network.eval()
+
+
+def _checked(
+    build: "Callable[[], nn.Module]", state: Mapping[str, "Tensor"]
+) -> "Callable[[], nn.Module]":
+    """`build`, once what it builds is known to have the shapes of `state`.
+
+    It is built without memory first: what a received run names may fill all there is.
+
+    Raises:
+        ValueError: a parameter has another shape.
+    """
+    import torch
+
+    try:
+        with torch.device("meta"):
+            network: Any = build()
+    except (NotImplementedError, RuntimeError):  # its start looks at numbers
+        return build
+    for name, value in getattr(network, "network", network).state_dict().items():
+        shapes = [tuple(getattr(each, "shape", ())) for each in (value, state.get(name))]
+        if shapes[0] != shapes[1]:
+            raise ValueError(f"{name} of shape {shapes[0]} for weights of shape {shapes[1]}")
+    return build
 
 
 def _builder(run: Run) -> "Callable[[], nn.Module]":

@@ -27,15 +27,15 @@ def read_yaml(path: Path, what: str) -> Any:
     return parse_yaml(read_text(path, what), what, str(path))
 
 
-def read_text(path: Path, what: str) -> str:
-    """The text of a file that holds at most `MOST_BYTES` of UTF-8.
+def read_text(path: Path, what: str, most: int = MOST_BYTES) -> str:
+    """The text of a file that holds at most `most` bytes of UTF-8.
 
     Raises:
         InputError: it is none, or can't be read.
     """
     try:
         with open(path, "rb") as file:
-            content = file.read(MOST_BYTES + 1)
+            content = file.read(most + 1)
         text = content.decode()
     except FileNotFoundError:
         reason = f"no such file{hint_path(path)}"
@@ -44,9 +44,9 @@ def read_text(path: Path, what: str) -> str:
     except ValueError as error:
         reason = str(error)
     else:
-        if len(content) <= MOST_BYTES:
+        if len(content) <= most:
             return text
-        reason = f"more than {MOST_BYTES:,} bytes"
+        reason = f"more than {most:,} bytes"
     raise InputError(f"expected {what}, received {path}: {reason}")
 
 

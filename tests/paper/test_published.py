@@ -83,6 +83,7 @@ def test_columns_stand_in_any_order_and_others_are_passed_over(tmp_path: Path) -
         (HEAD, "expected published numbers in .* received none"),
         (HEAD + "EMNIST,a,test_acc,,one,2,x\n", r"line 2, received 'one' and '2'"),
         (HEAD + "EMNIST,a,test_acc,,1,\n", r"line 2, received '1' and ''"),
+        (HEAD + "EMNIST,a,test_acc,,1,nan\n", r"line 2, received '1' and 'nan'"),
         (HEAD + "EMNIST,a,test_acc\n", r"expected numbers .* line 2, received '' and ''"),
         (HEAD + "EMNIST,a,test_acc,,-1,2,x\n", r"epoch of at least 0 in .* line 2, received -1"),
     ],
@@ -94,10 +95,10 @@ def test_what_is_no_such_table_is_one_line(tmp_path: Path, text: str, message: s
 
 
 def test_unreadable_files_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"received: No such file"):
+    with pytest.raises(InputError, match=r"received .*nowhere\.csv: no such file"):
         Published(tmp_path / "nowhere.csv")
     (tmp_path / "image.csv").write_bytes(b"\x89PNG\xff\xfe\x00")
-    with pytest.raises(InputError, match=r"expected published numbers in .*image\.csv, received:"):
+    with pytest.raises(InputError, match=r"expected published numbers, received .*image\.csv: "):
         Published(tmp_path / "image.csv")
 
 

@@ -126,6 +126,9 @@ def test_models_come_back_from_snapshots(directory: RunDirectory) -> None:
     assert not loaded.training
     with pytest.raises(InputError, match=r"expected an epoch of \[5\]"):
         load_model(directory.path, 6)
+    directory.update_meta(network={**model.arguments, "hidden": [5000, 40_000]})  # 800 MB
+    with pytest.raises(InputError, match=r"expected a network of the weights in .* of shape"):
+        load_model(directory.path, 5)
     (directory.path / "snapshots" / "epoch_0000005.pt").write_bytes(b"broken")
     with pytest.raises(InputError, match="expected weights"):
         load_model(directory.path, 5)
