@@ -108,7 +108,7 @@ def kernel_target_alignment(
     >>> round(kernel_target_alignment(np.eye(2), np.array([0, 1])), 12)
     1.0
     """
-    values = finite_array(kernel, "kernel entries", 2)
+    values = finite_array(kernel, "kernels", 2)
     target = _target_kernel(torch.as_tensor(labels).detach().cpu())
     if values.shape != target.shape:
         raise ValueError(f"expected a kernel {target.shape}, received {values.shape}")
