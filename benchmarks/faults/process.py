@@ -266,6 +266,7 @@ def _content(run: Run) -> dict[str, Any]:
     for timed in ("seconds", "log_size"):
         checkpoint.get("callbacks", {}).get("RunCheckpoint", {}).pop(timed, None)
     files = {file.relative_to(run.path) for file in run.path.rglob("*") if file.is_file()}
+    files.discard(Path("checkpoints/previous.ckpt"))  # there is one in a run that took its time
     arrays = [file for file in sorted(files) if file.suffix == ".npz"]
     return {
         "files": {str(file): True for file in files if file.parts[0] != "wandb"},

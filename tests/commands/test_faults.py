@@ -324,6 +324,7 @@ def test_a_disk_that_fills_up(tmp_path: Path, when: str) -> None:
         pytest.skip(str(reason))
 
 
+@pytest.mark.slow
 def test_a_server_that_accepts_and_hangs(tmp_path: Path) -> None:
     kept(wandb_faults.wandb(tmp_path, ["server accepts and hangs"]))
 
