@@ -35,7 +35,7 @@ def umap_view(run: Run, events: Events) -> View | None:
         "xaxis": x | {"title": {"text": "UMAP 1 (no unit)"}, "constrain": "domain"},
         "yaxis": y | {"title": {"text": "UMAP 2 (no unit)"}, "scaleanchor": "x"},
     }
-    note = "Test samples as the measured layer represents them, by class; the epoch slider moves the map."
+    note = "Test samples as the layer represents them, by class; the epoch slider moves the map."
     figure = {"data": [_points(look) for look in legend], "layout": layout}
     title = "UMAP of the representations"
     return View("umap", title, note, "plane", figure, legend, TALL, frames)
