@@ -75,7 +75,7 @@ def main(arguments: Sequence[str]) -> None:
     )
     parser.add_argument("config", help="configuration, or a packaged one's name")
     parser.add_argument("--seeds", default="0-4", help="as 0-9 or 0,3,7 (0-4)")
-    parser.add_argument("--root", type=Path, help="folder of the runs (runs/certify/NAME)")
+    parser.add_argument("--root", type=Path, help="folder of the runs (runs/certify-NAME)")
     parser.add_argument("--workers", type=number(1, 10_000), help="seeds at a time")
     what = parser.add_mutually_exclusive_group()
     what.add_argument("--write", action="store_true", help="keep the certificate")
@@ -87,7 +87,7 @@ def main(arguments: Sequence[str]) -> None:
         raise InputError(f"expected a configuration, received {config}: no such file{near}")
     kept = config.with_suffix(".certificate.md")
     certified = read_certificate(kept) if options.check else []
-    root = options.root or Path("runs") / "certify" / config.stem
+    root = options.root or Path("runs") / f"certify-{config.stem}"
     sweep = Sweep({"config": [str(config)], "seed_everything": [0]}, (*_FIT, *_BARE, *_QUIET))
     points = plan(sweep, grid(sweep, parse_seeds(options.seeds)), root)
     run_todo([point for point in points if not point.finished or point.changed], options.workers)
