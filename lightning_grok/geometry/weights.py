@@ -16,7 +16,8 @@ class ParameterNorms(NamedTuple):
 
     Attributes:
         total: ‖θ‖ over all parameters.
-        layers: the norm of each layer's parameters, by the name of the module that owns them.
+        layers: the norm of each layer's parameters, by the name of the module that owns them; a
+            parameter of the whole network itself stands under its own name.
     """
 
     total: float
@@ -37,7 +38,7 @@ def parameter_norms(parameters: Mapping[str, Tensor]) -> ParameterNorms:
         raise ValueError("expected at least one parameter, received none")
     squares: dict[str, float] = {}
     for name, value in parameters.items():
-        layer = name.rpartition(".")[0]
+        layer = name.rpartition(".")[0] or name
         squares[layer] = squares.get(layer, 0.0) + float(value.detach().double().square().sum())
     layers = {layer: square**0.5 for layer, square in squares.items()}
     return ParameterNorms(sum(squares.values()) ** 0.5, layers)

@@ -20,6 +20,18 @@ def test_norms_are_those_of_the_flat_vectors() -> None:
     assert math.hypot(*norms.layers.values()) == pytest.approx(norms.total, rel=1e-12)
 
 
+def test_parameters_of_the_network_itself_stand_under_their_own_names() -> None:
+    class Scaled(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.scale, self.shift = (nn.Parameter(value * torch.ones(4)) for value in (1.0, 2.0))
+            self.inner = nn.Linear(2, 2)
+
+    layers = parameter_norms(dict(Scaled().named_parameters())).layers
+    assert set(layers) == {"scale", "shift", "inner"}
+    assert (layers["scale"], layers["shift"]) == (2, 4)
+
+
 def test_cosine() -> None:
     torch.manual_seed(0)
     one = {"a.weight": torch.randn(4, 3), "a.bias": torch.randn(4)}
