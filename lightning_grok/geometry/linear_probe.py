@@ -156,7 +156,7 @@ def paper_probe(
         ten draws of 1,280 x 47.
 
     Raises:
-        ValueError: sizes don't fit, or a feature is not finite.
+        ValueError: sizes don't fit, a feature is not finite, or there is a single class.
     """
     given, labels = _checked(features, labels, train_size, draws)
     values = given.astype(np.float32)
@@ -204,7 +204,7 @@ def direct_accuracy(logits: Points, labels: Labels, *, digits: int = 10) -> Dire
     >>> direct_accuracy(np.array([[1.0, 2.0, 3.0]]), np.array([1]), digits=2)
     DirectAccuracy(accuracy=1.0, accuracy_all=0.0)
     """
-    values, labels = _checked(logits, labels, train_size=1, draws=1)
+    values, labels = labeled(logits, labels)
     if values.shape[1] < digits:
         raise ValueError(f"expected at least {digits} logits a sample, received {values.shape[1]}")
     if labels.min() < 0 or labels.max() >= digits:
@@ -219,7 +219,7 @@ def direct_accuracy(logits: Points, labels: Labels, *, digits: int = 10) -> Dire
 def _checked(
     features: Points, labels: Labels, train_size: int, draws: int
 ) -> tuple[Float[np.ndarray, "n d"], Integer[np.ndarray, " n"]]:
-    values, labels = labeled(features, labels)
+    values, labels = labeled(features, labels, classes=2)
     if not 1 <= train_size <= len(labels):
         raise ValueError(f"expected train_size from 1 to {len(labels)}, received {train_size}")
     if draws < 1:

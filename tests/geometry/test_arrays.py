@@ -107,6 +107,12 @@ def test_labels_that_are_none_are_refused(name: str, labels: Any, message: str) 
         FUNCTIONS[name](POINTS, labels)
 
 
+@pytest.mark.parametrize("name", sorted({*LABELED} - {"direct_accuracy"}))
+def test_a_single_class_is_refused(name: str) -> None:
+    with pytest.raises(ValueError, match="expected points of at least 2 classes, received 1"):
+        FUNCTIONS[name](POINTS, np.zeros(40, dtype=int))
+
+
 def test_points_that_are_none_are_refused() -> None:
     for values, message in (
         ([[1.0], [1.0, 2.0]], "as numbers of one shape"), (np.zeros((0, 3)), "an empty array"),

@@ -115,7 +115,8 @@ def manifold_capacity(
         The geometry; NaN where no class has a value, as in a layer whose units are all dead.
 
     Raises:
-        ValueError: sizes don't fit, a value isn't finite, or a number is out of range.
+        ValueError: sizes don't fit, a value isn't finite, there is a single class, or a number is
+            out of range.
 
     Cost: the removal grows as C^2 K^2 restarts, the programs as C m^2 (d + num_vectors).
     """
@@ -124,7 +125,7 @@ def manifold_capacity(
             "expected num_vectors and restarts of at least 1, "
             f"received {num_vectors} and {restarts}"
         )
-    points, labels = labeled(points, labels)
+    points, labels = labeled(points, labels, classes=2)
     manifolds, classes = split_by_label(points, labels, points_per_class)
     sizes = np.array([len(manifold) for manifold in manifolds])
     centers = np.stack([manifold.mean(axis=0) for manifold in manifolds])
