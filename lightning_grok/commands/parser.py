@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator, Mapping
+from textwrap import shorten
 from typing import Any, NoReturn, get_origin
 
 import yaml
@@ -47,7 +48,7 @@ class GrokParser(LightningArgumentParser):
         raise reason_of(message, ex, self._hint(message)) from ex
 
     def _hint(self, message: str) -> str:
-        """The option that an unknown one is nearest to."""
+        """The option that an unknown one is nearest to, else those of its group."""
         unknown = _UNKNOWN.search(message)
         if unknown is None:
             return ""
@@ -56,7 +57,14 @@ class GrokParser(LightningArgumentParser):
             for action in self._options()
             for name in (*action.option_strings, action.dest)
         }
-        near = hint(str(unknown[unknown.lastgroup or 0]).lstrip("-"), names)
+        received = str(unknown[unknown.lastgroup or 0]).lstrip("-")
+        near = hint(received, names)
+        group = received.rpartition(".")[0]
+        parts = [name.rpartition(".") for name in names if not name.endswith(("+", "help"))]
+        known = sorted(last for above, _, last in parts if above == group)
+        if known and not near:
+            place = f"in {group} there are" if group else "there are"
+            return f" ({place} {shorten(', '.join(known), 300, placeholder=' ...')})"
         return near.replace("mean ", "mean --") if unknown["option"] else near
 
     def _options(self) -> Iterator[Any]:
