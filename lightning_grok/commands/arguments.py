@@ -105,7 +105,10 @@ def _pairs(arguments: Sequence[str]) -> Iterator[tuple[str, str]]:
 
 
 def _in_yaml(argument: str, following: str) -> str:
-    """An argument as a W&B agent gives it, in YAML: None, mappings of Python, flags of booleans."""
+    """An argument as it is meant, in YAML, where a home alone is null.
+
+    A W&B agent gives None, mappings of Python and flags of booleans.
+    """
     option, equals, text = argument.partition("=")
     if not option.startswith("--"):
         option, equals, text = "", "", argument
@@ -113,6 +116,8 @@ def _in_yaml(argument: str, following: str) -> str:
         return f"{option}=true"
     if text == "None":
         return f"{option}{equals}null"
+    if text == "~":
+        return f"{option}{equals}~/"
     if text[:1] in ("{", "[") and "None" in text:
         with suppress(ValueError, SyntaxError, RecursionError, MemoryError):
             return f"{option}{equals}{json.dumps(ast.literal_eval(text))}"

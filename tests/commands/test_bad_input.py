@@ -136,6 +136,7 @@ OPTIONS = [
     "--ckpt_path=/tmp",
     "--ckpt_path=/dev/null",
     "--ckpt_path=",
+    "--ckpt_path=~",
     # sizes that don't fit and things that don't exist
     "--kernel_distance.samples=65 --linear_probe.enabled=false --kernel_distance.strict=true",
     "--linear_probe.enabled=true --linear_probe.layer=layers.99 --linear_probe.strict=true",
@@ -194,6 +195,25 @@ def test_bad_options(options: str, tmp_path: Path, capsys: pytest.CaptureFixture
     assert key in line or value in line or "received" in line
     left = [path for path in tmp_path.rglob("*") if path.is_file()]
     assert left == []
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("umap: {zzzzqq: 3}", r"received umap\.zzzzqq \(in umap there are .*, neighbors"),
+        (
+            "data: {class_path: lightning_grok.tasks.tables.TableData, init_args: {zzz: 1}}",
+            r"received zzz \(there are .*batch_size",
+        ),
+        ("model: {hiden: [8]}", r"received model\.hiden \(did you mean model\.hidden\?\)"),
+        ("modl: {hidden: [8]}", r"received modl\.hidden \(did you mean model\.hidden\?\)"),
+    ],
+)
+def test_an_unknown_key_is_answered_with_those_that_exist(
+    content: str, message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    line = refused(["fit", f"--config={content}"], capsys)
+    assert re.search(f"expected options that exist, {message}", line)
 
 
 FILES: dict[str, bytes] = {

@@ -16,6 +16,7 @@ from lightning_grok.commands.fit import GROUPS
 from lightning_grok.commands.fit_run import RunOptions
 from lightning_grok.commands.main import main
 from lightning_grok.loggers.wandb_logger import WandbOptions
+from lightning_grok.paths import expand_path
 from lightning_grok.runs.run import Run
 from lightning_grok.tasks.images import GrokData
 from lightning_grok.tasks.module import GrokModule
@@ -90,6 +91,14 @@ def test_a_packaged_configuration_is_found_by_its_name(
     (tmp_path / "digits.yaml").write_text("model: {weight_scale: 3}")
     own = yaml.safe_load(printed(capsys, "fit", "--config=digits.yaml", "--print_config"))
     assert own["model"]["weight_scale"] == 3
+
+
+def test_a_home_alone_is_no_null(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("HOME", "/home/somebody")
+    config = yaml.safe_load(printed(capsys, "fit", "--data.root=~", "--print_config"))
+    assert expand_path(config["data"]["root"]) == Path("/home/somebody")
 
 
 def test_what_a_wandb_agent_gives_is_understood(capsys: pytest.CaptureFixture[str]) -> None:
