@@ -39,6 +39,19 @@ def finite_array(values: Any, name: str = "entries", ndim: int | None = None) ->
     return array
 
 
+def as_tensor(values: Any, name: str = "entries") -> Tensor:
+    """`values` as a tensor: one as it is, with its graph, dtype and device; what else as numbers.
+
+    Args:
+        values: a tensor, an array or nested lists of numbers.
+        name: what they are, for the message.
+
+    Raises:
+        ValueError: they are no numbers of one shape.
+    """
+    return values if isinstance(values, Tensor) else torch.as_tensor(_array(values, name))
+
+
 def class_labels(labels: Any, count: int) -> Integer[np.ndarray, " n"]:
     """`labels` as `count` whole numbers.
 

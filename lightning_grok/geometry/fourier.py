@@ -11,11 +11,11 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional as F
 
-from lightning_grok.geometry.arrays import Points, finite_array
+from lightning_grok.geometry.arrays import Labels, Points, as_tensor, finite_array
 
 
 class FourierLosses(NamedTuple):
@@ -61,7 +61,7 @@ def inverse_participation(
     return (shares**2).sum(axis=1)
 
 
-def key_frequencies(logits: Float[Tensor, "p q c"], count: int = 5) -> list[int]:
+def key_frequencies(logits: Points, count: int = 5) -> list[int]:
     """The frequencies of a + b with most power in the logits, the strongest first.
 
     Chosen on a trained network they are hindsight for its earlier epochs: say so where they are
@@ -72,9 +72,9 @@ def key_frequencies(logits: Float[Tensor, "p q c"], count: int = 5) -> list[int]
         count: how many, at most (p - 1) / 2.
 
     Raises:
-        ValueError: the logits are not those of all pairs, or `count` is out of range.
+        ValueError: the logits are not those of all pairs or not finite, or `count` is out of range.
     """
-    coefficients = _coefficients(logits)  # (p, C), complex
+    coefficients = _coefficients(_of_all_pairs(logits))  # (p, C), complex
     frequencies = (len(coefficients) - 1) // 2
     if not 1 <= count <= frequencies:
         raise ValueError(f"expected 1 to {frequencies} frequencies, received {count}")
@@ -83,9 +83,9 @@ def key_frequencies(logits: Float[Tensor, "p q c"], count: int = 5) -> list[int]
 
 
 def fourier_losses(
-    logits: Float[Tensor, "p q c"],
-    answers: Int[Tensor, "p q"],
-    trained: Bool[Tensor, "p q"],
+    logits: Points,
+    answers: Labels,
+    trained: Labels,
     frequencies: Sequence[int],
 ) -> FourierLosses:
     """Restricted loss over all pairs and excluded loss over the training pairs.
@@ -100,10 +100,13 @@ def fourier_losses(
         frequencies: the key ones, 1 to (p - 1) / 2.
 
     Raises:
-        ValueError: shapes differ, a frequency is out of range, or no pair is trained on.
+        ValueError: shapes differ, a logit is not finite, a frequency is out of range, or no pair is
+            trained on.
     """
-    coefficients = _coefficients(logits)
-    p, classes = len(coefficients), logits.shape[2]
+    values = _of_all_pairs(logits)
+    answers, trained = as_tensor(answers, "answers"), as_tensor(trained, "trained pairs")
+    coefficients = _coefficients(values)
+    p, classes = len(coefficients), values.shape[2]
     if answers.shape != (p, p) or trained.shape != (p, p) or not trained.any():
         raise ValueError(
             f"expected answers and trained pairs ({p}, {p}), received {tuple(answers.shape)} and "
@@ -111,7 +114,6 @@ def fourier_losses(
         )
     if not frequencies or min(frequencies) < 1 or max(frequencies) > (p - 1) // 2:
         raise ValueError(f"expected frequencies 1 to {(p - 1) // 2}, received {list(frequencies)}")
-    values = logits.detach().double()
     kept = torch.zeros_like(coefficients)
     for frequency in set(frequencies):
         kept[[frequency, -frequency]] = coefficients[[frequency, -frequency]]
@@ -125,11 +127,18 @@ def fourier_losses(
     )
 
 
-def _coefficients(logits: Tensor) -> Tensor:
+def _of_all_pairs(logits: Points) -> Tensor:
+    """Logits (p, p, C) in float64."""
+    values = as_tensor(logits, "logits").detach().double()
+    if values.ndim != 3 or values.shape[0] != values.shape[1] or len(values) < 3:
+        raise ValueError(f"expected logits (p, p, C) of all pairs, received {tuple(values.shape)}")
+    if not values.isfinite().all():
+        raise ValueError("expected finite logits, received NaN or infinity")
+    return values
+
+
+def _coefficients(values: Tensor) -> Tensor:
     """(p, C) discrete Fourier transform of the logits' mean over the pairs of each sum a + b."""
-    if logits.ndim != 3 or logits.shape[0] != logits.shape[1] or len(logits) < 3:
-        raise ValueError(f"expected logits (p, p, C) of all pairs, received {tuple(logits.shape)}")
-    values = logits.detach().double()
     p = len(values)
     residues = torch.arange(p, device=values.device)
     sums = ((residues[:, None] + residues) % p).reshape(-1)

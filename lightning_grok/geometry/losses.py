@@ -23,11 +23,13 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn import functional as F
 
+from lightning_grok.geometry.arrays import Labels, Points, as_tensor
+
 Loss = Literal["cross_entropy", "mse", "stablemax", "hinge"]
 MeanLoss = Callable[[Tensor, Tensor], Tensor]
 
 
-def log_stablemax(outputs: Float[Tensor, "n classes"]) -> Float[Tensor, "n classes"]:
+def log_stablemax(outputs: Points) -> Float[Tensor, "n classes"]:
     """log(s(f_k) / Σ_j s(f_j)), with s(x) = 1 + x for x ≥ 0 and 1 / (1 - x) below.
 
     A softmax whose exponential is replaced by what grows linearly (Prieto et al. 2025): a lead of L
@@ -36,7 +38,7 @@ def log_stablemax(outputs: Float[Tensor, "n classes"]) -> Float[Tensor, "n class
     >>> log_stablemax(torch.tensor([[1.0, -1.0]])).exp()
     tensor([[0.8000, 0.2000]])
     """
-    logarithms = _log_s(outputs)
+    logarithms = _log_s(as_tensor(outputs, "outputs"))
     return logarithms - logarithms.logsumexp(1, keepdim=True)
 
 
@@ -47,8 +49,8 @@ def _log_s(outputs: Tensor) -> Tensor:
 
 
 def sample_losses(
-    outputs: Float[Tensor, "n classes"],
-    labels: Int[Tensor, " n"],
+    outputs: Points,
+    labels: Labels,
     loss: Loss = "cross_entropy",
     reduction: Literal["none", "mean"] = "none",
 ) -> Float[Tensor, " n"] | Float[Tensor, ""]:
@@ -62,6 +64,7 @@ def sample_losses(
             the correct logit.
         reduction: ``mean`` for the mean over the samples.
     """
+    outputs, labels = as_tensor(outputs, "outputs"), as_tensor(labels, "labels")
     if loss == "cross_entropy":
         return F.cross_entropy(outputs, labels, reduction=reduction)
     if loss == "stablemax":
@@ -108,9 +111,7 @@ def loss_and_gradient(
         return F.nll_loss(logarithms, labels), gradient.div_(n)
 
 
-def zero_loss_share(
-    outputs: Float[Tensor, "n classes"], labels: Int[Tensor, " n"], loss: Loss = "cross_entropy"
-) -> float:
+def zero_loss_share(outputs: Points, labels: Labels, loss: Loss = "cross_entropy") -> float:
     """Share in [0, 1] of samples whose loss is exactly 0 in the dtype of the outputs.
 
     Of two logits in float32 a lead of 16.6 still has a loss, and one of 16.7 has none:
@@ -121,14 +122,13 @@ def zero_loss_share(
     return float((sample_losses(outputs, labels, loss) == 0).double().mean())
 
 
-def logit_margins(
-    outputs: Float[Tensor, "n classes"], labels: Int[Tensor, " n"]
-) -> Float[Tensor, " n"]:
+def logit_margins(outputs: Points, labels: Labels) -> Float[Tensor, " n"]:
     """f_y - max_{k ≠ y} f_k of every sample: above 0 where it is classified rightly.
 
     >>> logit_margins(torch.tensor([[3.0, 1.0, 2.0], [3.0, 1.0, 2.0]]), torch.tensor([0, 1]))
     tensor([ 1., -2.])
     """
+    outputs, labels = as_tensor(outputs, "outputs"), as_tensor(labels, "labels")
     correct = outputs.gather(1, labels[:, None])
     others = outputs.scatter(1, labels[:, None], -torch.inf)
     return correct[:, 0] - others.amax(1)

@@ -1,17 +1,18 @@
 """One entrance: lists, arrays and tensors of any kind give the same numbers, the rest one line."""
 
 import importlib
+import inspect
 import pkgutil
 import types
 from collections.abc import Callable
-from typing import Any
+from typing import Any, get_type_hints
 
 import numpy as np
 import pytest
 import torch
 
 import lightning_grok.geometry as geometry
-from lightning_grok.geometry.arrays import class_labels, finite_array, labeled
+from lightning_grok.geometry.arrays import Points, class_labels, finite_array, labeled
 
 GENERATOR = np.random.default_rng(0)
 # Halves of whole numbers, which bfloat16 holds exactly.
@@ -83,6 +84,46 @@ def test_all_kinds_of_input_give_the_same(name: str, kind: str) -> None:
         np.testing.assert_allclose(one, other, rtol=1e-6, atol=1e-7)
 
 
+LOGITS = GENERATOR.normal(size=(5, 5, 5)).astype(np.float32).astype(float)
+ANSWERS = np.add.outer(np.arange(5), np.arange(5)) % 5
+
+OF_LOGITS: dict[str, Callable[[Any, Any], Any]] = {
+    "fourier_losses": lambda of, whole: geometry.fourier_losses(
+        of(LOGITS), whole(ANSWERS), whole(ANSWERS < 3), [1]
+    ),
+    "kernel_velocity": lambda of, whole: geometry.kernel_velocity(
+        whole(LABELS[1:4]), of(POINTS[0, 4:])
+    ),
+    "key_frequencies": lambda of, whole: geometry.key_frequencies(of(LOGITS), 2),
+    "log_stablemax": lambda of, whole: geometry.log_stablemax(of(POINTS)),
+    "logit_margins": lambda of, whole: geometry.logit_margins(of(POINTS), whole(LABELS)),
+    "sample_losses": lambda of, whole: geometry.sample_losses(of(POINTS), whole(LABELS)),
+    "zero_loss_share": lambda of, whole: geometry.zero_loss_share(of(POINTS), whole(LABELS)),
+}  # fmt: skip
+"""Of which those that a loss is made of give tensors, in the dtype that they are given."""
+
+
+@pytest.mark.parametrize("kind", sorted({*KINDS} - {"bfloat16", "transposed tensor"}))
+@pytest.mark.parametrize("name", OF_LOGITS)
+def test_what_is_read_off_logits_takes_all_kinds(name: str, kind: str) -> None:
+    whole = torch.tensor if "tensor" in kind else np.ndarray.tolist
+    found = OF_LOGITS[name](KINDS[kind], whole)
+    expected = OF_LOGITS[name](torch.tensor, torch.tensor)
+    for one, other in zip(values(found), values(expected), strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-5)
+
+
+def values(result: Any) -> list[np.ndarray]:
+    return [finite_array(part) for part in (result if isinstance(result, tuple) else (result,))]
+
+
+@pytest.mark.parametrize("name", ["fourier_losses", "key_frequencies", "kernel_velocity"])
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_logits_that_are_not_finite_are_refused(name: str, bad: float) -> None:
+    with pytest.raises(ValueError, match=r"expected finite .*received NaN or infinity"):
+        OF_LOGITS[name](lambda x: np.full_like(x, bad), torch.tensor)
+
+
 @pytest.mark.parametrize("name", sorted(set(FUNCTIONS) - {"kernel_target_alignment"}))
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
 def test_what_is_not_finite_is_refused(name: str, bad: float) -> None:
@@ -123,6 +164,16 @@ def test_points_that_are_none_are_refused() -> None:
     with pytest.raises(ValueError, match="at least 2 classes, received 1"):
         labeled(POINTS, np.zeros(40, dtype=int), classes=2)
     assert class_labels(torch.tensor([True, False]).long(), 2).tolist() == [1, 0]
+
+
+def test_every_function_of_points_is_tried() -> None:
+    public = {name: getattr(geometry, name) for name in geometry.__all__}
+    of_points = {
+        name
+        for name, function in public.items()
+        if inspect.isfunction(function) and Points in get_type_hints(function).values()
+    }
+    assert of_points == FUNCTIONS.keys() | OF_LOGITS.keys()
 
 
 def test_no_module_hides_a_function() -> None:

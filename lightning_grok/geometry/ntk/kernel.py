@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from jaxtyping import Float, Integer
+from jaxtyping import Float
 from torch import Tensor
 
 from lightning_grok.geometry.arrays import Points, finite_array
@@ -154,8 +154,8 @@ class KernelVelocity(NamedTuple):
 
 
 def kernel_velocity(
-    epochs: Float[np.ndarray, " checkpoints"] | Integer[np.ndarray, " checkpoints"],
-    distance: Float[np.ndarray, " steps"],
+    epochs: Points,
+    distance: Points,
 ) -> KernelVelocity:
     """Kernel velocity dS/dlog(epoch) (Fort et al. 2020, with training time on its log axis).
 
@@ -167,7 +167,8 @@ def kernel_velocity(
         Epochs and velocities, T - 1 each.
 
     Raises:
-        ValueError: sizes don't fit, fewer than two epochs, or epochs not positive and increasing.
+        ValueError: sizes don't fit, fewer than two epochs, a number that is not finite, or epochs
+            not positive and increasing.
 
     >>> kernel_velocity(np.array([1.0, np.e]), np.array([0.5])).velocity
     array([0.5])
@@ -176,7 +177,8 @@ def kernel_velocity(
         raise ValueError(
             f"expected T >= 2 epochs and T - 1 distances, received {len(epochs)}, {len(distance)}"
         )
-    if not (epochs[0] > 0 and (np.diff(epochs) > 0).all()):
-        raise ValueError(f"expected positive, increasing epochs, received {list(epochs)}")
-    logs = np.log(epochs)
-    return KernelVelocity(np.exp((logs[1:] + logs[:-1]) / 2), distance / np.diff(logs))
+    places, steps = finite_array(epochs, "epochs", 1), finite_array(distance, "distances", 1)
+    if not (places[0] > 0 and (np.diff(places) > 0).all()):
+        raise ValueError(f"expected positive, increasing epochs, received {places.tolist()}")
+    logs = np.log(places)
+    return KernelVelocity(np.exp((logs[1:] + logs[:-1]) / 2), steps / np.diff(logs))
