@@ -36,7 +36,7 @@ def read_text(path: Path, what: str, most: int = MOST_BYTES) -> str:
     try:
         with open(path, "rb") as file:
             content = file.read(most + 1)
-        text = content.decode()
+        text = content.decode("utf-8-sig")  # Excel and Notepad begin with a mark
     except FileNotFoundError:
         reason = f"no such file{hint_path(path)}"
     except OSError as error:

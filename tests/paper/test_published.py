@@ -69,6 +69,11 @@ def test_numbers_of_a_whole_run(tmp_path: Path) -> None:
     assert set(published.all_points(EMNIST, ["test/loss", "weight_norm/total"])) == {"test/loss"}
 
 
+def test_a_table_as_excel_writes_it(tmp_path: Path) -> None:
+    (tmp_path / "excel.csv").write_bytes((HEAD + ROWS).replace("\n", "\r\n").encode("utf-8-sig"))
+    assert Published(tmp_path / "excel.csv").number(EMNIST, "train99") == 64
+
+
 def test_columns_stand_in_any_order_and_others_are_passed_over(tmp_path: Path) -> None:
     text = "value,note,epoch,layer,metric,run,dataset\n0.5,a,3,,train_loss," + f"{EMNIST},EMNIST\n"
     at, values = Published(written(tmp_path, text)).points(EMNIST, "train/loss")
