@@ -2,9 +2,10 @@
 
 import math
 from collections.abc import Sequence
-from typing import Annotated, get_type_hints
+from typing import Annotated, get_args, get_type_hints
 
 import pytest
+import torch
 from hypothesis import given, strategies as st
 
 from lightning_grok.callbacks import (
@@ -73,6 +74,16 @@ def test_no_option_takes_a_number_that_is_none_or_endless(number: float) -> None
         for value in ([number, number],) if listed else (number,):
             with pytest.raises(InputError, match=rf"{OUTSIDE.get(group, group)}\.{name}"):
                 CLASSES[group](**REQUIRED.get(group, {}) | {name: value})
+
+
+def test_no_single_number_of_a_transformer_fills_a_machine() -> None:
+    """What a mistyped number makes of the network that it is one of, else of usual size."""
+    hints = get_type_hints(Transformer.__init__, include_extras=True)
+    for name in ("width", "hidden", "operands"):
+        most = int(get_args(hints[name])[1].most)
+        with torch.device("meta"):
+            network = Transformer(symbols=97, num_classes=97, **{name: most})
+        assert sum(parameter.numel() for parameter in network.parameters()) < 10**9
 
 
 @given(st.integers(-20, 20), st.integers(-5, 5), st.integers(0, 10), st.booleans())

@@ -15,6 +15,13 @@ from torch.nn import functional as F
 from lightning_grok.ranges import NotNegative, Range, within_ranges
 
 Width = Annotated[int, Range(1, 100_000)]
+"""Of a matrix's one side, or of symbols."""
+
+BothWidths = Annotated[int, Range(1, 10_000)]
+"""Of both sides of a matrix."""
+
+Few = Annotated[int, Range(1, 1_000)]
+"""Of blocks, heads, channels: each is a layer or squares the work."""
 
 
 class QuadraticMLP(nn.Module):
@@ -175,11 +182,11 @@ class Transformer(nn.Module):
         self,
         symbols: Width,
         num_classes: Width,
-        operands: Width = 2,
-        width: Width = 128,
-        heads: Width = 4,
-        hidden: Width = 512,
-        layers: Width = 1,
+        operands: Few = 2,
+        width: BothWidths = 128,
+        heads: Few = 4,
+        hidden: BothWidths = 512,
+        layers: Few = 1,
         norm: bool = False,
         causal: bool = False,
         activation: str = "relu",
@@ -240,8 +247,8 @@ class SmallCNN(nn.Module):
     def __init__(
         self,
         num_classes: Width = 10,
-        side: Width = 28,
-        channels: Width = 16,
+        side: Few = 28,
+        channels: Few = 16,
         scale: NotNegative = 1.0,
     ) -> None:
         super().__init__()
