@@ -6,34 +6,51 @@ from abc import abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from importlib import import_module
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
+from lightning_grok.callbacks.floor import Floor, Floors, Fresh
 from lightning_grok.callbacks.layers import check_layers, layers_of
 from lightning_grok.callbacks.measurement import Epochs, Measurement, placed
 from lightning_grok.callbacks.recording import Value, as_array
 from lightning_grok.errors import InputError
 from lightning_grok.geometry.activations import record
 from lightning_grok.geometry.samples import take_samples
-from lightning_grok.ranges import Count, Seed, within_ranges
+from lightning_grok.ranges import Count, Range, Seed, within_ranges
+from lightning_grok.runs.panels import FLOORS
 from lightning_grok.tasks.reference_set import ReferenceSet, count
 
 
 class FunctionMeasurement(Measurement):
     """What is logged of a function: one number, or the fields of a NamedTuple or a mapping.
 
+    A number alone says little of training. With `floor` the same number is logged of what has
+    learned nothing, as the mean and standard deviation over `draws`, under ``<key>/floor_<kind>``
+    and ``<key>/floor_<kind>_sd``, and drawn as a band beside the number: of fresh networks
+    (``init``), of shuffled labels or, of weights, shuffled entries (``shuffle``), and of random
+    walks that begin at the run's own initialization and go as far, parameter by parameter, as the
+    training from one measurement to the next (``walk``).
+
     Args:
         function: the function, or its dotted path.
         name: prefix of the keys; None takes the function's name.
         arguments: further keyword arguments of the function.
         enabled, epochs, strict, options: as for every `Measurement`.
+        floor: ``init``, ``shuffle`` or ``walk``, or several of them. Each takes the measure `draws`
+            times more, ``init`` only once in a run.
+        draws: fresh networks, permutations, walks.
+        seed: of what is drawn.
+        fresh: builds the network anew for ``init``, or its dotted path; None initializes it by the
+            ``reset_parameters`` of its modules.
 
     Raises:
-        InputError: there is no such function.
+        InputError: there is no such function, or no such floor.
     """
 
+    @within_ranges("function_measurement")
     def __init__(
         self,
         function: str | Callable[..., Any],
@@ -42,17 +59,60 @@ class FunctionMeasurement(Measurement):
         enabled: bool = True,
         epochs: Epochs = None,
         strict: bool = False,
+        floor: Floor | Sequence[Floor] | None = None,
+        draws: Annotated[int, Range(2, 1000)] = 5,
+        seed: Seed = 0,
+        fresh: str | Fresh | None = None,
         **options: Any,
     ) -> None:
         self.function = imported(function) if isinstance(function, str) else function
         self.name = name or _name_of(function)
         super().__init__(enabled, epochs, strict, **options)
         self.arguments = arguments or {}
+        kinds = (floor,) if isinstance(floor, str) else tuple(floor or ())
+        if unknown := [kind for kind in kinds if kind not in FLOORS]:
+            raise InputError(
+                f"expected {self.name}.floor among {', '.join(FLOORS)}, received {unknown[0]}"
+            )
+        begin = imported(fresh) if isinstance(fresh, str) else fresh
+        self.seed = seed
+        self._floors = Floors(kinds, draws, seed, begin)
+
+    def check(self, model: nn.Module, reference: ReferenceSet) -> None:
+        """Refuse floors that the function or the network doesn't have."""
+        if "shuffle" in self._floors.kinds and not self.can_shuffle(reference):
+            raise InputError(
+                f"expected labels to shuffle for {self.name}.floor, received "
+                f"{'none' if reference.test.labels is None else 'a function of points alone'}"
+            )
+        if "init" in self._floors.kinds:
+            try:
+                self._floors.fresh_network(model, self.output)
+            except ValueError as error:
+                raise InputError(
+                    f"{self.name}.floor: {error}; fresh= takes a function that builds it"
+                ) from None
+
+    def can_shuffle(self, reference: ReferenceSet) -> bool:
+        """Whether the function is called with what `shuffled` shuffles."""
+        return reference.test.labels is not None
+
+    def start(self, model: nn.Module) -> None:
+        """Begin the floors."""
+        self._floors.start(model)
 
     def measure(self, model: nn.Module, reference: ReferenceSet) -> Mapping[str, Value | Tensor]:
-        """The function's result wherever it is called."""
+        """The function's result wherever it is called, and its floors."""
+        take = partial(self._values, reference=reference)
+        return take(model) | self._floors.measure(take, model, self.output)
+
+    def _values(
+        self, model: nn.Module, reference: ReferenceSet, shuffle: np.random.Generator | None = None
+    ) -> dict[str, Value | Tensor]:
         values: dict[str, Value | Tensor] = {}
         for place, given in self.calls(model, reference):
+            if shuffle is not None:
+                given = (*given[:-1], self.shuffled(given[-1], shuffle))
             result = self.function(*given, **self.arguments)
             fields = result._asdict() if hasattr(result, "_asdict") else result
             if not isinstance(fields, Mapping):
@@ -60,6 +120,18 @@ class FunctionMeasurement(Measurement):
                 continue
             values |= {f"{place}/{key}".lstrip("/"): value for key, value in fields.items()}
         return values
+
+    def shuffled(self, labels: Any, generator: np.random.Generator) -> Any:
+        """The last argument of the function with its meaning gone: labels of other samples."""
+        return labels[generator.permutation(len(labels))]
+
+    def state_dict(self) -> dict[str, Any]:
+        """What the floors need after a resume."""
+        return self._floors.state_dict()
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Take it back."""
+        self._floors.load_state_dict(state_dict)
 
     @abstractmethod
     def calls(
@@ -91,8 +163,9 @@ class LayerMeasurement(FunctionMeasurement):
         arguments: further keyword arguments of the function.
         split: ``train`` or ``test`` samples.
         per_class: samples a class, at most.
-        seed: of the samples drawn.
-        enabled, epochs, strict, options: as for every `Measurement`.
+        seed: of the samples drawn, and of floors.
+        enabled, epochs, strict: as for every `Measurement`.
+        options: as for every `FunctionMeasurement`; ``floor`` among them.
 
     Raises:
         InputError: there is no such function.
@@ -113,17 +186,23 @@ class LayerMeasurement(FunctionMeasurement):
         strict: bool = False,
         **options: Any,
     ) -> None:
-        super().__init__(function, name, arguments, enabled, epochs, strict, **options)
+        super().__init__(function, name, arguments, enabled, epochs, strict, seed=seed, **options)
         self.layers = layers
         self.split = split
         self.per_class = per_class
-        self.seed = seed
+        self._layers: list[str] | None = None  # fresh networks are looked at in the same
 
     def check(self, model: nn.Module, reference: ReferenceSet) -> None:
         """Refuse layers and samples that aren't there."""
+        super().check(model, reference)
         inputs, _ = reference.manifold_points(self.split, self.per_class, self.seed)
         inputs = placed(inputs, model)
-        check_layers(model, layers_of(model, self.layers, inputs), inputs, self.pool, self.name)
+        self._layers = layers_of(model, self.layers, inputs)
+        check_layers(model, self._layers, inputs, self.pool, self.name)
+
+    def can_shuffle(self, reference: ReferenceSet) -> bool:
+        """Whether the function takes labels."""
+        return super().can_shuffle(reference) and _given(self.function, self.arguments) > 1
 
     def calls(
         self, model: nn.Module, reference: ReferenceSet
@@ -131,7 +210,8 @@ class LayerMeasurement(FunctionMeasurement):
         """Every layer, with its activations and, where the function takes them, the labels."""
         inputs, labels = reference.manifold_points(self.split, self.per_class, self.seed)
         inputs = placed(inputs, model)
-        activations = record(model, layers_of(model, self.layers, inputs), inputs, pool=self.pool)
+        layers = self._layers or layers_of(model, self.layers, inputs)
+        activations = record(model, layers, inputs, pool=self.pool)
         taken = _given(self.function, self.arguments)
         for layer, points in activations.items():
             yield layer, (as_array(points), labels.cpu().numpy())[:taken]
@@ -168,6 +248,7 @@ class WeightMeasurement(FunctionMeasurement):
 
     def check(self, model: nn.Module, reference: ReferenceSet) -> None:
         """Refuse weights that aren't there."""
+        super().check(model, reference)
         known = [name for name, value in model.named_parameters() if value.ndim > 1]
         missing = [name for name in self.weights or () if name not in known]
         if missing or not known:
@@ -183,6 +264,14 @@ class WeightMeasurement(FunctionMeasurement):
         for name, value in model.named_parameters():
             if value.ndim > 1 and (self.weights is None or name in self.weights):
                 yield name, (as_array(value.flatten(1)),)
+
+    def can_shuffle(self, reference: ReferenceSet) -> bool:
+        """Entries always can."""
+        return True
+
+    def shuffled(self, weight: np.ndarray, generator: np.random.Generator) -> np.ndarray:
+        """The same entries at other places."""
+        return generator.permuted(weight)
 
 
 class ModelMeasurement(FunctionMeasurement):

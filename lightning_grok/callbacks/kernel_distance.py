@@ -9,8 +9,9 @@ import torch
 from lightning.pytorch.utilities.rank_zero import rank_zero_info
 from torch import Tensor, nn
 
+from lightning_grok.callbacks.floor import begin_anew, state_of
 from lightning_grok.callbacks.function_measurement import imported
-from lightning_grok.callbacks.measurement import Epochs, Measurement, selection
+from lightning_grok.callbacks.measurement import Epochs, Measurement
 from lightning_grok.callbacks.recording import Value
 from lightning_grok.errors import InputError
 from lightning_grok.geometry import (
@@ -18,7 +19,6 @@ from lightning_grok.geometry import (
     NTKFactors,
     distance_between,
     effective_rank,
-    fresh_copy,
     kernel_sketch,
     kernel_target_alignment,
     kernel_velocity,
@@ -143,7 +143,7 @@ class KernelDistance(Measurement):
 
     def start(self, model: nn.Module) -> None:
         """Keep the initialization: its parameters, a thousandth of what its kernel would take."""
-        self._initial = _state(model)
+        self._initial = state_of(model)
         self._previous = None
         self._previous_epoch = 0
         self._references = {}
@@ -161,7 +161,7 @@ class KernelDistance(Measurement):
             values |= self._distances(key, kernel, now)
         values |= self._velocity(values)
         values |= _of_the_trace_kernel(trace_kernel(now.factors), labels)
-        self._previous = _state(model)
+        self._previous = state_of(model)
         self._previous_epoch = self.epoch
         self._references["previous"] = now
         return values
@@ -244,16 +244,7 @@ class KernelDistance(Measurement):
 
     def _fresh(self, model: nn.Module, seed: int) -> nn.Module:
         """Another initialization of the architecture, where the network is."""
-        if self.fresh is None:
-            return fresh_copy(model, seed)
-        with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
-            torch.manual_seed(seed)
-            fresh = self.fresh()
-        choose = selection(self.output)
-        if choose is not None:
-            fresh.register_forward_hook(choose)
-        parameter = next(model.parameters())
-        return fresh.to(parameter.device, parameter.dtype)
+        return begin_anew(model, seed, self.fresh, self.output)
 
     def _begins_anew(self, model: nn.Module) -> bool:
         """Whether the network says how it begins."""
@@ -348,10 +339,6 @@ def _of_the_trace_kernel(kernel: Tensor, labels: Any) -> dict[str, Value | Tenso
         values["alignment"] = kernel_target_alignment(kernel, labels)
         values["centered_alignment"] = kernel_target_alignment(kernel, labels, centered=True)
     return values
-
-
-def _state(model: nn.Module) -> Parameters:
-    return {key: value.detach().cpu().clone() for key, value in model.state_dict().items()}
 
 
 def _on(model: nn.Module, parameters: Mapping[str, Tensor]) -> Parameters:

@@ -408,7 +408,12 @@ def enabled_measurements(trainer: L.Trainer) -> list[Measurement]:
     Raises:
         InputError: a name is unsafe, reserved or that of two measurements.
     """
-    measurements = [c for c in callbacks_of(trainer) if isinstance(c, Measurement) and c.enabled]
+    return check_names(callbacks_of(trainer))
+
+
+def check_names(callbacks: Sequence[L.Callback]) -> list[Measurement]:
+    """The same of callbacks that have no trainer yet, which would not take two of one name."""
+    measurements = [c for c in callbacks if isinstance(c, Measurement) and c.enabled]
     validate_measurements(each.name for each in measurements)
     return measurements
 

@@ -27,7 +27,7 @@ from lightning_grok.callbacks import (
     UmapSnapshot,
     WeightNorm,
 )
-from lightning_grok.callbacks.measurement import network_of
+from lightning_grok.callbacks.measurement import check_names, network_of
 from lightning_grok.callbacks.progress import EpochProgress
 from lightning_grok.callbacks.recording import callbacks_of
 from lightning_grok.commands.arguments import config_values, read_config
@@ -197,6 +197,10 @@ class GrokCLI(LightningCLI):
             kwargs["max_time"] = None
         kwargs["plugins"] = plugins_of_one_process(config.get("plugins"))
         given = config.get("callbacks") or []
+        if self.subcommand is None:  # measured afterwards: what is named replaces the run's own
+            given = list({getattr(each, "name", id(each)): each for each in given}.values())
+            kwargs["callbacks"] = given
+        check_names(given)
         if any(isinstance(callback, Checkpoint) for callback in given):
             kwargs["enable_checkpointing"] = True  # off by default, since a run keeps its own
         trainer = super().instantiate_trainer(**kwargs)

@@ -48,16 +48,21 @@ def line_style(run: Runs, panel: Panel, line: Line) -> LineStyle:
 
     A layer's follows its place in the network, or in the panel where the run doesn't name its
     layers. Two layers share a shape of marker, of which the second, an MLP's activation, is hollow.
-    Other lines have the colour of their meaning, or one after the other those of `SERIES`.
+    Other lines have the colour of their meaning, or one after the other those of `SERIES`. A floor
+    has that of the line that is held against it, and no marker.
     """
+    if line.floor:
+        key = line.key.rpartition("/")[0]
+        held = line_style(run, panel, next(each for each in panel.lines if each.key == key))
+        return LineStyle(f"{held.label}: {line.floor}", held.color, line.dash)
     if line.layer:
         names = layer_names(run)
         if line.layer not in names:
-            names = [each.layer for each in panel.lines if each.layer]
+            names = [each.layer for each in panel.lines if each.layer and not each.floor]
         place = names.index(line.layer)
         label, color = _layer_label(run, line.layer, place), layer_color(place, len(names))
         return LineStyle(label, color, line.dash, _MARKERS[place // 2 % 5], bool(place % 2))
-    others = [each for each in panel.lines if each.color not in COLORS]
+    others = [each for each in panel.lines if each.color not in COLORS and not each.floor]
     place = others.index(line) if line in others else 0
     return LineStyle(line.label, COLORS.get(line.color, SERIES[place % len(SERIES)]), line.dash)
 
@@ -140,6 +145,8 @@ def matplotlib_style(run: Runs, panel: Panel, line: Line) -> dict[str, Any]:
     dashes = _DASHES[style.dash]
     if isinstance(run, Seeds):
         return look | {"linestyle": _BETWEEN if style.hollow else dashes}
+    if line.floor:
+        return look | {"linestyle": dashes}
     if line.layer:
         face = "white" if style.hollow else style.color
         markers = {"marker": style.marker, "markerfacecolor": face, "markeredgewidth": 0.7}

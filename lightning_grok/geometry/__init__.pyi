@@ -96,6 +96,10 @@ from .ntk.sketch import (
     kernel_sketch as kernel_sketch,
     sketched_kernel_distance as sketched_kernel_distance,
 )
+from .random_walk import (
+    random_walk as random_walk,
+    squared_steps as squared_steps,
+)
 from .readout import (
     OwnReadout as OwnReadout,
     own_readout as own_readout,

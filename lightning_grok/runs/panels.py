@@ -24,6 +24,13 @@ from lightning_grok.runs.quantities import (
 SPLITS = ("train", "test", "val", "valid", "validation")
 """Words for a part of the data at the beginning of a key, before ``/`` or ``_``."""
 
+FLOORS: dict[str, tuple[str, Literal["dash", "dot"]]] = {
+    "init": ("fresh networks", "dot"),
+    "shuffle": ("shuffled", "dash"),
+    "walk": ("random walk", "dash"),
+}
+"""Kind of a floor, as in ``<key>/floor_<kind>`` -> its words and its dash."""
+
 _TEXTS = {"measurement", "message"}  # of errors
 _NAMED = re.compile(r"[\w-]+(\.[\w-]+)*\.\d+(\.[\w-]+)*")  # a layer that run.json doesn't name
 _OF_SPLIT = re.compile(rf"({'|'.join(SPLITS)})([/_])(.+)")
@@ -121,11 +128,12 @@ def headlines(
 
     Args:
         panels: of a run.
-        use: which attribute of a `Line` decides; of unknown panels all lines count.
+        use: which attribute of a `Line` decides; of unknown panels all lines count but floors.
     """
     found = []
     for panel in panels:
-        chosen = [line for line in panel.lines if getattr(line, use) or not panel.known]
+        own = not panel.known
+        chosen = [each for each in panel.lines if getattr(each, use) or (own and not each.floor)]
         last = chosen[-1].layer if chosen else ""
         found += [(panel, line) for line in chosen if line.layer in ("", last)]
     return found
@@ -202,7 +210,13 @@ def _unknown_panels(
     """One panel for each key that the catalogue doesn't know, layers and splits together."""
     found: dict[str, list[Line]] = {}
     splits: dict[str, int] = {}
+    floors = {
+        f"{key}/floor_{kind}": kind for key in keys for kind in FLOORS
+        if f"{key}/floor_{kind}" in logged
+    }  # fmt: skip
     for key in keys:
+        if key in floors:
+            continue
         parts = key.split("/")
         layer = next((p for p in parts[1:] if p in names or _NAMED.fullmatch(p)), "")
         error = "_se" if f"{key}_se" in logged else "_sd"
@@ -214,7 +228,7 @@ def _unknown_panels(
             known = {"val": "validation", "valid": "validation"}.get(split[1], split[1])
             line = line._replace(color=known)
             splits[key] = SPLITS.index(split[1])
-        found.setdefault(template, []).append(line)
+        found.setdefault(template, []).extend([line, *_floors(line, floors)])
     words = described if isinstance(described, Mapping) else {}
     panels: dict[str, Panel] = {}
     for template, lines in found.items():
@@ -223,6 +237,17 @@ def _unknown_panels(
         number = f"-{len(panels)}" if panel.id in panels else ""
         panels[panel.id + number] = panel._replace(id=panel.id + number)
     return list(panels.values())
+
+
+def _floors(line: Line, logged: Mapping[str, str]) -> list[Line]:
+    """The lines that `line` is held against."""
+    found = []
+    for kind, (words, dash) in FLOORS.items():
+        key = f"{line.key}/floor_{kind}"
+        if key in logged:
+            floor = line._replace(key=key, name=key, label=words, floor=words)
+            found.append(floor._replace(dash=dash, error="_sd", lag=""))
+    return found
 
 
 def _unknown_panel(template: str, lines: Sequence[Line], described: Any) -> Panel:

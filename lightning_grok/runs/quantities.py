@@ -38,6 +38,8 @@ class Line(NamedTuple):
         transferred: whether it says nothing where the digits of the probe are like the training
             images.
         layer: whose value it is; empty for the whole network.
+        floor: what it is of that has learned nothing, in words; empty for a value of the run. The
+            line that is held against it has its key up to the last ``/``.
     """
 
     key: str
@@ -54,6 +56,7 @@ class Line(NamedTuple):
     lag: Literal["", "zero", "plateau"] = ""
     transferred: bool = False
     layer: str = ""
+    floor: str = ""
 
 
 class Panel(NamedTuple):

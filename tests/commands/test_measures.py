@@ -59,6 +59,31 @@ def test_measures_are_taken_in_a_run_and_afterwards(fit: Fit) -> None:
     assert again.series("neural_collapse/layers.3/within_over_between")[0].tolist() == [0, 1, 2]
 
 
+def test_floors_are_asked_for_beside_a_name_and_are_the_same_afterwards(fit: Fit) -> None:
+    asked = [
+        "--measure=neural_collapse", "--trainer.callbacks.floor=[init,shuffle,walk]",
+        "--trainer.callbacks.draws=2",
+    ]  # fmt: skip
+    run = fit(*OFF, "--trainer.max_epochs=2", *asked)
+    key = "neural_collapse/layers.3/within_over_between"
+    live = {
+        each: run.series(each)[1].tolist()
+        for kind in ("init", "shuffle", "walk")
+        for each in (f"{key}/floor_{kind}", f"{key}/floor_{kind}_sd")
+    }
+    assert all(len(values) == 3 for values in live.values())
+    main(["measure", str(run.path), *asked])  # in the place of the run's own of this name
+    again = read_run(run.path)
+    assert {each: again.series(each)[1].tolist() for each in live} == live
+
+
+def test_one_name_is_measured_once(fit: Fit, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        fit(*OFF, "--trainer.max_epochs=1", "--measure=sharpness", "--measure=sharpness")
+    (line,) = [each for each in capsys.readouterr().err.splitlines() if each.startswith("error")]
+    assert line == "error: expected different names of measurements, received 'sharpness' twice"
+
+
 def test_every_name_is_a_function() -> None:
     import lightning_grok.geometry as geometry
 

@@ -124,7 +124,7 @@ def _predictors(runs: Sequence[SeedRun]) -> dict[str, str]:
                 found[line.name] = line.key
     for run in runs:
         own = [panel for panel in panels_of(run.run) if not panel.known]
-        found |= {line.key: line.key for panel in own for line in panel.lines}
+        found |= {line.key: line.key for panel in own for line in panel.lines if not line.floor}
     return found
 
 
