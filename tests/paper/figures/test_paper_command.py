@@ -99,7 +99,10 @@ def test_runs_that_are_not_enough_say_which_are_missing(
         (["--only", "2"], "expected --paper with --only"),
         (["--out", "x"], "expected --paper with --out"),
         (["--paper", "--only", "99"], "expected figures of 1, 2, 3"),
-        (["--paper", "--published", "none.csv"], "expected published numbers, received none.csv: no such file"),
+        (
+            ["--paper", "--published", "none.csv"],
+            "expected published numbers, received none.csv: no such file",
+        ),
     ],
 )
 def test_bad_input_is_one_line(
