@@ -33,7 +33,8 @@ from lightning_grok.paper.figures.runs import PaperRuns
 from lightning_grok.paper.figures.table import table_markdown, table_rows
 from lightning_grok.paper.published import Published
 from lightning_grok.runs.compact import write_compact
-from lightning_grok.runs.run import Run, find_runs, read_runs
+from lightning_grok.runs.folders import find_runs
+from lightning_grok.runs.run import Run, read_runs
 
 RESULTS = Path(__file__).parents[1] / "docs" / "results"
 RUNS = RESULTS / "runs.zip"

@@ -14,12 +14,9 @@ from .callbacks import (
     WeightNorm as WeightNorm,
 )
 from .loggers.run_logger import RunLogger as RunLogger
-from .runs.run import (
-    Run as Run,
-    find_runs as find_runs,
-    load_model as load_model,
-    read_run as read_run,
-)
+from .runs.folders import find_runs as find_runs
+from .runs.network import load_model as load_model
+from .runs.run import Run as Run, read_run as read_run
 from .tasks.images import GrokData as GrokData
 from .tasks.mlp import MLP as MLP
 from .tasks.module import GrokModule as GrokModule

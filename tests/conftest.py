@@ -13,7 +13,8 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import pytest
 from small_runs import QUICK, SMALL
 
-from lightning_grok.runs.run import Run, find_runs, read_run
+from lightning_grok.runs.folders import find_runs
+from lightning_grok.runs.run import Run, read_run
 
 ROOT = Path(__file__).parents[1]
 CONFIGS = ROOT / "configs"

@@ -13,7 +13,8 @@ from lightning_grok.commands.main import main
 from lightning_grok.commands.sweep_file import read_sweep
 from lightning_grok.commands.sweep_points import grid, plan
 from lightning_grok.runs.identity import setup_name
-from lightning_grok.runs.run import Run, load_model, read_runs
+from lightning_grok.runs.network import load_model
+from lightning_grok.runs.run import Run, read_runs
 
 ROOT = Path(__file__).parents[1]
 SETUPS = sorted(p for p in (ROOT / "configs").rglob("*.yaml") if p.name != "smoke.yaml")

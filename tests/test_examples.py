@@ -9,7 +9,8 @@ import pytest
 from small_runs import QUICK
 
 from lightning_grok.commands.main import main
-from lightning_grok.runs.run import load_model, read_run
+from lightning_grok.runs.network import load_model
+from lightning_grok.runs.run import read_run
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 

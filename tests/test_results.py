@@ -9,7 +9,8 @@ import pytest
 from benchmarks.results import fill, spread, tables
 from lightning_grok.commands.figures import main as figures
 from lightning_grok.commands.verdict import main as verdict
-from lightning_grok.runs.run import Run, find_runs
+from lightning_grok.runs.folders import find_runs
+from lightning_grok.runs.run import Run
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "docs" / "results"

@@ -18,7 +18,8 @@ from benchmarks.faults.process import (
     problem_of_line,
     the_run,
 )
-from lightning_grok.runs.run import find_runs, read_run
+from lightning_grok.runs.folders import find_runs
+from lightning_grok.runs.run import read_run
 
 DISK_BYTES = 16 * 2**20
 _OPTIONS = (

@@ -8,7 +8,7 @@ from collections import Counter
 from pathlib import Path
 
 from benchmarks.faults.process import Fit, Outcome, differences, finish, has_run, the_run
-from lightning_grok.runs.run import find_runs
+from lightning_grok.runs.folders import find_runs
 
 OPTIONS = ("--trainer.max_epochs=600", "--run.checkpoint_seconds=0.2")
 _RESUMES = 10  # more than any run here needs

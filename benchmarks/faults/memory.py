@@ -7,7 +7,7 @@ from typing import NamedTuple
 import psutil
 
 from benchmarks.faults.process import Fit, Outcome, environment, meta, the_run
-from lightning_grok.runs.run import find_runs
+from lightning_grok.runs.folders import find_runs
 
 POINTS = 10
 GROWTH = 0.05  # of the resident memory, from the first tenth of the run to its end

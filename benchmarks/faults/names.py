@@ -5,7 +5,7 @@ from pathlib import Path
 
 from benchmarks.faults.claim import claim
 from benchmarks.faults.process import OFF, Fit, Outcome, differences, outcome, problem_of_line
-from lightning_grok.runs.run import find_runs
+from lightning_grok.runs.folders import find_runs
 
 OPTIONS = (*OFF, "--wandb.mode=disabled", "--trainer.max_epochs=50")
 PROCESSES, ROUNDS = 8, 25

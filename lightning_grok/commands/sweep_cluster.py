@@ -14,7 +14,7 @@ from typing import NamedTuple
 from lightning_grok.commands.sweep_points import Point
 from lightning_grok.errors import InputError
 from lightning_grok.runs.files import read_json
-from lightning_grok.runs.run import is_alive
+from lightning_grok.runs.folders import is_alive
 
 _LOCK_SECONDS = 120.0
 """How long a point waits for the process of a worker that died to write its checkpoint."""

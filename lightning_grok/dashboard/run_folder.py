@@ -11,8 +11,9 @@ from typing import Any
 from lightning_grok.analysis.onset import run_events
 from lightning_grok.analysis.outcome import event_words
 from lightning_grok.figures.epoch_axis import Events
+from lightning_grok.runs.folders import find_runs
 from lightning_grok.runs.names import printable
-from lightning_grok.runs.run import Run, find_runs
+from lightning_grok.runs.run import Run
 from lightning_grok.runs.source import is_archive
 from lightning_grok.runs.summary import run_record
 

@@ -15,8 +15,9 @@ from typing import Any
 
 from lightning_grok.errors import InputError
 from lightning_grok.runs.files import write_atomically
+from lightning_grok.runs.folders import find_runs
 from lightning_grok.runs.quantities import is_diagnostic
-from lightning_grok.runs.run import EVENTS, Run, find_runs
+from lightning_grok.runs.run import EVENTS, Run
 from lightning_grok.runs.source import is_archive, open_archive
 
 _LEFT_OUT_META = ("wandb_id", "command", "host")

@@ -17,7 +17,8 @@ from lightning_grok.runs.checkpoints import LAST, checkpoint_of, newest_checkpoi
 from lightning_grok.runs.configuration import differences, listed
 from lightning_grok.runs.directory import RunDirectory, epoch_of
 from lightning_grok.runs.files import write_atomically
-from lightning_grok.runs.run import EVENTS, Run, is_alive
+from lightning_grok.runs.folders import is_alive
+from lightning_grok.runs.run import EVENTS, Run
 
 _LENGTH = "trainer.max_epochs"
 _OF_A_BRANCH = (

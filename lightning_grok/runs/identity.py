@@ -9,7 +9,8 @@ from typing import Any
 from lightning_grok.errors import InputError
 from lightning_grok.runs.configuration import differences, listed
 from lightning_grok.runs.files import read_json
-from lightning_grok.runs.run import Run, find_runs, is_alive
+from lightning_grok.runs.folders import find_runs, is_alive
+from lightning_grok.runs.run import Run
 
 _TRAINING = {
     "precision": (None, "32-true", "32", 32),

@@ -7,25 +7,20 @@ else: what does not fit (`lightning_grok.runs.schema`) is left out and told by `
 """
 
 import os
-import stat
-import sys
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import closing
-from functools import partial, reduce
-from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
-from filelock import Timeout
 
 from lightning_grok.errors import InputError, hint_path
-from lightning_grok.locks import hold
 from lightning_grok.runs import event_log
 from lightning_grok.runs.arrays import LIMIT, read_arrays
-from lightning_grok.runs.directory import epoch_of, load_snapshot, snapshot_epochs
+from lightning_grok.runs.directory import epoch_of, snapshot_epochs
+from lightning_grok.runs.folders import find_runs, is_alive
 from lightning_grok.runs.names import printable
 from lightning_grok.runs.schema import (
     SHAPES,
@@ -40,15 +35,12 @@ from lightning_grok.runs.schema import (
 from lightning_grok.runs.source import (
     UNREADABLE,
     Signature,
-    is_archive,
-    open_archive,
     read_all,
     source_of,
 )
 
 if TYPE_CHECKING:
     import pandas as pd
-    from torch import Tensor, nn
 
 STATES = ("running", "finished", "interrupted", "failed")
 
@@ -371,141 +363,3 @@ def read_runs(paths: Iterable[str | os.PathLike[str]]) -> list[Run]:
             if each.resolve() not in found:
                 found[each.resolve()] = Run(each)
     return list(found.values())
-
-
-def find_runs(root: str | os.PathLike[str]) -> list[Path]:
-    """Directories of runs at or below `root`, two levels deep, by name; or those of an archive."""
-    base = Path(root)
-    if is_archive(base):
-        return sorted(base / name[:-9] for name in open_archive(base) if name.endswith("/run.json"))
-    found = [base] if os.path.lexists(base / "run.json") else []
-    for path in _folders(base):
-        found += (
-            [path]
-            if os.path.lexists(path / "run.json")
-            else [below for below in _folders(path) if os.path.lexists(below / "run.json")]
-        )
-    return sorted(found)
-
-
-def _folders(path: Path) -> list[Path]:
-    try:
-        with os.scandir(path) as entries:
-            return [path / entry.name for entry in entries if os.path.isdir(entry)]
-    except OSError:
-        return []
-
-
-def is_alive(path: Path) -> bool:
-    """Whether a process holds the run directory `path` for writing.
-
-    The lock is only looked at: it is opened for reading, no link is followed and nothing is made.
-    """
-    lock = path / ".lock"
-    if sys.platform == "win32":
-        return lock.is_file() and not lock.is_symlink() and _is_held(lock)
-    import fcntl
-
-    try:
-        descriptor = os.open(lock, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
-    except OSError:
-        return False
-    try:
-        if stat.S_ISREG(os.fstat(descriptor).st_mode):
-            fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    except OSError:  # a disk without locks
-        return False
-    finally:
-        os.close(descriptor)
-    return False
-
-
-def _is_held(path: Path) -> bool:
-    try:
-        lock = hold(path)
-    except Timeout:
-        return True
-    except OSError:  # a copy on a read-only disk: nobody writes there
-        return False
-    if lock is not None:
-        lock.release()
-    return False
-
-
-def load_model(
-    run: str | os.PathLike[str],
-    epoch: float,
-    model: "nn.Module | Callable[[], nn.Module] | None" = None,
-) -> "nn.Module":
-    """The network of a run at one of its snapshots, in evaluation mode.
-
-    Args:
-        run: directory of the run.
-        epoch: completed epochs.
-        model: a network of this kind, or a LightningModule that holds it as ``network``, or what
-            builds either; None builds what the run names: an MLP, or a class that can be imported.
-
-    Raises:
-        InputError: no snapshot of that epoch, or one that is damaged or of another network; the
-            class can't be imported or built.
-    """
-    directory = read_run(run)
-    state = load_snapshot(directory.path, epoch)
-    try:
-        built: Any = model or _checked(_builder(directory), state)
-        built = built if hasattr(built, "state_dict") and not isinstance(built, type) else built()
-        network = getattr(built, "network", built)
-        network.load_state_dict(state)
-    except (KeyError, TypeError, ValueError, RuntimeError, AttributeError, ImportError) as error:
-        reason = str(error).splitlines()[0]
-        raise InputError(
-            f"expected a network of the weights in {run}, received: {reason}"
-        ) from None
-    return network.eval()
-
-
-def _checked(
-    build: "Callable[[], nn.Module]", state: Mapping[str, "Tensor"]
-) -> "Callable[[], nn.Module]":
-    """`build`, once what it builds is known to have the shapes of `state`.
-
-    It is built without memory first: what a received run names may fill all there is.
-
-    Raises:
-        ValueError: a parameter has another shape.
-    """
-    import torch
-
-    try:
-        with torch.device("meta"):
-            network: Any = build()
-    except (NotImplementedError, RuntimeError):  # its start looks at numbers
-        return build
-    for name, value in getattr(network, "network", network).state_dict().items():
-        shapes = [tuple(getattr(each, "shape", ())) for each in (value, state.get(name))]
-        if shapes[0] != shapes[1]:
-            raise ValueError(f"{name} of shape {shapes[0]} for weights of shape {shapes[1]}")
-    return build
-
-
-def _builder(run: Run) -> "Callable[[], nn.Module]":
-    """What builds the network that a run was of.
-
-    Raises:
-        InputError: the run names a class that is no network.
-    """
-    from torch import nn
-
-    from lightning_grok.tasks.mlp import MLP
-
-    given = run.config.get("model", {})
-    named = given.get("network") or given
-    if "class_path" not in named:
-        return partial(MLP, **run.meta["network"])
-    module, _, name = str(named["class_path"]).rpartition(".")
-    kind = reduce(getattr, name.split("."), import_module(module))
-    if not (isinstance(kind, type) and issubclass(kind, nn.Module)):
-        raise InputError(f"expected a network's class in {run.path}, received {kind}")
-    return partial(kind, **named.get("init_args", {}))

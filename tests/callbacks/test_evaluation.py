@@ -10,7 +10,8 @@ from torchmetrics.functional.classification import multiclass_accuracy
 
 from lightning_grok.callbacks import Evaluation
 from lightning_grok.errors import InputError
-from lightning_grok.runs.run import Run, load_model
+from lightning_grok.runs.network import load_model
+from lightning_grok.runs.run import Run
 from lightning_grok.tasks.images import GrokData
 from lightning_grok.tasks.module import GrokModule
 

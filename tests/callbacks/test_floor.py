@@ -19,8 +19,9 @@ from lightning_grok.figures import further_figures
 from lightning_grok.figures.epoch_axis import find_events
 from lightning_grok.geometry import effective_rank, linear_cka
 from lightning_grok.loggers.run_logger import RunLogger
+from lightning_grok.runs.network import load_model
 from lightning_grok.runs.panels import headlines, panels_of
-from lightning_grok.runs.run import Run, load_model, read_run
+from lightning_grok.runs.run import Run, read_run
 
 LINEAR = "backbone.4"
 MATRIX = f"{LINEAR}.weight"

@@ -14,7 +14,8 @@ from lightning_grok.callbacks import ModelMeasurement, WeightMeasurement
 from lightning_grok.errors import InputError
 from lightning_grok.geometry import effective_rank, gradient_noise, sharpness, weight_spectrum
 from lightning_grok.loggers.run_logger import RunLogger
-from lightning_grok.runs.run import load_model, read_run
+from lightning_grok.runs.network import load_model
+from lightning_grok.runs.run import read_run
 
 
 class Parts(NamedTuple):

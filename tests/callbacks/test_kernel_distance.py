@@ -21,7 +21,8 @@ from lightning_grok.geometry import (
     kernel_target_alignment,
     ntk_factors,
 )
-from lightning_grok.runs.run import Run, load_model
+from lightning_grok.runs.network import load_model
+from lightning_grok.runs.run import Run
 from lightning_grok.tasks.images import GrokData
 
 Fit = Callable[..., Run]

@@ -7,7 +7,8 @@ import pytest
 
 from lightning_grok.geometry import manifold_capacity
 from lightning_grok.geometry.activations import record
-from lightning_grok.runs.run import Run, load_model
+from lightning_grok.runs.network import load_model
+from lightning_grok.runs.run import Run
 from lightning_grok.tasks.images import GrokData
 
 OTHERS = [f"--{group}.enabled=false" for group in ("kernel_distance", "linear_probe", "umap")]

@@ -28,7 +28,8 @@ from lightning_grok.errors import InputError
 from lightning_grok.geometry import participation_ratio
 from lightning_grok.geometry.activations import record
 from lightning_grok.loggers.run_logger import RunLogger
-from lightning_grok.runs.run import load_model, read_run
+from lightning_grok.runs.network import load_model
+from lightning_grok.runs.run import read_run
 from lightning_grok.tasks.reference_set import ReferenceSet, count
 
 

@@ -10,7 +10,8 @@ from torch.nn import functional as F
 
 from lightning_grok.callbacks.stability import optimizer_values
 from lightning_grok.commands.fit import GrokCLI
-from lightning_grok.runs.run import Run, load_model
+from lightning_grok.runs.network import load_model
+from lightning_grok.runs.run import Run
 
 Fit = Callable[..., Run]
 SLIM = [

@@ -3,7 +3,8 @@ from collections.abc import Callable
 import pytest
 import torch
 
-from lightning_grok.runs.run import Run, load_model
+from lightning_grok.runs.network import load_model
+from lightning_grok.runs.run import Run
 
 Fit = Callable[..., Run]
 

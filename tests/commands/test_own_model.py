@@ -11,7 +11,8 @@ import torch
 import yaml
 
 from lightning_grok.commands.main import main
-from lightning_grok.runs.run import Run, load_model, read_run
+from lightning_grok.runs.network import load_model
+from lightning_grok.runs.run import Run, read_run
 
 QUICK = (
     "--trainer.max_epochs=2", "--trainer.accelerator=cpu", "--run.figures=false",

@@ -9,7 +9,8 @@ import pytest
 import torch
 
 from lightning_grok.runs.checkpoints import newest_checkpoint
-from lightning_grok.runs.run import Run, find_runs
+from lightning_grok.runs.folders import find_runs
+from lightning_grok.runs.run import Run
 
 Fit = Callable[..., Run]
 OFF = [

@@ -13,7 +13,8 @@ import pytest
 import yaml
 from wandb_backend import ENTITY, PROJECT, Backend, serve
 
-from lightning_grok.runs.run import Run, find_runs
+from lightning_grok.runs.folders import find_runs
+from lightning_grok.runs.run import Run
 
 pytestmark = pytest.mark.slow
 

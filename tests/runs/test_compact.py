@@ -15,7 +15,8 @@ from lightning_grok.errors import InputError
 from lightning_grok.paper.claims.cohort import SeedRun
 from lightning_grok.paper.claims.verdict import verdict
 from lightning_grok.runs.compact import write_compact
-from lightning_grok.runs.run import Run, find_runs, read_runs
+from lightning_grok.runs.folders import find_runs
+from lightning_grok.runs.run import Run, read_runs
 
 CONFIG = {
     "run": {"root": "/home/somebody/runs", "name": None},

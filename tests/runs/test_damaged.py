@@ -17,7 +17,8 @@ from benchmarks.faults.damaged import EPOCHS, READERS, tried, write_run
 from lightning_grok.dashboard.pages import Pages
 from lightning_grok.dashboard.run_folder import RunFolder
 from lightning_grok.dashboard.server import DashboardServer
-from lightning_grok.runs.run import Run, find_runs
+from lightning_grok.runs.folders import find_runs
+from lightning_grok.runs.run import Run
 
 _EACH = 3
 KINDS: dict[str, list[Damage]] = defaultdict(list)

@@ -12,7 +12,8 @@ import pytest
 from benchmarks.faults.broken import LOSSES
 from lightning_grok.runs.directory import RunDirectory
 from lightning_grok.runs.files import DiskError, Lost, is_disk_error, write_atomically
-from lightning_grok.runs.run import Run, find_runs, is_alive
+from lightning_grok.runs.folders import find_runs, is_alive
+from lightning_grok.runs.run import Run
 
 
 @pytest.fixture

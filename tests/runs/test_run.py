@@ -12,7 +12,9 @@ import torch
 from lightning_grok.errors import InputError
 from lightning_grok.runs.directory import RunDirectory
 from lightning_grok.runs.files import write_atomically
-from lightning_grok.runs.run import find_runs, is_alive, load_model, read_run
+from lightning_grok.runs.folders import find_runs, is_alive
+from lightning_grok.runs.network import load_model
+from lightning_grok.runs.run import read_run
 from lightning_grok.tasks.mlp import MLP
 
 

@@ -1,0 +1,91 @@
+"""The network of a run, built again with the weights of a snapshot."""
+
+import os
+from collections.abc import Callable, Mapping
+from functools import partial, reduce
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from lightning_grok.errors import InputError
+from lightning_grok.runs.directory import load_snapshot
+from lightning_grok.runs.run import Run, read_run
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+
+def load_model(
+    run: str | os.PathLike[str],
+    epoch: float,
+    model: "nn.Module | Callable[[], nn.Module] | None" = None,
+) -> "nn.Module":
+    """The network of a run at one of its snapshots, in evaluation mode.
+
+    Args:
+        run: directory of the run.
+        epoch: completed epochs.
+        model: a network of this kind, or a LightningModule that holds it as ``network``, or what
+            builds either; None builds what the run names: an MLP, or a class that can be imported.
+
+    Raises:
+        InputError: no snapshot of that epoch, or one that is damaged or of another network; the
+            class can't be imported or built.
+    """
+    directory = read_run(run)
+    state = load_snapshot(directory.path, epoch)
+    try:
+        built: Any = model or _checked(_builder(directory), state)
+        built = built if hasattr(built, "state_dict") and not isinstance(built, type) else built()
+        network = getattr(built, "network", built)
+        network.load_state_dict(state)
+    except (KeyError, TypeError, ValueError, RuntimeError, AttributeError, ImportError) as error:
+        reason = str(error).splitlines()[0]
+        raise InputError(
+            f"expected a network of the weights in {run}, received: {reason}"
+        ) from None
+    return network.eval()
+
+
+def _checked(
+    build: "Callable[[], nn.Module]", state: Mapping[str, "Tensor"]
+) -> "Callable[[], nn.Module]":
+    """`build`, once what it builds is known to have the shapes of `state`.
+
+    It is built without memory first: what a received run names may fill all there is.
+
+    Raises:
+        ValueError: a parameter has another shape.
+    """
+    import torch
+
+    try:
+        with torch.device("meta"):
+            network: Any = build()
+    except (NotImplementedError, RuntimeError):  # its start looks at numbers
+        return build
+    for name, value in getattr(network, "network", network).state_dict().items():
+        shapes = [tuple(getattr(each, "shape", ())) for each in (value, state.get(name))]
+        if shapes[0] != shapes[1]:
+            raise ValueError(f"{name} of shape {shapes[0]} for weights of shape {shapes[1]}")
+    return build
+
+
+def _builder(run: Run) -> "Callable[[], nn.Module]":
+    """What builds the network that a run was of.
+
+    Raises:
+        InputError: the run names a class that is no network.
+    """
+    from torch import nn
+
+    from lightning_grok.tasks.mlp import MLP
+
+    given = run.config.get("model", {})
+    named = given.get("network") or given
+    if "class_path" not in named:
+        return partial(MLP, **run.meta["network"])
+    module, _, name = str(named["class_path"]).rpartition(".")
+    kind = reduce(getattr, name.split("."), import_module(module))
+    if not (isinstance(kind, type) and issubclass(kind, nn.Module)):
+        raise InputError(f"expected a network's class in {run.path}, received {kind}")
+    return partial(kind, **named.get("init_args", {}))
