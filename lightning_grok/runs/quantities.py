@@ -181,6 +181,19 @@ CATALOGUE: tuple[Panel, ...] = (
         low=0, high=1,
     ),
     Panel(
+        "readout", "Representation and readout",
+        "Held-out accuracy on the network's own task: of a readout fitted to its features, of one "
+        "fitted to those of its training samples, and of the network itself.",
+        "accuracy (fraction)", "Linear probe",
+        (
+            Line("linear_probe/own/representation", "representation", "sound probe",
+                 name="readable from features", compared=True, predicts=True),
+            Line("linear_probe/own/trained", "readout of the training set", "train", "dash"),
+            Line("linear_probe/own/network", "network", "test"),
+        ),
+        low=0, high=1,
+    ),
+    Panel(
         "weights", "Weight norms",
         "Euclidean norm of the parameters of every layer, biases included.",
         "norm ‖θ‖", "Weight norm",
@@ -222,6 +235,23 @@ CATALOGUE: tuple[Panel, ...] = (
             Line("stability/margin_50", "median", "train"),
             Line("stability/margin_95", "95 %", "train", "dash"),
         ),
+    ),
+    Panel(
+        "normalized", "Normalized margin",
+        "Smallest margin of the training set over the norm of all parameters to the power of the "
+        "number of layers.",
+        "margin", "Stability", (Line("stability/normalized_margin", "smallest", "train"),),
+    ),
+    Panel(
+        "logits", "Scale of the logits",
+        "Root mean square of the logits of the training set, as a power of ten.",
+        "log₁₀", "Stability", (Line("stability/log10_logit_rms", "logits", "train"),),
+    ),
+    Panel(
+        "remaining", "What is left of the training loss",
+        "Mean loss of the training set in float64, which sees what a lower precision rounds to 0; "
+        "logarithmic axis.",
+        "{loss}", "Stability", (Line("stability/loss", "in float64", "train"),), log=True,
     ),
     Panel(
         "optimizer", "Adam's step",

@@ -29,6 +29,7 @@ from lightning_grok.geometry import participation_ratio
 from lightning_grok.geometry.activations import record
 from lightning_grok.loggers.run_logger import RunLogger
 from lightning_grok.runs.network import load_model
+from lightning_grok.runs.panels import panels_of
 from lightning_grok.runs.run import read_run
 from lightning_grok.tasks.reference_set import ReferenceSet, count
 
@@ -116,6 +117,12 @@ def test_a_run_directory_is_whole(measured: Path) -> None:
     ):  # fmt: skip
         assert run.series(key)[0].tolist() == [0, 1, 2]
     assert run.series("test/accuracy")[1] == pytest.approx(run.series("val_acc")[1])
+    nameless = {line.key for panel in panels_of(run) if not panel.known for line in panel.lines}
+    assert {key.partition("/")[0] for key in nameless} == {
+        "participation_ratio",
+        "train_acc",
+        "val_acc",
+    }
     assert run.series("train/accuracy")[1] == pytest.approx(run.series("train_acc")[1])
 
 

@@ -8,6 +8,7 @@ import torch
 import yaml
 
 from lightning_grok.runs.checkpoints import newest_checkpoint
+from lightning_grok.runs.panels import panels_of
 from lightning_grok.runs.run import Run
 
 Fit = Callable[..., Run]
@@ -61,6 +62,7 @@ def test_a_fit_leaves_a_whole_run(fit: Fit) -> None:
     assert pairwise["distance"][0] == pytest.approx(own, abs=1e-6)
     assert run.array("kernel_distance", "pairwise_estimate") == {}
     assert run.config["model"]["weight_scale"] == 10
+    assert all(panel.known for panel in panels_of(run))  # each key has its words
 
 
 def test_digits_that_stand_in_are_named_everywhere(
