@@ -17,9 +17,11 @@ from lightning_grok.dashboard.run_folder import RunFolder
 from lightning_grok.figures import further_figures
 from lightning_grok.loggers.wandb_charts import views_of
 from lightning_grok.loggers.wandb_workspace import build_workspace
-from lightning_grok.runs.panels import headlines, panels_of
+from lightning_grok.runs.network import module_names
+from lightning_grok.runs.panels import Logged, headlines, panels_of
 from lightning_grok.runs.run import Run
 from lightning_grok.runs.summary import run_summary
+from lightning_grok.tasks.networks import QuadraticMLP
 
 LAYERS = ("layers.0", "layers.2", "layers.10")
 EPOCHS = MEASURED
@@ -165,3 +167,14 @@ def test_a_measurement_may_bring_its_own_words(tmp_path: Path) -> None:
         True,
     )
     assert [line.layer for line in panel.lines] == ["layers.0", "conv.1"]
+
+
+def test_layers_stand_as_the_network_has_them() -> None:
+    network = QuadraticMLP(in_features=4, num_classes=2, hidden=3)
+    names = module_names(network)
+    assert names == ["hidden", "square", "readout"]
+    logged = ("readout", "square@1", "square@0", "hidden", "other")
+    run = Logged([f"manifold_capacity/{name}/capacity" for name in logged], {"modules": names}, {})
+    (panel,) = panels_of(run)
+    expected = ["hidden", "square@0", "square@1", "readout", "other"]
+    assert [line.layer for line in panel.lines] == expected

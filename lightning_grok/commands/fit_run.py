@@ -49,6 +49,7 @@ from lightning_grok.runs.extension import Beginning
 from lightning_grok.runs.files import Lost, is_disk_error, write_atomically
 from lightning_grok.runs.identity import run_name, setup_name
 from lightning_grok.runs.names import validate_name
+from lightning_grok.runs.network import module_names
 from lightning_grok.runs.provenance import provenance
 from lightning_grok.runs.run import Run
 from lightning_grok.runs.summary import run_outcome, run_record, run_summary
@@ -315,6 +316,7 @@ class FitRun:
             "steps_per_epoch": _steps_per_epoch(self.trainer, datamodule or model),
             "network": getattr(network, "arguments", {}),
             "layer_names": list(getattr(network, "layer_names", [])),
+            "modules": module_names(network),
             "num_classes": getattr(datamodule, "num_classes", 0),
             **_counted_on(datamodule),
             "class_names": list(getattr(datamodule, "class_names", [])),

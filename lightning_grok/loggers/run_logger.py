@@ -22,6 +22,7 @@ from torch import nn
 
 from lightning_grok.runs.directory import RunDirectory, snapshot_path
 from lightning_grok.runs.files import write_atomically
+from lightning_grok.runs.network import module_names
 from lightning_grok.tasks.reference_set import dataset_of
 
 
@@ -134,6 +135,7 @@ class RunLogger(Logger):
             max_epochs=trainer.max_epochs,
             steps_per_epoch=_steps_per_epoch(trainer),
             layer_names=list(getattr(network, "layer_names", [])),
+            modules=module_names(network),
             config_digest=digest[:16],
             **_test_samples(trainer),
         )

@@ -14,6 +14,14 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
 
+_MOST_MODULES = 10_000
+
+
+def module_names(network: "nn.Module") -> list[str]:
+    """Names of a network's modules, in the order of their definition: where layers stand."""
+    return [name for name, _ in network.named_modules() if name][:_MOST_MODULES]
+
+
 def load_model(
     run: str | os.PathLike[str],
     epoch: float,

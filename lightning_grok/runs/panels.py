@@ -77,7 +77,7 @@ def panels_of(run: Described) -> list[Panel]:
             unknown.append(key)
         elif not (match.line.transferred and words["same"]):
             found.setdefault(match.place, []).append((match.order, match.line))
-    names = layer_names(run)
+    names = layer_names(run) or [str(name) for name in run.meta.get("modules") or []]
     levels = {line.level for lines in found.values() for _, line in lines}
     unknown = [key for key in unknown if key not in levels]
     known = [
@@ -95,8 +95,9 @@ def layer_names(run: Described) -> list[str]:
 
 
 def layer_order(name: str, names: Sequence[str]) -> tuple[Any, ...]:
-    """Sorts layers: by `names`, others behind; layers.10 stands behind layers.9."""
-    place = names.index(name) if name in names else len(names)
+    """Sorts layers: by `names`, calls of one together, others behind; layers.10 after layers.9."""
+    module = re.split(r"[@\[]", name)[0]
+    place = names.index(module) if module in names else len(names)
     return (place, *((0, int(p), "") if p.isdigit() else (1, 0, p) for p in name.split(".")))
 
 

@@ -63,6 +63,7 @@ class Meta(TypedDict, total=False):
     steps_per_epoch: Count
     network: Group
     layer_names: Names
+    modules: Names
     quantities: dict[str, Group]
     num_classes: Annotated[int, msgspec.Meta(ge=0, le=10**6)]
     class_names: Names
