@@ -27,7 +27,7 @@ from lightning_grok.geometry.ntk.network import (
     layer_of,
     network_function,
 )
-from lightning_grok.geometry.ntk.terms import Term, TermShape
+from lightning_grok.geometry.ntk.terms import Term, TermShape, joined
 from lightning_grok.geometry.ntk.uses import Group, grouped, shape_of, term_of
 from lightning_grok.geometry.samples import count_samples, take_samples
 
@@ -187,17 +187,18 @@ def _terms_at_once(factors: NTKFactors, rows: slice) -> list[Term]:
             raise RuntimeError("expected the same layers to be called for every sample")
         return answer[0], tuple(calls.inputs)
 
-    chunk = max(1, int(_CHUNK / max(1, factors.bytes())))
-    derivatives = vmap(jacrev(outputs, has_aux=True), in_dims=(None, 0), chunk_size=chunk)
+    derivatives = vmap(jacrev(outputs, has_aux=True), in_dims=(None, 0))
     samples = take_samples(function.inputs, rows)
-    (shifted, rest), entered = derivatives((zeros, others), samples)
-    terms = [
-        term_of(
-            group, factors.layouts, [a.detach() for a in entered], [d.detach() for d in shifted]
-        )
-        for group in factors.groups
-    ]
-    return terms + _other_terms({name: value.detach() for name, value in rest.items()})
+    count = len(range(factors.samples)[rows])
+    size = max(1, int(_CHUNK / max(1, factors.bytes())))
+    chunks = []
+    for start in range(0, count, size):  # put in order while they are in the cache
+        chunk = take_samples(samples, slice(start, start + size))
+        (shifted, rest), entered = derivatives((zeros, others), chunk)
+        pulled, inputs = ([value.detach() for value in values] for values in (shifted, entered))
+        terms = [term_of(group, factors.layouts, inputs, pulled) for group in factors.groups]
+        chunks.append(terms + _other_terms({name: each.detach() for name, each in rest.items()}))
+    return [joined(parts) for parts in zip(*chunks, strict=True)]
 
 
 def _other_terms(derivatives: Mapping[str, Tensor]) -> list[Term]:

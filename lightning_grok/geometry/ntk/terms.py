@@ -19,21 +19,21 @@ Functions
     takes_gradients  which way is taken
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import product
 from typing import Literal, NamedTuple
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from lightning_grok.geometry.matmul import multiply_transposed
 
 Kind = Literal["full", "trace", "sum"]
 _PASS = 8  # multiplications that one pass over a product in memory is worth
-_GRADIENTS = 128e6  # bytes of explicit gradients of one layer, for rows and for columns of a tile
-_ROWS = 768  # rows of any other tile, which keeps what is made for it in the cache
+_GRADIENTS = 128e6  # bytes of explicit gradients of one layer, for rows and as much for columns
+_ROWS = 512  # rows of a tile: so few that little below the diagonal is made, and all of it cached
 
 
 class TermShape(NamedTuple):
@@ -118,6 +118,28 @@ class Term:
         return torch.bmm(pulled, self.inputs).view(n, c, -1)
 
 
+def joined(parts: Sequence[Term]) -> Term:
+    """The part at all samples from those at some, without positions that no output depends on.
+
+    In the last block of a transformer they are often all but one.
+    """
+    used = torch.stack([_is_used(part) for part in parts]).any(0)
+    used[0] |= not bool(used.any())
+    chosen = used if int(used.sum()) <= len(used) // 2 else slice(None)  # else not worth a copy
+    return Term(
+        parts[0].layer,
+        torch.cat([part.inputs[:, chosen] for part in parts]),
+        torch.cat([part.pulled[:, :, chosen] for part in parts]),
+        parts[0].vocabulary,
+    )
+
+
+def _is_used(part: Term) -> Bool[Tensor, " T"]:
+    used = (part.pulled[0] != 0).any(2).any(0)
+    # The first sample mostly settles it, at little cost.
+    return used if bool(used.all()) else (part.pulled != 0).any(3).any(1).any(0)
+
+
 def block_cost(shape: TermShape, outputs: int, kind: Kind = "full") -> dict[str, int]:
     """Multiplications a pair of samples, by either way; what making G costs is left out."""
     _, t, p, q, tokens = shape
@@ -152,13 +174,13 @@ def add_terms(
         pairs = [_summed(*pair) for pair in pairs]
     if not pairs:
         return
-    c, itemsize = pairs[0][0].pulled.shape[1], block.element_size()
-    explicit = [pair for pair in pairs if takes_gradients(pair[0].shape, c, kind)]
-    others = [pair for pair in pairs if not takes_gradients(pair[0].shape, c, kind)]
-    # What explicit gradients cost is paid once a tile: each layer has its own, as large as can be.
-    for chosen in ([pair] for pair in explicit):
-        size = int(_GRADIENTS / (c * chosen[0][0].shape.gradients * itemsize))
-        _add_tiles(block, chosen, max(1, size), kind)
+    c = pairs[0][0].pulled.shape[1]
+    others = []
+    for pair in pairs:
+        if takes_gradients(pair[0].shape, c, kind):
+            _add_gradients(block, *pair, kind)
+        else:
+            others.append(pair)
     if others:
         positions = max(first.shape.positions for first, _ in others)
         across = c if kind == "full" else 1
@@ -170,17 +192,46 @@ def _summed(first: Term, second: Term) -> tuple[Term, Term]:
     return summed, summed if second is first else second.summed()
 
 
+def _add_gradients(block: Tensor, left: Term, right: Term, kind: Kind) -> None:
+    """Add one layer's part by explicit gradients: those of all samples at once where they fit."""
+    n, m, c = len(left.pulled), len(right.pulled), left.pulled.shape[1]
+    bytes_a_sample = c * left.shape.gradients * block.element_size()
+    same = left is right
+    size = max(1, int(_GRADIENTS / bytes_a_sample))
+    if same and n <= 2 * size:
+        size = n
+
+    def gradients(term: Term, rows: slice) -> Tensor:
+        found = term.rows(rows).gradients()
+        return found.flatten(0, 1) if kind == "full" else found.flatten(1)
+
+    width, scale = (c, 1) if kind == "full" else (1, c)
+    for rows in _parts(n, size):
+        above = gradients(left, rows)
+        for columns in _parts(m, size, rows.start if same else 0):
+            on_diagonal = same and columns == rows
+            beside = above if on_diagonal else gradients(right, columns)
+            for some in _parts(len(above), _ROWS):
+                start = some.start if on_diagonal else 0
+                tall = slice(rows.start * width + some.start, rows.start * width + some.stop)
+                wide = slice(columns.start * width + start, columns.stop * width)
+                block[tall, wide] += _product(above[some], beside[start:]) / scale
+
+
+def _parts(count: int, size: int, start: int = 0) -> Iterator[slice]:
+    """Slices of at most `size` from `start` to `count`."""
+    return (slice(at, min(at + size, count)) for at in range(start, count, size))
+
+
 def _add_tiles(block: Tensor, pairs: list[tuple[Term, Term]], size: int, kind: Kind) -> None:
     (first, second), *_ = pairs
     same = first is second
     n, m = len(first.pulled), len(second.pulled)
     width = first.pulled.shape[1] if kind == "full" else 1
-    for top in range(0, n, size):
-        rows = slice(top, min(top + size, n))
+    for rows in _parts(n, size):
         above = [one.rows(rows) for one, _ in pairs]
-        for start in range(top if same else 0, m, size):
-            columns = slice(start, min(start + size, m))
-            on_diagonal = same and start == top
+        for columns in _parts(m, size, rows.start if same else 0):
+            on_diagonal = same and columns == rows
             beside = above if on_diagonal else [other.rows(columns) for _, other in pairs]
             # Contiguous, and all layers while it is in the cache.
             tile = block.new_zeros(
@@ -202,17 +253,10 @@ def mirror(kernel: Tensor, size: int = 1024) -> None:
 
 
 def _add_tile(block: Tensor, left: Term, right: Term, kind: Kind) -> None:
-    """Add one layer's part, of the trace and sum kernel divided by the number of outputs."""
+    """Add one layer's part by positions; of the trace and sum kernel the mean over outputs."""
     n, c, t, q = left.pulled.shape
     m = len(right.pulled)
-    if takes_gradients(left.shape, c, kind):
-        first = left.gradients()
-        second = first if right is left else right.gradients()
-        if kind == "full":
-            block += _product(first.flatten(0, 1), second.flatten(0, 1))
-        else:
-            block += _product(first.flatten(1), second.flatten(1)) / c
-    elif kind != "full":
+    if kind != "full":
         # (n, T, m, S), the product over outputs and units taken with the Gram matrix
         rows, columns = (each.pulled.transpose(1, 2).flatten(2) for each in (left, right))
         products = _product(rows.flatten(0, 1), columns.flatten(0, 1)).view(n, t, m, -1)

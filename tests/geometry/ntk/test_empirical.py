@@ -9,6 +9,7 @@ from reference import explicit_jacobians, explicit_ntk
 from torch import Tensor, nn
 
 from lightning_grok.geometry import empirical_ntk, layer_ntk
+from lightning_grok.geometry.ntk import factors, terms
 from lightning_grok.geometry.ntk.factors import ntk_factors
 from lightning_grok.geometry.ntk.network import layer_of
 from lightning_grok.tasks.mlp import MLP
@@ -37,6 +38,31 @@ def test_it_is_the_jacobian_times_itself(name: str, kind: str) -> None:
     assert [module.training for module in model.modules()] == modes
     assert all(torch.equal(value, state[key]) for key, value in model.state_dict().items())
     assert all(type(p) is nn.Parameter and p.grad is None for p in model.parameters())
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(
+    "name", ["batch statistics", "called twice", "convolutions", "encoder layer", "relu"]
+)
+def test_it_is_the_same_in_small_parts(
+    name: str, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model, inputs = case(name)[:2]
+    monkeypatch.setattr(factors, "_CHUNK", 1)
+    monkeypatch.setattr(terms, "_ROWS", 4)
+    for gradients in (1, 20_000):  # one sample at a time, and all of them with several rows
+        monkeypatch.setattr(terms, "_GRADIENTS", gradients)
+        for memory in (1e9, 20_000):
+            kernel = empirical_ntk(model, inputs, kind, memory=memory)
+            assert_close(kernel, explicit_ntk(case(name), kind))
+
+
+def test_positions_that_no_output_depends_on_take_no_part() -> None:
+    model, inputs = case("modular transformer")[:2]
+    positions = {term.layer: term.shape.positions for term in ntk_factors(model, inputs).terms()}
+    assert positions == {
+        "embed": 3, "key": 3, "value": 3, "query": 1, "mlp.0": 1, "mlp.2": 1, "unembed": 1,
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize("name", CASES)
