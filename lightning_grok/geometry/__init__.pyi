@@ -9,6 +9,10 @@ from .capacity.center_correlation import (
     CenterStructure as CenterStructure,
     center_structure as center_structure,
 )
+from .capacity.glue import (
+    Glue as Glue,
+    glue as glue,
+)
 from .capacity.manifold_capacity import (
     ManifoldCapacity as ManifoldCapacity,
     manifold_capacity as manifold_capacity,

@@ -30,7 +30,7 @@ from lightning_grok.geometry.arrays import Points, finite_array
 Backend = Literal["numba", "cvxpy"]
 
 # Certificates accepted: the active set reaches 1e-15, an interior-point method its own tolerance.
-_ACCEPTED: dict[str, float] = {"numba": 1e-9, "cvxpy": 1e-6}
+ACCEPTED: dict[str, float] = {"numba": 1e-9, "cvxpy": 1e-6}
 # Beyond this size of the points in units of the center's norm, the center's coordinate is lost to
 # rounding in the Gram matrix, and the program is solved on the points themselves.
 _GRAM_LIMIT = 1e4
@@ -52,7 +52,7 @@ class AnchorSolution(NamedTuple):
     multipliers: Float[np.ndarray, "m n"]  # x >= 0; 0 unless SOLVED
     combination: Float[np.ndarray, "d1 n"]  # S x = t + kappa e - v
     status: Int[np.ndarray, " n"]  # AnchorStatus
-    residual: Float[np.ndarray, " n"]  # the certificate of `_certify`, 0 for an exact solution
+    residual: Float[np.ndarray, " n"]  # the certificate of `certify`, 0 for an exact solution
 
 
 class AnchorGeometry(NamedTuple):
@@ -159,13 +159,13 @@ def solve_anchors(
     else:
         multipliers[:, binding] = np.nan  # left to the method that needs no Gram matrix
     combination = unit @ multipliers
-    residual = _certify(unit, shifted, multipliers, combination)
-    accepted = _ACCEPTED[backend]
+    residual = certify(unit, shifted, multipliers, combination)
+    accepted = ACCEPTED[backend]
     for column in np.flatnonzero(~(residual <= accepted)):
         one = [column]
-        multipliers[:, column] = _solve_least_squares(unit, shifted[:, column])
+        multipliers[:, column] = solve_least_squares(unit, shifted[:, column])
         combination[:, column] = unit @ multipliers[:, column]
-        residual[one] = _certify(unit, shifted[:, one], multipliers[:, one], combination[:, one])
+        residual[one] = certify(unit, shifted[:, one], multipliers[:, one], combination[:, one])
     reach = np.sqrt(np.einsum("dn,dn->n", combination, combination))  # |t - v|
     status = np.where(reach < _INTERIOR, AnchorStatus.INTERIOR, AnchorStatus.SOLVED)
     status[~(residual <= accepted)] = AnchorStatus.FAILED
@@ -196,11 +196,11 @@ def _validate(points: np.ndarray, vectors: np.ndarray, kappa: float, backend: st
         )
     if not 0.0 <= kappa < np.inf:
         raise ValueError(f"expected a finite margin kappa of at least 0, received {kappa}")
-    if backend not in _ACCEPTED:
-        raise ValueError(f"expected a backend of {', '.join(_ACCEPTED)}; received {backend!r}")
+    if backend not in ACCEPTED:
+        raise ValueError(f"expected a backend of {', '.join(ACCEPTED)}; received {backend!r}")
 
 
-def _certify(
+def certify(
     unit: np.ndarray, shifted: np.ndarray, multipliers: np.ndarray, combination: np.ndarray
 ) -> np.ndarray:
     """The worse of two relative residuals of every column; NaN for multipliers that aren't finite.
@@ -222,7 +222,7 @@ def _solve_active_set(unit: np.ndarray, linear: np.ndarray) -> np.ndarray:
     return solve_nonnegative(unit.T @ unit, linear)[0].T
 
 
-def _solve_least_squares(unit: np.ndarray, vector: np.ndarray) -> np.ndarray:
+def solve_least_squares(unit: np.ndarray, vector: np.ndarray) -> np.ndarray:
     """min |S x - t| over x >= 0 by scipy, on the points: right where the Gram matrix rounds."""
     from scipy.optimize import nnls
 
