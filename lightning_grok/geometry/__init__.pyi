@@ -48,6 +48,10 @@ from .gradients import (
     adam_update as adam_update,
     perpendicular_gradient as perpendicular_gradient,
 )
+from .intrinsic_dimension import (
+    IntrinsicDimension as IntrinsicDimension,
+    intrinsic_dimension as intrinsic_dimension,
+)
 from .langevin import (
     LearningCoefficient as LearningCoefficient,
     learning_coefficient as learning_coefficient,
@@ -113,7 +117,9 @@ from .similarity import (
 )
 from .spectrum import (
     effective_rank as effective_rank,
+    numerical_rank as numerical_rank,
     participation_ratio as participation_ratio,
+    spectral_entropy as spectral_entropy,
 )
 from .weight_spectra import (
     WeightSpectrum as WeightSpectrum,

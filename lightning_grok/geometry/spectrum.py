@@ -1,4 +1,11 @@
-"""How many directions a cloud of points or a kernel uses: participation ratio, effective rank."""
+"""How many directions a cloud of points or a kernel uses.
+
+Functions
+    participation_ratio  of the covariance's eigenvalues, corrected for few samples
+    effective_rank       exponential of the singular values' entropy, not centered
+    spectral_entropy     of the covariance's eigenvalues, in [0, 1]
+    numerical_rank       directions that are more than a thousandth of the first
+"""
 
 import numpy as np
 
@@ -89,3 +96,65 @@ def effective_rank(matrix: Points) -> float:
     singular = np.linalg.svd(values / np.abs(values).max(), compute_uv=False)
     shares = singular[singular > 0] / singular.sum()
     return float(np.exp(-np.sum(shares * np.log(shares))))
+
+
+def spectral_entropy(points: Points) -> float:
+    """Entropy of the covariance's eigenvalues over that of d equal ones, -Σ p log p / log d.
+
+    p = λ / Σ λ (early warning: arXiv 2604.13123). Rotation, translation and scale change nothing.
+
+    Args:
+        points: (n, d) samples with d >= 2; of fewer samples than features, n - 1 eigenvalues at
+            most are not 0, so that the value falls short.
+
+    Returns:
+        0 for one direction, 1 for all d alike. Cost of the singular values.
+
+    Raises:
+        ValueError: fewer than two features, an entry is not finite, or no variance at all.
+
+    >>> square = np.array([[1.0, 0], [-1, 0], [0, 1], [0, -1]])
+    >>> round(spectral_entropy(np.hstack([square, np.zeros((4, 2))])), 6)
+    0.5
+    """
+    singular = _centered_singular_values(points)
+    features = np.shape(points)[1]
+    if features < 2:
+        raise ValueError(f"expected points of at least 2 features, received {features}")
+    shares = singular[singular > 0] ** 2 / np.sum(singular**2)
+    return float(-np.sum(shares * np.log(shares)) / np.log(features))
+
+
+def numerical_rank(points: Points, threshold: float = 1e-3) -> int:
+    """Directions whose standard deviation is above a fraction of the largest (tunnel effect).
+
+    Masarczyk et al. (2023, arXiv 2305.19753); the points are centered. Rotation, translation and
+    scale change nothing.
+
+    Args:
+        points: (n, d) samples.
+        threshold: the fraction, above 0 and below 1.
+
+    Returns:
+        1 to min(n - 1, d). Cost of the singular values.
+
+    Raises:
+        ValueError: the threshold is out of range, an entry is not finite, or no variance at all.
+
+    >>> numerical_rank(np.diag([3.0, 1.0, 1e-5, 0.0]))
+    2
+    """
+    if not 0 < threshold < 1:
+        raise ValueError(f"expected a threshold above 0 and below 1, received {threshold}")
+    singular = _centered_singular_values(points)
+    return int(np.count_nonzero(singular > threshold * singular[0]))
+
+
+def _centered_singular_values(points: Points) -> np.ndarray:
+    """Of the points about their mean, the largest first, in units of the largest coordinate."""
+    values = finite_array(points, "points", 2)
+    centered = values - values.mean(axis=0)
+    largest = np.abs(centered).max()
+    if largest <= np.finfo(float).eps * np.abs(values).max():
+        raise ValueError("expected points that differ, received copies of one point")
+    return np.linalg.svd(centered / largest, compute_uv=False)

@@ -28,6 +28,8 @@ FUNCTIONS: dict[str, Callable[[Any, Any], Any]] = {
     "direct_accuracy": lambda x, y: geometry.direct_accuracy(x, y, digits=4),
     "effective_rank": lambda x, y: geometry.effective_rank(x),
     "embed": lambda x, y: geometry.embed(x, iterations=2).coordinates,
+    "glue": lambda x, y: geometry.glue(x, y, draws=3)[:4],
+    "intrinsic_dimension": lambda x, y: geometry.intrinsic_dimension(x),
     "inverse_participation": lambda x, y: geometry.inverse_participation(x),
     "kernel_distance": lambda x, y: geometry.kernel_distance(x, POINTS + 1),
     "kernel_target_alignment": lambda x, y: geometry.kernel_target_alignment(KERNEL, y),
@@ -36,16 +38,18 @@ FUNCTIONS: dict[str, Callable[[Any, Any], Any]] = {
         x, y, num_vectors=5, restarts=1
     )[:3],
     "neural_collapse": lambda x, y: geometry.neural_collapse(x, y),
+    "numerical_rank": lambda x, y: geometry.numerical_rank(x),
     "own_readout": lambda x, y: geometry.own_readout(x, POINTS, y, (x, y), **SMALL),
     "paper_probe": lambda x, y: geometry.paper_probe(x, y, **SMALL),
     "participation_ratio": lambda x, y: geometry.participation_ratio(x),
     "readout_collapse": lambda x, y: geometry.readout_collapse(x, y, POINTS[:4]),
     "sound_probe": lambda x, y: geometry.sound_probe(x, y, **SMALL),
+    "spectral_entropy": lambda x, y: geometry.spectral_entropy(x),
     "weight_spectrum": lambda x, y: geometry.weight_spectrum(x)[:4],
 }  # fmt: skip
 LABELED = (
-    "direct_accuracy", "manifold_capacity", "neural_collapse", "own_readout", "paper_probe",
-    "readout_collapse", "sound_probe",
+    "direct_accuracy", "glue", "manifold_capacity", "neural_collapse", "own_readout",
+    "paper_probe", "readout_collapse", "sound_probe",
 )  # fmt: skip
 KINDS: dict[str, Callable[[np.ndarray], Any]] = {
     "list": lambda x: x.tolist(),

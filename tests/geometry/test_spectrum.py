@@ -6,7 +6,12 @@ import torch
 from hypothesis import given, settings, strategies as st
 from reference import unbiased_traces
 
-from lightning_grok.geometry import effective_rank, participation_ratio
+from lightning_grok.geometry import (
+    effective_rank,
+    numerical_rank,
+    participation_ratio,
+    spectral_entropy,
+)
 
 
 def gaussian(n: int, scales: list[float], seed: int = 0) -> np.ndarray:
@@ -97,3 +102,28 @@ def test_clouds_without_a_dimension_are_refused() -> None:
             function(np.full((5, 3), np.nan))
         with pytest.raises(ValueError, match="empty array"):
             function(np.zeros((0, 3)))
+
+
+def test_four_equal_directions_of_eight_have_two_thirds_of_the_entropy() -> None:
+    cross = np.vstack([np.eye(8)[:4], -np.eye(8)[:4]])
+    assert spectral_entropy(cross) == pytest.approx(2 / 3)
+    turned = cross @ np.linalg.qr(gaussian(8, [1.0] * 8))[0] * 1e5 + 7
+    assert spectral_entropy(turned) == pytest.approx(2 / 3, abs=1e-6)
+    assert spectral_entropy(np.vstack([np.eye(5), -np.eye(5)])) == pytest.approx(1)
+    assert spectral_entropy(np.outer([1.0, 2, 4], [1.0, 1])) == pytest.approx(0, abs=1e-9)
+
+
+def test_the_numerical_rank_counts_what_is_above_a_fraction() -> None:
+    points = np.vstack([np.diag([1.0, 1e-2, 2e-3, 5e-4]), -np.diag([1.0, 1e-2, 2e-3, 5e-4])])
+    assert [numerical_rank(points + 3, threshold) for threshold in (0.1, 1e-3, 1e-4)] == [1, 3, 4]
+    assert numerical_rank(100 * points @ np.linalg.qr(gaussian(4, [1.0] * 4))[0]) == 3
+
+
+def test_spectra_of_nothing_are_refused() -> None:
+    for measure in (spectral_entropy, numerical_rank):
+        with pytest.raises(ValueError, match="points that differ"):
+            measure(np.ones((5, 3)))
+    with pytest.raises(ValueError, match="at least 2 features, received 1"):
+        spectral_entropy(gaussian(5, [1.0]))
+    with pytest.raises(ValueError, match="above 0 and below 1, received 1"):
+        numerical_rank(gaussian(5, [1.0, 2.0]), 1.0)
