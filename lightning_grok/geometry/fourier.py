@@ -56,7 +56,8 @@ def inverse_participation(
         raise ValueError(f"expected rows of at least 3 residues, received shape {values.shape}")
     power = np.abs(np.fft.rfft(values, axis=1)[:, 1:]) ** 2
     total = power.sum(axis=1, keepdims=True)
-    constant = total <= np.finfo(float).eps ** 2 * (values**2).sum(axis=1, keepdims=True)
+    rounding = values.shape[1] * np.finfo(float).eps
+    constant = total <= rounding**2 * (values**2).sum(axis=1, keepdims=True)
     shares = power / np.where(constant, np.nan, total)
     return (shares**2).sum(axis=1)
 

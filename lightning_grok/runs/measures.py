@@ -117,6 +117,11 @@ BUILT_IN = (
         "how degenerate the minimum is that the network stands in", "parameters / 2",
         "1,200 gradients", "Lau et al. 2023",
     ),
+    Measure(
+        "fourier_progress", "model", "lightning_grok.tasks.mechanisms.fourier_progress",
+        "of modular addition, what rests on the frequencies of a + b", "nats; shares",
+        "one forward pass of all pairs", "Nanda et al. 2023",
+    ),
 )  # fmt: skip
 """What comes with the package."""
 

@@ -40,8 +40,11 @@ def test_noise_has_that_of_exponential_powers() -> None:
     assert found.mean() == pytest.approx(2 / 49, rel=0.02)  # 48 exponential shares: 2 / (48 + 1)
 
 
-def test_a_constant_row_has_none() -> None:
-    assert np.isnan(inverse_participation(np.full((1, 9), 3.0))[0])
+@pytest.mark.parametrize("p", [9, 31, 97, 113, 1009])
+def test_a_constant_row_has_none(p: int) -> None:
+    assert np.isnan(inverse_participation(np.full((1, p), 3.0))[0])
+    wave = 3 + 1e-9 * np.cos(2 * np.pi * 2 * np.arange(p) / p)
+    assert inverse_participation(wave[None])[0] == pytest.approx(1, rel=1e-3)
 
 
 def test_key_frequencies_are_those_of_the_solution() -> None:
