@@ -17,6 +17,9 @@ What a user imports is importable from here, each name loaded from its room at f
 
 import lazy_loader
 
+from lightning_grok.extras import named_extra
+
 __version__ = "0.1.0"
 
-__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
+_load, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
+__getattr__ = named_extra()(_load)

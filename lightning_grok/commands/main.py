@@ -9,6 +9,7 @@ from importlib import import_module
 from lightning_grok import __version__
 from lightning_grok.commands.arguments import COMMANDS, TRAINING, overview, resolve_configs
 from lightning_grok.errors import InputError, hint
+from lightning_grok.extras import named_extra
 
 _SIGINT, _SIGPIPE = 2, 13  # the second of which Windows doesn't know
 
@@ -25,7 +26,8 @@ def main(args: Sequence[str] | None = None) -> None:
     arguments = list(sys.argv[1:] if args is None else args)
     _settle()
     try:
-        _run(arguments)
+        with named_extra():
+            _run(arguments)
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)

@@ -4,7 +4,10 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from importlib import import_module
 from pathlib import Path
+
+from lightning_grok.extras import named_extra
 
 _PATIENCE = 5.0  # seconds for the server to end
 
@@ -14,7 +17,12 @@ def live_page(run: Path) -> Iterator[None]:
     """Serve the page of a run directory and of its neighbors; the server prints its address.
 
     It ends with this process too, however that ends: it waits for the end of its standard input.
+
+    Raises:
+        MissingExtra: plotly isn't installed.
     """
+    with named_extra():
+        import_module("plotly")  # here: the server's own complaint would stop no training
     command = [sys.executable, "-m", "lightning_grok", "dashboard", str(run.parent)]
     options = ["--run", run.name, "--port", "0", "--until-eof"]
     # Ctrl-C is for the training alone: hence a session of its own.

@@ -13,6 +13,7 @@ from lightning_grok.dashboard.pages import Pages, UnknownError
 from lightning_grok.dashboard.run_folder import RunFolder
 from lightning_grok.dashboard.server import SCRIPTS, STATIC
 from lightning_grok.errors import InputError
+from lightning_grok.extras import named_extra
 from lightning_grok.figures import write_run_figures
 from lightning_grok.runs.files import write_atomically
 from lightning_grok.runs.run import read_run
@@ -53,6 +54,7 @@ def write_report(
     return [report, *figures]
 
 
+@named_extra()
 def report_page(paths: Sequence[Path], figures: Sequence[Path], appendix: str = "") -> str:
     """The HTML file over the runs in `paths`, with links to the files `figures` beside it.
 

@@ -16,6 +16,7 @@ from urllib.parse import parse_qsl, urlsplit
 from lightning_grok.dashboard.pages import Pages, UnknownError, encode
 from lightning_grok.dashboard.run_folder import RunFolder
 from lightning_grok.errors import InputError
+from lightning_grok.extras import named_extra
 from lightning_grok.runs.source import is_archive
 
 _HOSTS = ("127.0.0.1", "localhost")
@@ -113,6 +114,7 @@ class DashboardServer(ThreadingHTTPServer):
         return body
 
 
+@named_extra()
 def static_files() -> dict[str, tuple[str, bytes]]:
     """The page's own files: path -> type and content."""
     from plotly.offline import get_plotlyjs

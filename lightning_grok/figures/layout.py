@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, NamedTuple
 
 from lightning_grok.errors import InputError
+from lightning_grok.extras import named_extra
 from lightning_grok.figures.seeds import Runs, Seeds
 
 if TYPE_CHECKING:
@@ -75,6 +76,7 @@ def style() -> Iterator[None]:
         yield
 
 
+@named_extra()
 def part_figure(run: Runs, part: Part | None, missing: str) -> "Figure":
     """One part as a figure of its own, a column wide, below its heading and the run's title.
 
@@ -95,6 +97,7 @@ def part_figure(run: Runs, part: Part | None, missing: str) -> "Figure":
     return figure
 
 
+@named_extra()
 def page_figure(run: Runs, rows: list[list[Part]], prefix: str = "") -> "Figure":
     """Rows of one or two parts, lettered in reading order, below the run's title."""
     from matplotlib.figure import Figure

@@ -6,4 +6,7 @@ importing the package costs nothing: ``from lightning_grok.geometry import kerne
 
 import lazy_loader
 
-__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
+from lightning_grok.extras import named_extra
+
+_load, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
+__getattr__ = named_extra()(_load)

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from jaxtyping import Float, Int
 
+from lightning_grok.extras import named_extra
 from lightning_grok.geometry.arrays import Points, finite_array
 
 # UMAP's rate is 1. A map that starts near its end needs less: 1,000 digits that did not change then
@@ -231,6 +232,7 @@ def _optimized(
 
 
 @cache
+@named_extra()
 def _umap() -> Any:
     """The package umap, its compiled functions cached on disk where Numba allows it.
 

@@ -6,26 +6,34 @@ import os
 import threading
 import urllib.error
 import urllib.request
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal
 
 from lightning_grok.errors import first_line
+from lightning_grok.extras import named_extra
 
 Mode = Literal["online", "offline", "disabled"]
 _NOT_ONLINE: dict[str, Mode] = {"disabled": "disabled", "offline": "offline", "dryrun": "offline"}
 REACH_SECONDS = 0.8  # for an answer; training waits a second at most in all
 
 
+@named_extra()
 def decide_mode(mode: str) -> tuple[Mode, str]:
     """Online, offline or disabled, and why; takes a second at most and never asks anything.
 
     Server, key and mode are those of W&B itself: of the environment, ``wandb login`` and
     ``wandb offline``. Where W&B refuses some of these it is offline, and this process goes on
     without them: W&B would not even start.
+
+    Raises:
+        MissingExtra: it is asked for and isn't installed.
     """
     asked = os.environ.get("WANDB_MODE", "") if mode == "auto" else mode
     if asked == "disabled":
         return "disabled", "as asked"
+    if mode == "auto" and find_spec("wandb") is None:
+        return "disabled", "not installed"
     refused = _drop_refused()
     if refused:
         return "offline", refused

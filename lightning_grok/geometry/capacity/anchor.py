@@ -25,6 +25,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 from jaxtyping import Float, Int
 
+from lightning_grok.extras import named_extra
 from lightning_grok.geometry.arrays import Points, finite_array
 
 Backend = Literal["numba", "cvxpy"]
@@ -232,6 +233,7 @@ def solve_least_squares(unit: np.ndarray, vector: np.ndarray) -> np.ndarray:
         return np.full(unit.shape[1], np.nan)
 
 
+@named_extra()
 def _solve_cvxpy(unit: np.ndarray, shifted: np.ndarray) -> np.ndarray:
     """Duals of the primal program by Clarabel; a column of NaN where it reports no optimum."""
     import cvxpy as cp
