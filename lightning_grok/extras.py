@@ -9,20 +9,16 @@ EXTRAS = {
     "cvxpy": "oracle",
     "dask": "sweep",
     "distributed": "sweep",
-    "jsonargparse": "train",
-    "lightning": "train",
-    "matplotlib": "page",
-    "mlxtend": "train",
+    "mlxtend": "digits",
     "plotly": "page",
-    "pooch": "train",
-    "requests": "train",
-    "torchmetrics": "train",
-    "tqdm": "train",
     "umap": "umap",
     "wandb": "wandb",
     "wandb_workspaces": "wandb",
 }
-"""Packages that the mathematics and the reading of runs do without, and the extra of each."""
+"""Packages that a training does without, and the extra of each."""
+
+
+MISSING = 'the package {package}, which isn\'t installed: pip install "lightning_grok[{extra}]"'
 
 
 class MissingExtra(ModuleNotFoundError, InputError):
@@ -42,8 +38,5 @@ def named_extra() -> Iterator[None]:
         package = (error.name or "").partition(".")[0]
         if package not in EXTRAS or isinstance(error, MissingExtra):
             raise
-        raise MissingExtra(
-            f"expected the package {package}, which isn't installed: "
-            f'pip install "lightning_grok[{EXTRAS[package]}]"',
-            name=package,
-        ) from None
+        missing = MISSING.format(package=package, extra=EXTRAS[package])
+        raise MissingExtra(f"expected {missing}", name=package) from None

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Mapping, Sequence
 from functools import cache
+from importlib.util import find_spec
 from typing import Annotated, Any
 
 import lightning as L
@@ -14,6 +15,7 @@ from lightning_grok.callbacks.layers import check_layers, layer_before_last
 from lightning_grok.callbacks.measurement import Epochs, Measurement, placed
 from lightning_grok.callbacks.recording import Value
 from lightning_grok.errors import InputError
+from lightning_grok.extras import MISSING
 from lightning_grok.geometry import compile_umap, embed
 from lightning_grok.geometry.activations import record
 from lightning_grok.ranges import Count, Range, Seed, Share, within_ranges
@@ -83,7 +85,10 @@ class UmapSnapshot(Measurement):
         self._previous: Tensor | None = None
 
     def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
-        """Load UMAP before training starts or goes on."""
+        """Load UMAP before training starts or goes on; do without it where it isn't installed."""
+        if self.enabled and not self.strict and find_spec("umap") is None:
+            rank_zero_info(f"No UMAP maps: {MISSING.format(package='umap', extra='umap')}")
+            self.enabled = False
         super().setup(trainer, pl_module, stage)
         if self.enabled and stage == "fit":
             _load_umap()

@@ -335,9 +335,10 @@ def open_wandb(
     """
     patience = time.monotonic() + PATIENCE_SECONDS
     mode, reason = decide_mode(options.mode)
+    if (mode, reason) != ("disabled", "as asked"):
+        print(f"W&B: {mode} ({reason})")
     if mode == "disabled":
         return None
-    print(f"W&B: {mode} ({reason})")
     provide_cache(directory / "wandb" / "cache")
     for other in others:
         _ = other.experiment
