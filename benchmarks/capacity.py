@@ -117,13 +117,13 @@ def programs(
     from lightning_grok.geometry.capacity.manifolds import (
         center_augmented,
         normalized_manifold,
-        split_by_label,
+        rows_by_label,
     )
 
     origin, scale = points.mean(axis=0), float(np.abs(points).max())
     made = []
-    for index, manifold in enumerate(split_by_label(points, labels)[0]):
-        normalized = normalized_manifold(manifold, origin, basis, scale)
+    for index, rows in enumerate(rows_by_label(labels)[0]):
+        normalized = normalized_manifold(points[rows], origin, basis, scale)
         augmented = center_augmented(normalized.points)
         generator = np.random.default_rng(np.random.SeedSequence((0, index)))
         drawn = generator.standard_normal((len(augmented), NUM_VECTORS))

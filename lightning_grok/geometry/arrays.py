@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Float, Integer
+from jaxtyping import Integer, Shaped
 from torch import Tensor
 
 Points = Tensor | np.ndarray | Sequence[Any]
@@ -18,18 +18,29 @@ Labels = Tensor | np.ndarray | Sequence[Any]
 """(n,), a whole number a sample."""
 
 
-def finite_array(values: Any, name: str = "entries", ndim: int | None = None) -> np.ndarray:
-    """`values` as a float64 array.
+_NUMPY_FLOATS = (torch.float32, torch.float64)
+
+
+def finite_array(
+    values: Any,
+    name: str = "entries",
+    ndim: int | None = None,
+    dtype: type[np.floating] | None = np.float64,
+) -> np.ndarray:
+    """`values` as an array of `dtype`.
 
     Args:
         values: an array, a tensor or nested lists of numbers.
         name: what they are, for the message.
         ndim: of the array; None takes any.
+        dtype: None keeps what NumPy has, without a copy where there needn't be one.
 
     Raises:
         ValueError: they are no numbers of one shape, another number of axes, none, or not finite.
     """
-    array = _array(values, name).astype(np.float64, copy=False)
+    array = _array(values, name)
+    if dtype is not None:
+        array = array.astype(dtype, copy=False)
     if ndim is not None and array.ndim != ndim:
         raise ValueError(f"expected {name} with {ndim} axes, received shape {array.shape}")
     if array.size == 0:
@@ -67,19 +78,23 @@ def class_labels(labels: Any, count: int) -> Integer[np.ndarray, " n"]:
 
 
 def labeled(
-    points: Any, labels: Any, classes: int = 1
-) -> tuple[Float[np.ndarray, "n d"], Integer[np.ndarray, " n"]]:
-    """Points (n, d) in float64 and their n labels.
+    points: Any,
+    labels: Any,
+    classes: int = 1,
+    dtype: type[np.floating] | None = np.float64,
+) -> tuple[Shaped[np.ndarray, "n d"], Integer[np.ndarray, " n"]]:
+    """Points (n, d) and their n labels.
 
     Args:
         points: samples.
         labels: their classes.
         classes: how many there must be at least.
+        dtype: of the points; None keeps what NumPy has.
 
     Raises:
         ValueError: as `finite_array` and `class_labels`, or there are fewer classes.
     """
-    values = finite_array(points, "points", 2)
+    values = finite_array(points, "points", 2, dtype)
     given = class_labels(labels, len(values))
     found = len(np.unique(given))
     if found < classes:
@@ -90,7 +105,8 @@ def labeled(
 def _array(values: Any, name: str) -> np.ndarray:
     if isinstance(values, Tensor):
         values = values.detach().cpu()
-        return np.asarray(values.double() if values.is_floating_point() else values)
+        foreign = values.is_floating_point() and values.dtype not in _NUMPY_FLOATS
+        return np.asarray(values.double() if foreign else values)
     if isinstance(values, Sequence) and any(isinstance(value, Tensor) for value in values):
         values = [_array(torch.as_tensor(value), name) for value in values]
     try:

@@ -15,6 +15,12 @@ that are followed to their end give smaller capacities, by up to 1 % on real act
 ranks, so that numbers would no longer compare with published ones. Where ranks are nearly tied the
 choice differs from seed to seed, in both about equally often (docs/benchmarks.md).
 
+A rank costs C^3 and up to C ranks are tried. Beyond a hundred classes, where the starts of a rank
+end at one residual to within 0.3 %, a rank therefore gets as many starts as cost what they cost
+there, and the search begins near the rank at which a coarse one ends: one subspace that grows by a
+sixteenth at a time, with a few steps after each. The ranks so chosen are those of the whole search
+as nearly as the seeds of the whole search agree among themselves.
+
 Functions
     center_structure    basis of the subspace to remove, its rank, correlations before and after
 """
@@ -34,6 +40,11 @@ _EXTRA_RANKS = 10
 # Ranks tried before the search may stop; where there aren't as many, rank 0 is a candidate too.
 _FIRST_STOP = 5
 _MAX_ITERATIONS = 200
+# Classes up to which every rank is tried from every start, as published.
+_WHOLE_SEARCH = 100
+# Beyond: steps of the coarse search after it has grown, and ranks below its end to begin at.
+_COARSE_ITERATIONS = 20
+_RANKS_BELOW = 3
 _GRADIENT_TOLERANCE = 1e-6
 _COST_TOLERANCE = 1e-10
 
@@ -50,8 +61,9 @@ class CenterStructure(NamedTuple):
         residual_sd: its standard deviation over the starts at this rank; NaN for one start or rank
             0.
         stability: smallest ratio of a center's norm after to before.
-        by_rank: residual of the ranks 1, 2, ... tried; infinite where a center vanishes.
-        iterations: (ranks, restarts) of every start.
+        by_rank: residual of the ranks 1, 2, ...; infinite where a center vanishes, NaN at ranks
+            passed over.
+        iterations: (ranks, starts) of every start, 0 at ranks passed over.
     """
 
     basis: Float[np.ndarray, "d k"]
@@ -74,10 +86,11 @@ def center_structure(centers: Points, *, restarts: int = 10, seed: int = 0) -> C
 
     Args:
         centers: (C, d) class means, finite; their mean over classes is subtracted here.
-        restarts: random starts for every rank, at least 1.
+        restarts: random starts for every rank, at least 1; fewer beyond a hundred classes.
         seed: of the starts.
 
-    Cost: about (ranks x restarts x 200) iterations of O(C^2 (C + rank)).
+    Cost: about (ranks x starts x 200) iterations of O(C^2 (C + rank)); beyond a hundred classes
+        some ten ranks of restarts (100 / C)^3 starts, at least one.
     """
     centers = finite_array(centers, "centers", 2)
     rows, directions, max_rank = _reduced(centers - centers.mean(axis=0))
@@ -85,16 +98,21 @@ def center_structure(centers: Points, *, restarts: int = 10, seed: int = 0) -> C
     nothing = _nothing(centers.shape[1], correlation, restarts)
     if max_rank < 1:
         return nothing
-    bases, residuals, spreads, iterations = [], [], [], []
-    for rank in range(1, max_rank + 1):
-        best, residual, spread, steps = _most_stable(rows, rank, seed, restarts)
+    first, starts = 1, restarts
+    if len(rows) > _WHOLE_SEARCH:
+        first = max(1, _coarse_rank(rows, max_rank, seed) - _RANKS_BELOW)
+        starts = max(1, round(restarts * (_WHOLE_SEARCH / len(rows)) ** 3))
+    bases, spreads = [rows[:0]] * (first - 1), [np.nan] * (first - 1)
+    residuals, iterations = list(spreads), [np.zeros(starts, dtype=np.int64)] * (first - 1)
+    for rank in range(first, max_rank + 1):
+        best, residual, spread, steps = _most_stable(rows, rank, seed, starts)
         bases.append(best)
         residuals.append(residual)
         spreads.append(spread)
         iterations.append(steps)
-        if rank >= _FIRST_STOP and np.all(np.diff(residuals[-4:]) > 0):
+        if _past_minimum(residuals):
             break
-    chosen = int(np.argmin(residuals))
+    chosen = int(np.nanargmin(residuals))
     by_rank, taken = np.array(residuals), np.array(iterations)
     if max_rank < _FIRST_STOP and correlation <= residuals[chosen]:
         return nothing._replace(by_rank=by_rank, iterations=taken)
@@ -108,6 +126,33 @@ def center_structure(centers: Points, *, restarts: int = 10, seed: int = 0) -> C
         by_rank=by_rank,
         iterations=taken,
     )
+
+
+def _past_minimum(residuals: list[float], ranks: int | None = None) -> bool:
+    """Three increases in a row, once five ranks are behind."""
+    last = np.diff(residuals[-4:])
+    return (ranks or len(residuals)) >= _FIRST_STOP and len(last) == 3 and bool(np.all(last > 0))
+
+
+def _coarse_rank(rows: Float[np.ndarray, "live r"], max_rank: int, seed: int) -> int:
+    """About where the search over ranks ends: one subspace, followed while it grows."""
+    from lightning_grok.geometry.capacity.subspace_descent import minimize_squared_correlation
+
+    generator = np.random.default_rng([seed, 0])  # no rank's stream
+    basis, ranks, residuals = rows[:0], [], []
+    while len(basis) < max_rank:
+        more = min(max(2, len(basis) // 16), max_rank - len(basis))
+        new = generator.standard_normal((more, rows.shape[1]))
+        new /= _lengths(new)[:, None]
+        start = np.concatenate([basis, new])[None]
+        basis = minimize_squared_correlation(
+            rows, start, _COARSE_ITERATIONS, _GRADIENT_TOLERANCE, _COST_TOLERANCE
+        )[0][0]
+        ranks.append(len(basis))
+        residuals.append(float(_mean_correlation(_outside(rows, basis))))
+        if _past_minimum(residuals, len(basis)):
+            break
+    return ranks[int(np.argmin(residuals))]
 
 
 def _nothing(dimensions: int, correlation: float, restarts: int) -> CenterStructure:

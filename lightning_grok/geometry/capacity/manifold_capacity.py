@@ -29,7 +29,7 @@ from lightning_grok.geometry.capacity.manifolds import (
     PointsPerClass,
     center_augmented,
     normalized_manifold,
-    split_by_label,
+    rows_by_label,
 )
 
 FLAGGED_RATIO = 1e-2
@@ -118,21 +118,24 @@ def manifold_capacity(
         ValueError: sizes don't fit, a value isn't finite, there is a single class, or a number is
             out of range.
 
-    Cost: the removal grows as C^2 K^2 restarts, the programs as C m^2 (d + num_vectors).
+    Cost: the removal as `center_structure`, the programs as C m^2 (d + num_vectors). Memory beyond
+    the input is a few arrays of (C, d + C) and of one class.
     """
     if num_vectors < 1 or restarts < 1:
         raise ValueError(
             "expected num_vectors and restarts of at least 1, "
             f"received {num_vectors} and {restarts}"
         )
-    points, labels = labeled(points, labels, classes=2)
-    manifolds, classes = split_by_label(points, labels, points_per_class)
-    sizes = np.array([len(manifold) for manifold in manifolds])
-    centers = np.stack([manifold.mean(axis=0) for manifold in manifolds])
+    points, labels = labeled(points, labels, classes=2, dtype=None)
+    members, classes = rows_by_label(labels, points_per_class)
+    sizes = np.array([len(rows) for rows in members])
+    # One class at a time in float64: all of them would be a multiple of the input.
+    centers = np.stack([points[rows].mean(axis=0, dtype=np.float64) for rows in members])
     structure = center_structure(centers, restarts=restarts, seed=seed)
-    origin, scale = sizes @ centers / sizes.sum(), float(np.abs(points).max())
+    origin, scale = sizes @ centers / sizes.sum(), max(float(points.max()), -float(points.min()))
     geometry, ratio = [], np.empty(len(classes))
-    for index, manifold in enumerate(manifolds):
+    for index, rows in enumerate(members):
+        manifold = points[rows].astype(np.float64)
         normalized = normalized_manifold(manifold, origin, structure.basis, scale)
         spread = normalized.spread
         no_extent = np.nan if normalized.center_norm == 0 else np.inf  # dead units, or one point

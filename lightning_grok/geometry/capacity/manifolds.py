@@ -8,7 +8,7 @@ then taken around its own center, in units of that center's norm. The mean is ov
 the center analysis over classes: they differ when classes are unequal, as published.
 
 Functions
-    split_by_label       one array of points a class, truncated if asked
+    rows_by_label        the rows of every class, truncated if asked
     normalized_manifold  a class outside a subspace, around its center, in units of its norm
     center_augmented     coordinates for `anchor`: at most as many as points, and a row of ones
 """
@@ -32,21 +32,18 @@ class NormalizedManifold(NamedTuple):
     spread: float  # root mean square distance of the points from the center, before division
 
 
-def split_by_label(
-    points: Float[np.ndarray, "n d"],
-    labels: Integer[np.ndarray, " n"],
-    points_per_class: PointsPerClass = None,
+def rows_by_label(
+    labels: Integer[np.ndarray, " n"], points_per_class: PointsPerClass = None
 ) -> tuple[list[np.ndarray], Shaped[np.ndarray, " classes"]]:
-    """Points of every class, in ascending order of labels and in the given order inside a class.
+    """Rows of every class, in ascending order of labels and in the given order inside a class.
 
     Args:
-        points: (n, d) activations.
         labels: (n,) integers.
         points_per_class: None keeps every point; an integer keeps at most the first so many of a
             class; "smallest" truncates every class to the size of the smallest, as the paper does.
 
     Returns:
-        list of C arrays (m_c, d) and the C labels.
+        list of C arrays (m_c,) of indices and the C labels.
 
     Raises:
         ValueError: points_per_class is neither of these.
@@ -65,7 +62,7 @@ def split_by_label(
         )
     order = np.argsort(labels, kind="stable")
     groups = np.split(order, np.cumsum(counts)[:-1])
-    return [points[group[:limit]] for group in groups], classes
+    return [group[:limit] for group in groups], classes
 
 
 def normalized_manifold(

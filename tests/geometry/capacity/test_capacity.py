@@ -1,5 +1,7 @@
 """Capacity of a layer: the whole pipeline, its invariances, edges and errors, on real digits."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 import torch
@@ -237,6 +239,18 @@ def test_centers_are_taken_from_the_mean_over_samples_not_over_classes() -> None
         ratios.append(np.linalg.norm(center) / spread)
     found = measure(points, labels, num_vectors=2).per_class["center_ratio"]
     np.testing.assert_allclose(found, ratios, rtol=1e-10)
+
+
+def test_memory_beyond_the_input_is_that_of_one_class() -> None:
+    generator = np.random.default_rng(0)
+    points = generator.standard_normal((60 * 250, 200), dtype=np.float32)
+    labels = np.repeat(np.arange(60), 250)
+    manifold_capacity(points[:2000], labels[:2000], num_vectors=2, restarts=1)  # compile
+    tracemalloc.start()
+    manifold_capacity(torch.from_numpy(points), labels, num_vectors=4, restarts=1)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < points.nbytes
 
 
 @pytest.mark.parametrize("classes", [2, 3, 4, 5])

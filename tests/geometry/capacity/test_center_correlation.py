@@ -115,6 +115,21 @@ def test_ranks_follow_the_published_rule() -> None:
         assert stops in ([], [len(by_rank)])
 
 
+def test_the_shorter_search_for_many_classes_ends_where_the_whole_one_does(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    centers = correlated_centers(0, 40, 80, 14) * np.linspace(1, 2, 80)
+    whole = [center_structure(centers, restarts=2, seed=seed) for seed in range(3)]
+    monkeypatch.setattr(center_correlation, "_WHOLE_SEARCH", 26)
+    short = center_structure(centers, restarts=3)
+    assert short.rank == 1 + np.nanargmin(short.by_rank)
+    assert short.iterations.shape == (len(short.by_rank), 1)  # 3 (26 / 40)^3 starts
+    assert np.count_nonzero(np.isnan(short.by_rank)) >= 5
+    ranks = [each.rank for each in whole]
+    assert min(ranks) - 1 <= short.rank <= max(ranks) + 1
+    assert short.residual == pytest.approx(np.mean([each.residual for each in whole]), rel=0.03)
+
+
 def test_the_most_stable_start_is_kept() -> None:
     rows = unit_rows(11, 12, 11)
     for rank in (2, 5, 8):
