@@ -11,6 +11,7 @@ PARTS = {
     "geometry": ["--write", PAGE],
     "capacity": ["--seeds", "10", "--epochs", "1500", "--write", PAGE],
     "training": ["--epochs", "10000", "--write", PAGE],
+    "kernels": ["--write", PAGE],
     "reading": ["--write", PAGE],
 }
 
