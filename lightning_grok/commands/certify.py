@@ -33,6 +33,7 @@ _BARE = tuple(
 _QUIET = ("--run.figures=false", "--wandb.mode=disabled", "--trainer.enable_progress_bar=false")
 _RIGHT = 0.99  # test accuracy
 _WITHIN = 1.5  # times of a check may lie so far, as a factor, outside of the certified ones
+_TIMES = ("memorized", "begins", "half", "right")
 _HEAD = (
     "seed", "memorized", "begins", "half", "99 %", "train", "test", "grokked", "in an instability",
     "seconds",
@@ -71,9 +72,9 @@ def main(arguments: Sequence[str]) -> None:
         description="Train a configuration over seeds, without the measurements that take time, "
         "and say what it comes to. --write keeps that beside the configuration, as "
         "NAME.certificate.md; --check compares with it, and ends with status 1 where a seed comes "
-        "to something else.",
+        "to something else. Of a folder the certificates in it are printed as one table.",
     )
-    parser.add_argument("config", help="configuration, or a packaged one's name")
+    parser.add_argument("config", help="configuration, or a packaged one's name, or a folder")
     parser.add_argument("--seeds", default="0-4", help="as 0-9 or 0,3,7 (0-4)")
     parser.add_argument("--root", type=Path, help="folder of the runs (runs/certify-NAME)")
     parser.add_argument("--workers", type=number(1, 10_000), help="seeds at a time")
@@ -81,6 +82,9 @@ def main(arguments: Sequence[str]) -> None:
     what.add_argument("--write", action="store_true", help="keep the certificate")
     what.add_argument("--check", action="store_true", help="compare with the certificate")
     options = parser.parse_args(arguments)
+    if Path(options.config).is_dir():
+        print(certificates(Path(options.config)))
+        return
     config = find_file(options.config, "configs")
     if not config.is_file():
         near = hint_file(options.config, "configs")
@@ -127,15 +131,53 @@ def certificate(config: str, outcomes: Sequence[Outcome]) -> str:
     right = sum(each.test >= _RIGHT for each in outcomes)
     seconds = statistics.median(each.seconds for each in outcomes)
     rows = [_HEAD, ("---",) * len(_HEAD), *(_cells(each) for each in outcomes)]
-    table = "\n".join(f"| {' | '.join(row)} |" for row in rows)
     return (
         f"# What {Path(config).stem} comes to\n\n"
         f"{grokked} of {len(outcomes)} seeds grokked, {right} of {len(outcomes)} ended with at "
         f"least 99 % of the test set right; {seconds:.0f} s a seed. Times are epochs.\n\n"
-        f"{table}\n\n"
+        f"{_markdown(rows)}\n\n"
         f"lightning_grok {__version__}, Python {platform.python_version()}, "
         f"{platform.machine()}; `python -m lightning_grok certify {config} --write`.\n"
     )
+
+
+def certificates(folder: Path) -> str:
+    """All certificates below a folder as a table in Markdown: medians, and the range over seeds.
+
+    Raises:
+        InputError: there is none, or one is damaged.
+    """
+    paths = sorted(folder.rglob("*.certificate.md"))
+    if not paths:
+        raise InputError(f"expected certificates, received the folder {folder}: none in it")
+    head = ("recipe", "seeds", *_HEAD[1:5], "test", "grokked", "99 % right", *_HEAD[-2:])
+    rows = [head, ("---",) * len(head)]
+    for path in paths:
+        outcomes = read_certificate(path)
+        recipe = path.relative_to(folder).as_posix().removesuffix(".certificate.md")
+        times = [_spread([getattr(each, name) for each in outcomes]) for name in _TIMES]
+        test = statistics.median(each.test for each in outcomes)
+        has = [sum(map(f, outcomes)) for f in (_grokked, _right, _unstable)]
+        seconds = statistics.median(each.seconds for each in outcomes)
+        shares = [f"{count} of {len(outcomes)}" for count in has]
+        rows.append(
+            (recipe, str(len(outcomes)), *times, f"{100 * test:.1f} %", *shares, f"{seconds:.0f}")
+        )
+    return _markdown(rows)
+
+
+def _spread(times: Sequence[float]) -> str:
+    """Median and, where times differ, the first and the last."""
+    low, middle, high = (_time(f(times)) for f in (min, statistics.median_high, max))
+    return middle if low == high else f"{middle} ({low} to {high})"
+
+
+def _time(epoch: float) -> str:
+    return in_epochs(epoch) if math.isfinite(epoch) else "never"
+
+
+def _markdown(rows: Sequence[Sequence[str]]) -> str:
+    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
 
 
 def read_certificate(path: Path) -> list[Outcome]:
@@ -187,8 +229,12 @@ def _right(outcome: Outcome) -> bool:
     return outcome.test >= _RIGHT
 
 
+def _unstable(outcome: Outcome) -> bool:
+    return outcome.unstable
+
+
 def _cells(outcome: Outcome) -> tuple[str, ...]:
-    times = [in_epochs(t) if math.isfinite(t) else "never" for t in outcome[1:5]]
+    times = map(_time, outcome[1:5])
     accuracies = [f"{100 * value:.1f} %" for value in (outcome.train, outcome.test)]
     words = ["yes" if value else "no" for value in (outcome.grokked, outcome.unstable)]
     return (str(outcome.seed), *times, *accuracies, *words, f"{outcome.seconds:.0f}")
