@@ -55,7 +55,7 @@ _NEEDED = {
     "import numpy, lightning_grok.geometry as g; g.embed(numpy.eye(5))": "umap",
     "import numpy, lightning_grok.geometry as g; g.manifold_capacity("
     "numpy.random.randn(20, 5), numpy.arange(20) % 2, backend='cvxpy')": "oracle",
-    "from lightning_grok.dashboard.server import static_files; static_files()": "page",
+    "from lightning_grok.dashboard.server import static_files; static_files('token')": "page",
     "from lightning_grok.dashboard.live_page import live_page; live_page(None).__enter__()": "page",
     "from lightning_grok.loggers.wandb_mode import decide_mode; decide_mode('online')": "wandb",
     "from lightning_grok.loggers.wandb_workspace import build_workspace as build; "

@@ -1,6 +1,5 @@
 """What a fit says and draws when its run has come to the end."""
 
-import shlex
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -8,6 +7,7 @@ from pathlib import Path
 from lightning_grok.analysis.onset import run_events
 from lightning_grok.errors import InputError, first_line
 from lightning_grok.runs.failures import failed_measurements
+from lightning_grok.runs.provenance import next_command
 from lightning_grok.runs.run import Run
 from lightning_grok.runs.summary import run_outcome
 
@@ -21,7 +21,8 @@ def say_how_it_went(path: Path, *, figures: bool, report: bool) -> None:
     with suppress(ValueError):  # which the outcome has told of
         events = run_events(run)
         if events.moving:
-            print(f"no final level yet; extend with\n{_extension(run)}")
+            _, command = next_command(run, str(run.path)) or ("", "")
+            print(f"no final level yet; extend with\n{command}")
         elif not events.grokked:
             print(f"not grokked: {events.reason}")
     print(f"took {_cost_line(run.costs())}")
@@ -57,13 +58,6 @@ def _report(path: Path) -> Sequence[Path]:
     from lightning_grok.paper.claims.page import verdict_table
 
     return write_report([path], path, verdict_table)
-
-
-def _extension(run: Run) -> str:
-    """The command that trains twice as long, beginning with the run."""
-    options = [f"--run.extends={run.path}", f"--trainer.max_epochs={2 * run.epoch}"]
-    command = ["python", "-m", "lightning_grok", "fit", f"--config={run.path / 'config.yaml'}"]
-    return shlex.join([*command, *options, "--run.name=null"])
 
 
 def _cost_line(costs: dict[str, float]) -> str:

@@ -230,7 +230,7 @@ def _class_axis(rows: list[str]) -> dict[str, Any]:
     return {
         "range": [len(rows) - 0.4, -0.6],
         "tickvals": list(range(len(rows))),
-        "ticktext": [harmless(row, 14) for row in rows],
+        "ticktext": [harmless(row, 28) for row in rows],
         "title": {"text": "class"},
         "showgrid": len(rows) <= 20,
         "zeroline": False,

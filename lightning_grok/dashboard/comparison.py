@@ -1,5 +1,6 @@
 """Several runs in the same axes: one line a run, or one a setup with a band over its seeds."""
 
+import json
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -7,6 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from lightning_grok.dashboard.colors import harmless, series_style
+from lightning_grok.dashboard.run_facts import settings_of
 from lightning_grok.dashboard.run_views import y_axis
 from lightning_grok.dashboard.traces import band, curve, epoch_figure, numbers
 from lightning_grok.dashboard.view import View
@@ -34,12 +36,19 @@ class Group(NamedTuple):
 
 
 def groups_of(runs: Iterable[tuple[Run, Events]], by: str) -> list[Group]:
-    """Runs one by one (`by` = ``run``), or those of a data set and setup together (``setup``)."""
+    """Runs one by one (`by` = ``run``), or those of a data set and setup together (``setup``).
+
+    Any other `by` is the dotted key of an option: runs of the same value are together.
+    """
     if by == "run":
         return [Group(run.name, [(run, events)]) for run, events in runs]
     found: dict[tuple[str, str], list[tuple[Run, Events]]] = {}
     for run, events in runs:
-        found.setdefault((run.dataset, run.setup or run.name), []).append((run, events))
+        if by == "setup":
+            place = (run.dataset, run.setup or run.name)
+        else:
+            place = ("", f"{by} = {json.dumps(settings_of(run).get(by))}")
+        found.setdefault(place, []).append((run, events))
     groups = []
     for (dataset, setup), members in found.items():
         count, distinct = len(members), len({str(run.seed) for run, _ in members})
@@ -119,11 +128,14 @@ def _quantity_view(groups: list[Group], last: int, of: _Compared) -> View:
         traces.append(curve(epochs, middle, dash=style["dash"], **look))
     panel, line, _ = of
     figure = epoch_figure(traces, Events(None, None), last, y_axis(panel))
+    name, title = f"compare-{slug(line.key)}", line.name
     if line.layer:
-        name = f"compare-{panel.id}"
-        return View(name, f"{panel.title} of the last layer", panel.note, "epoch", figure, [])
-    title = line.name[0].upper() + line.name[1:] if panel.known else line.name
-    return View(f"compare-{slug(line.key)}", title, panel.note, "epoch", figure, [])
+        name, title = f"compare-{panel.id}", f"{panel.title} of the last layer"
+    elif panel.known:
+        title = title[0].upper() + title[1:]
+    members = (run for group in groups for run, _ in group.runs if run.path in of.keys)
+    sources = tuple((run.name, run.path, of.keys[run.path]) for run in members)
+    return View(name, title, panel.note, "epoch", figure, [], sources=sources)
 
 
 def _events_view(groups: list[Group], last: int) -> View:

@@ -1,4 +1,4 @@
-"""What the browser asks for: the list of runs, and three pages of views, as JSON.
+"""What the browser asks for: the list of runs, a table of what they are, and pages, as JSON.
 
 A request names runs by their ids and is answered from the folder alone. `Pages.tag` says cheaply
 whether an answer would be another than the last one.
@@ -6,13 +6,14 @@ whether an answer would be another than the last one.
 
 import hashlib
 import json
+import math
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
 from lightning_grok.dashboard.class_views import class_views
-from lightning_grok.dashboard.colors import dark_partners
+from lightning_grok.dashboard.colors import dark_partners, series_style
 from lightning_grok.dashboard.comparison import (
     MOST,
     comparison_legend,
@@ -20,12 +21,15 @@ from lightning_grok.dashboard.comparison import (
     groups_of,
 )
 from lightning_grok.dashboard.epoch_axis import chosen
+from lightning_grok.dashboard.marks import Marks
+from lightning_grok.dashboard.run_facts import facts_of, final_values, settings_of
 from lightning_grok.dashboard.run_folder import RunFolder, reason_of
-from lightning_grok.dashboard.run_views import run_views
+from lightning_grok.dashboard.run_views import key_view, run_views
 from lightning_grok.dashboard.traces import numbers
 from lightning_grok.dashboard.umap_view import umap_frame
 from lightning_grok.dashboard.view import View
 from lightning_grok.figures.layout import setup_in_words
+from lightning_grok.runs.names import printable
 from lightning_grok.runs.panels import headlines, measured_layers, panels_of
 from lightning_grok.runs.run import Run
 
@@ -34,6 +38,7 @@ _SETUP = "optimizer - weight scale - training images - output scale - weight dec
 _STOPS = 48  # a decade, of the slider
 _READINGS = 4  # beside the slider
 _MOST_RUNS = 500
+_MOST_KEYS = 500
 
 
 class UnknownError(LookupError):
@@ -49,17 +54,47 @@ class Pages:
 
     def __init__(self, folder: RunFolder) -> None:
         self.folder = folder
+        self.marks = Marks(folder.root)
 
     def runs(self) -> dict[str, Any]:
-        """The list of runs, the newest of them, and whether all have been read."""
+        """The list of runs, what is noted of them, the newest, and whether all have been read."""
         rows = self.folder.rows()
         by_age = sorted(rows, key=lambda row: (row.get("state") == "running", _age(row)))
         return {
-            "folder": self.folder.root.name,
+            "folder": printable(self.folder.given),
             "runs": rows,
+            "marks": self.marks.all(),
+            "colors": [series_style(k) for k in range(MOST)],
+            "dark": dark_partners(1),
             "newest": by_age[-1]["id"] if by_age else None,
             "complete": all(row["complete"] for row in rows),
         }
+
+    def table(self) -> dict[str, Any]:
+        """Settings and final values of every run that has been read."""
+        runs = {key: self.folder.run(key) for key in self.folder.ids[:_MOST_RUNS]}
+        return {
+            key: {"settings": settings_of(run), "final": final_values(run)}
+            for key, run in runs.items()
+            if run is not None
+        }
+
+    def series(self, asked: object) -> list[dict[str, Any]]:
+        """Epochs and values of ``[run, key]``, each as it was logged.
+
+        Raises:
+            UnknownError: there is no such run, or too much is asked for.
+        """
+        if not isinstance(asked, list) or len(asked) > _MOST_RUNS:
+            raise UnknownError("series")
+        found = []
+        for pair in asked:
+            if not (isinstance(pair, list) and len(pair) == 2 and isinstance(pair[0], str)):
+                raise UnknownError("series")
+            epochs, values = self._run(pair[0]).series(str(pair[1]))
+            shown = [value if math.isfinite(value) else None for value in values.tolist()]
+            found.append({"epochs": epochs.tolist(), "values": shown})
+        return found
 
     def tag(self, request: Mapping[str, str]) -> str:
         """Changes whenever the answer to a request for a page would."""
@@ -74,7 +109,7 @@ class Pages:
         return hashlib.sha1(repr(parts).encode(), usedforsecurity=False).hexdigest()
 
     def page(self, request: Mapping[str, str]) -> dict[str, Any]:
-        """The page ``page`` (run, classes or compare) of the ``run`` or the ``runs``.
+        """The page ``page`` (run, classes, config or compare) of the ``run`` or the ``runs``.
 
         Raises:
             UnknownError: there is no such page, run or layer.
@@ -82,18 +117,13 @@ class Pages:
         kind = request.get("page", "run")
         if kind == "compare":
             return self._compare(request)
-        if kind not in ("run", "classes"):
+        if kind not in ("run", "classes", "config"):
             raise UnknownError("page")
-        run = self._run(request.get("run", ""))
-        events, record = self.folder.events(request["run"])
-        layers = measured_layers(run)[1]
-        layer = request.get("layer") or (layers[-1] if layers else None)
-        if layer is not None and layer not in layers:
-            raise UnknownError("layer")
-        views = run_views(run, events) if kind == "run" else class_views(run, events, layer)
-        return {
+        key, run = request.get("run", ""), self._run(request.get("run", ""))
+        events, record = self.folder.events(key)
+        answer: dict[str, Any] = {
             "page": kind,
-            "run": request["run"],
+            "run": key,
             "heading": heading(run),
             "events": {
                 name: None if epoch is None else round(epoch)
@@ -102,12 +132,33 @@ class Pages:
             "grokked": record["grokked"],
             "outcome": record["outcome"],
             "reason": reason_of(run.meta),
+            "place": self.folder.place(key),
+        }
+        if kind == "config":
+            facts = facts_of(run, self.folder.place(key))
+            return answer | {
+                "facts": facts,
+                "epochs": [],
+                "views": [],
+                "settings": settings_of(run),
+            }
+        layers = measured_layers(run)[1]
+        layer = request.get("layer") or (layers[-1] if layers else None)
+        if layer is not None and layer not in layers:
+            raise UnknownError("layer")
+        views = run_views(run, events) if kind == "run" else class_views(run, events, layer)
+        shown = {of for view in views for _, _, of in view.sources}
+        chosen_keys = _strings(request.get("charts"))
+        added = [key_view(run, events, each) for each in chosen_keys if each in run.keys]
+        return answer | {
+            "more": [each for each in run.keys if each not in shown][:_MOST_KEYS],
+            "clock": {"": _clock([run])},
             "layers": layers if kind == "classes" else [],
             "layer": layer,
             "epochs": _stops([run]),
             "readings": _readings(run),
             "dark": dark_partners(len(run.meta.get("layer_names") or layers) or 1),
-            "views": [_described(view) for view in views],
+            "views": self._described([*added, *views]),
         }
 
     def frame(self, key: str, epoch: int) -> dict[str, Any]:
@@ -123,14 +174,13 @@ class Pages:
 
     def _compare(self, request: Mapping[str, str]) -> dict[str, Any]:
         by = request.get("by", "setup")
-        if by not in ("setup", "run"):
-            raise UnknownError("by")
         ids = self._ids(request)
         runs = [(self._run(key), self.folder.events(key)[0]) for key in ids]
         groups = groups_of(runs, by)
         shown = groups[:MOST]
-        what = "run" if by == "run" else "setup"
-        note = f"{len(runs)} runs" + ("" if by == "run" else f", {len(groups)} setups ({_SETUP})")
+        what = by if by in ("run", "setup") else "value"
+        known = {"run": "", "setup": f", {len(groups)} setups ({_SETUP})"}
+        note = f"{len(runs)} runs" + known.get(by, f", {len(groups)} values of {printable(by)}")
         if len(shown) < len(groups):
             note += f"; the first {len(shown)} {what}s are shown. Tick or filter runs for others"
         return {
@@ -139,20 +189,33 @@ class Pages:
             "note": note,
             "legend": comparison_legend(shown),
             "epochs": _stops([run for group in shown for run, _ in group.runs]),
+            "clock": {
+                f"series {k}": _clock([run for run, _ in group.runs])
+                for k, group in enumerate(shown)
+            },
             "readings": [],
             "dark": dark_partners(1),
-            "views": [_described(view) for view in comparison_views(shown)] if shown else [],
+            "views": self._described(comparison_views(shown)) if shown else [],
         }
+
+    def _described(self, views: list[View]) -> list[dict[str, Any]]:
+        """Views as JSON: each with a digest, its sources by ids of runs."""
+        ids = self.folder.ids_by_path()
+        found = []
+        for view in views:
+            sources = [[name, ids.get(path), key] for name, path, key in view.sources]
+            described = view._asdict() | {"sources": sources}
+            digest = hashlib.sha1(encode(described), usedforsecurity=False).hexdigest()[:16]
+            found.append({**described, "digest": digest})
+        return found
 
     def _ids(self, request: Mapping[str, str]) -> list[str]:
         if request.get("page") != "compare":
             return [request.get("run", "")]
-        asked = json.loads(request.get("runs") or "[]")
-        if not isinstance(asked, list) or len(asked) > _MOST_RUNS:
-            raise UnknownError("runs")
+        if "runs" not in request:
+            return self.folder.ids[:_MOST_RUNS]
         known = set(self.folder.ids)
-        asked = [key for key in asked if isinstance(key, str)]
-        return [key for key in asked if key in known] if asked else self.folder.ids[:_MOST_RUNS]
+        return [key for key in _strings(request["runs"]) if key in known]
 
     def _run(self, key: str) -> Run:
         run = self.folder.run(key)
@@ -181,10 +244,28 @@ def encode(value: Any) -> bytes:
     return text.encode()
 
 
-def _described(view: View) -> dict[str, Any]:
-    described = view._asdict()
-    digest = hashlib.sha1(encode(described), usedforsecurity=False).hexdigest()[:16]
-    return {**described, "digest": digest}
+def _strings(text: str | None) -> list[str]:
+    """The strings in a list of JSON; none where nothing was given.
+
+    Raises:
+        UnknownError: it is no list, or a long one.
+    """
+    asked = json.loads(text or "[]")
+    if not isinstance(asked, list) or len(asked) > _MOST_RUNS:
+        raise UnknownError("list")
+    return [each for each in asked if isinstance(each, str)]
+
+
+def _clock(runs: list[Run]) -> dict[str, float]:
+    """Steps of an epoch, and seconds that training took for one on the average, where known."""
+    found = {}
+    steps = {run.meta.get("steps_per_epoch") for run in runs}
+    if len(steps) == 1 and (count := steps.pop()):
+        found["step"] = float(count)
+    spent = [run.costs().get("training", 0.0) / run.epoch for run in runs if run.epoch]
+    if spent and min(spent) > 0:
+        found["second"] = float(np.mean(spent))
+    return found
 
 
 def _stops(runs: list[Run]) -> list[int]:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from lightning_grok.dashboard.epoch_axis import chosen
-from lightning_grok.dashboard.pages import Pages, UnknownError
+from lightning_grok.dashboard.pages import Pages, UnknownError, encode
 from lightning_grok.dashboard.run_folder import RunFolder
 from lightning_grok.dashboard.server import SCRIPTS, STATIC
 from lightning_grok.errors import InputError
@@ -98,14 +98,21 @@ def _data(paths: Sequence[Path]) -> dict[str, Any]:
         f"compare/{by}": pages.page({"page": "compare", "by": by}) for by in ("setup", "run")
     }
     frames: dict[str, dict[int, Any]] = {}
+    charts: dict[str, dict[str, Any]] = {}  # of keys that no view shows
     for key in folder.ids:
         answers[f"run/{key}"] = pages.page({"page": "run", "run": key})
         first = answers[f"classes/{key}/"] = pages.page({"page": "classes", "run": key})
         for layer in first["layers"]:
             request = {"page": "classes", "run": key, "layer": layer}
             answers[f"classes/{key}/{layer}"] = pages.page(request)
+        answers[f"config/{key}"] = pages.page({"page": "config", "run": key})
+        more = encode(answers[f"run/{key}"]["more"]).decode()
+        request = {"page": "run", "run": key, "charts": more}
+        views = pages.page(request)["views"]
+        charts[key] = {v["sources"][0][2]: v for v in views if v["id"].startswith("key-")}
         frames[key] = _frames(pages, key, answers[f"run/{key}"])
-    return {"runs": pages.runs(), "pages": answers, "frames": frames}
+    found = {"runs": pages.runs(), "table": pages.table(), "pages": answers}
+    return found | {"charts": charts, "frames": frames}
 
 
 def _frames(pages: Pages, key: str, answer: dict[str, Any]) -> dict[int, Any]:

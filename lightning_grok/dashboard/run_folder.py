@@ -84,6 +84,7 @@ class _Entry:
             "epoch": run.epoch,
             "last": _positive(meta.get("max_epochs")),
             "created": printable(meta.get("created", "")),
+            "seconds": meta.get("seconds"),
             **self.events(run)[1],
             "reason": reason_of(meta),
             "complete": True,
@@ -101,6 +102,7 @@ class RunFolder:
     """
 
     def __init__(self, root: Path, paths: Sequence[Path] | None = None) -> None:
+        self.given = root
         self.root = root.resolve()
         self._base = self.root.parent if is_archive(self.root) else self.root
         self._paths = paths
@@ -159,6 +161,14 @@ class RunFolder:
         """The run of an id; None where there is none."""
         entry = self._entries.get(key)
         return None if entry is None else entry.read(self._base)
+
+    def place(self, key: str) -> str:
+        """Where a run lies, from the folder as it was given."""
+        return printable(self.given if key == "." else self.given / key)
+
+    def ids_by_path(self) -> dict[Path, str]:
+        """Directory of a run -> its id."""
+        return {entry.path: key for key, entry in list(self._entries.items())}
 
     def events(self, key: str) -> tuple[Events, dict[str, Any]]:
         """Memorization and generalization of a run, and its `run_record`."""

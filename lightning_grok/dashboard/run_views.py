@@ -5,6 +5,7 @@ says the catalogue (`lightning_grok.runs.quantities`); nothing here knows a meas
 for the arrays of pairs and maps.
 """
 
+import hashlib
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ from lightning_grok.dashboard.view import SYMBOLS, TALL, View
 from lightning_grok.figures.epoch_axis import Events
 from lightning_grok.figures.kernel_distance import cells
 from lightning_grok.figures.panel import line_style
+from lightning_grok.runs.names import printable
 from lightning_grok.runs.panels import panels_of
 from lightning_grok.runs.quantities import Line, Panel
 from lightning_grok.runs.run import Run
@@ -52,7 +54,17 @@ def curves_view(run: Run, events: Events, panel: Panel) -> View:
             levels += found
             named += entry
     figure = epoch_figure([*levels, *traces], events, run.epoch, y_axis(panel))
-    return View(panel.id, panel.title, panel.note, "epoch", figure, legend + named)
+    sources = tuple((each.key, run.path, each.key) for each in panel.lines)
+    words = (panel.id, panel.title, panel.note)
+    return View(*words, "epoch", figure, legend + named, sources=sources)
+
+
+def key_view(run: Run, events: Events, key: str) -> View:
+    """A logged key that no panel shows, under its own name."""
+    name = f"key-{hashlib.sha1(key.encode(), usedforsecurity=False).hexdigest()[:10]}"
+    line = Line(key, printable(key))
+    words = (name, line.label, f"As logged: {line.label}.", "", "Own choice")
+    return curves_view(run, events, Panel(*words, (line,), known=False))
 
 
 def y_axis(panel: Panel) -> dict[str, Any]:
@@ -94,7 +106,7 @@ def pairs_view(run: Run, events: Events) -> View | None:
     cell = heatmap(edges, edges, distance, unit="kernel distance S", hover="%{z:.3f}", zmin=0)
     layout = {
         "xaxis": axis(run.epoch, title={"text": "epoch"}, constrain="domain"),
-        "yaxis": axis(run.epoch, title={"text": "epoch"}),
+        "yaxis": axis(run.epoch, title={"text": "epoch"}, constrain="domain", scaleanchor="x"),
         "shapes": event_lines_on_heat(events, "xy"),
         "annotations": [break_mark(), break_mark("y")],
     }

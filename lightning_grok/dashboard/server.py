@@ -1,11 +1,15 @@
 """A server for one person on this machine: it answers with runs of one folder and nothing else.
 
-It listens on 127.0.0.1, answers GET only, and only to pages that came from itself (the Host header
-is checked, so that no other site's name can lead here). Of a request no path is ever opened: names
-are looked up in tables and among the runs that were found.
+It listens on 127.0.0.1 and answers only to pages that came from itself (the Host header is checked,
+so that no other site's name can lead here). Of a request no path is ever opened: names are looked
+up in tables and among the runs that were found. The one thing that a request can change is what is
+noted of runs (`lightning_grok.dashboard.marks`): by a POST of this server's own page, which alone
+knows the token that it was sent with.
 """
 
 import hashlib
+import json
+import secrets
 import sys
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from importlib.resources import files
@@ -22,7 +26,11 @@ from lightning_grok.runs.source import is_archive
 _HOSTS = ("127.0.0.1", "localhost")
 STATIC = files("lightning_grok.dashboard") / "static"
 """The page itself: HTML, style and scripts."""
-SCRIPTS = ("source.js", "drawing.js", "page.js")
+SCRIPTS = (
+    "state.js", "source.js", "address.js", "axes.js", "drawing.js", "chart.js", "filter.js",
+    "runs.js", "table.js", "page.js",
+)  # fmt: skip
+_BODY = 2**16  # bytes of a request to note something
 _HEADERS = {
     "Cache-Control": "no-cache",
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; connect-src 'self'; "
@@ -62,7 +70,8 @@ class DashboardServer(ThreadingHTTPServer):
         self.folder = RunFolder(root)
         self.folder.refresh(budget=0)
         self.pages = Pages(self.folder)
-        self.files = static_files()
+        self.token = secrets.token_urlsafe(24)
+        self.files = static_files(self.token)
         self._answers: dict[str, tuple[str, bytes]] = {}
 
     @property
@@ -85,6 +94,12 @@ class DashboardServer(ThreadingHTTPServer):
             tag = self.pages.tag(query)
             if tag != known:
                 body = self._page(tag, query)
+        elif path == "/table":
+            body = encode(self.pages.table())
+            tag = _digest(body)
+        elif path == "/series":
+            body = encode(self.pages.series(json.loads(query.get("of", "[]"))))
+            tag = _digest(body)
         elif path == "/frame":
             frame = self.pages.frame(query.get("run", ""), int(query.get("epoch", "")))
             body = encode(frame)
@@ -115,12 +130,12 @@ class DashboardServer(ThreadingHTTPServer):
 
 
 @named_extra()
-def static_files() -> dict[str, tuple[str, bytes]]:
-    """The page's own files: path -> type and content."""
+def static_files(token: str) -> dict[str, tuple[str, bytes]]:
+    """The page's own files: path -> type and content; the page alone has the token."""
     from plotly.offline import get_plotlyjs
 
     page = (STATIC / "page.html").read_text(encoding="utf-8")
-    head = '<link rel="stylesheet" href="page.css">'
+    head = f'<meta name="token" content="{token}"><link rel="stylesheet" href="page.css">'
     scripts = "".join(f'<script src="{name}" defer></script>' for name in ("plotly.js", *SCRIPTS))
     page = page.replace("<!-- style -->", head).replace("<!-- scripts -->", scripts)
     return {
@@ -135,10 +150,42 @@ class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     server: DashboardServer
 
+    def do_POST(self) -> None:
+        """Note something of a run."""
+        self.close_connection = True  # what is refused is not read
+        if not self._is_own_host():
+            return
+        host, sent = self.headers.get("Host", ""), self.headers.get("X-Token", "")
+        own = self.headers.get("Origin", f"http://{host}") == f"http://{host}"
+        if not own or not secrets.compare_digest(sent.encode(), self.server.token.encode()):
+            self._send(403, "text/plain", b"only this page may note something\n")
+            return
+        try:
+            size = int(self.headers.get("Content-Length", ""))
+            if self.path != "/marks" or not 0 < size <= _BODY:
+                raise UnknownError(self.path)
+            asked = json.loads(self.rfile.read(size))
+            if asked["run"] not in self.server.folder.ids:
+                raise UnknownError("run")
+            self.server.pages.marks.set(asked["run"], asked["mark"])
+        except (LookupError, TypeError, ValueError, RecursionError):
+            self._send(404, "text/plain", b"no such thing\n")
+        except OSError as error:
+            reason = error.strerror or str(error)
+            self._send(507, "text/plain", f"it can't be written: {reason}\n".encode())
+        else:
+            self._send(200, "application/json", b"{}")
+
+    def _is_own_host(self) -> bool:
+        """Whether the request names this machine; it is refused otherwise."""
+        if self.headers.get("Host", "").rsplit(":", 1)[0] in _HOSTS:
+            return True
+        self._send(403, "text/plain", b"this page answers to 127.0.0.1 only\n")
+        return False
+
     def do_GET(self) -> None:
         """Answer one request."""
-        if self.headers.get("Host", "").rsplit(":", 1)[0] not in _HOSTS:
-            self._send(403, "text/plain", b"this page answers to 127.0.0.1 only\n")
+        if not self._is_own_host():
             return
         try:
             url = urlsplit(self.path)

@@ -1,5 +1,6 @@
 """What the page shows: views, each one figure with its words."""
 
+from pathlib import Path
 from typing import Any, NamedTuple
 
 TALL = 430
@@ -24,6 +25,7 @@ class View(NamedTuple):
             the figure, ``dash`` or ``symbol``.
         height: in pixels.
         frames: of a plane: epoch -> a tag that changes when the frame does.
+        sources: of curves: label, directory of the run and logged key of every line.
     """
 
     id: str
@@ -34,3 +36,4 @@ class View(NamedTuple):
     legend: list[dict[str, str]]
     height: int = 220
     frames: dict[int, str] | None = None
+    sources: tuple[tuple[str, Path, str], ...] = ()

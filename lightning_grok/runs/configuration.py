@@ -75,14 +75,14 @@ def listed(found: Sequence[tuple[str, object, object]]) -> str:
 
 def _leaves(config: Mapping[str, Any]) -> dict[str, object]:
     """What a run computes, by dotted keys; modules move, so our classes go by their name alone."""
-    leaves = dict(_flat("", what_is_computed(config)))
+    leaves = dict(flatten("", what_is_computed(config)))
     for key, value in leaves.items():
         if key.endswith("class_path") and str(value).startswith(_PACKAGE):
             leaves[key] = str(value).rpartition(".")[2]
     return leaves
 
 
-def _flat(prefix: str, value: object) -> Iterator[tuple[str, object]]:
+def flatten(prefix: str, value: object) -> Iterator[tuple[str, object]]:
     """Leaves of a tree of mappings and lists of mappings, by dotted keys."""
     if isinstance(value, Mapping):
         items = [(str(key), item) for key, item in value.items()]
@@ -92,7 +92,7 @@ def _flat(prefix: str, value: object) -> Iterator[tuple[str, object]]:
         yield prefix, value
         return
     for key, item in items:
-        yield from _flat(f"{prefix}.{key}" if prefix else key, item)
+        yield from flatten(f"{prefix}.{key}" if prefix else key, item)
 
 
 def _argument_defaults(config: Mapping[str, Any]) -> dict[str, object]:
@@ -101,7 +101,7 @@ def _argument_defaults(config: Mapping[str, Any]) -> dict[str, object]:
     They are imported: only for a configuration whose classes are in use.
     """
     found: dict[str, object] = {}
-    for key, path in _flat("", config):
+    for key, path in flatten("", config):
         if not (key.endswith(".class_path") and isinstance(path, str)):
             continue
         module, _, name = path.rpartition(".")

@@ -7,7 +7,10 @@ import subprocess
 import sys
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from lightning_grok.runs.run import Run
 
 _LIBRARIES = ("torch", "lightning", "numpy", "scipy", "torchmetrics")
 _SECONDS = 5.0  # that git may take
@@ -26,6 +29,25 @@ def provenance() -> dict[str, Any]:
         "host": socket.gethostname(),
         "libraries": {"python": platform.python_version(), **_versions()},
     }
+
+
+def next_command(run: "Run", path: str) -> tuple[str, str] | None:
+    """What goes on with a run that stands still, in words and as a command; None for no checkpoint.
+
+    One that is finished is trained twice as long, one that was broken off is resumed.
+
+    Args:
+        run: any run.
+        path: of its directory, as the command is to name it.
+    """
+    if run.state == "running" or not any((run.path / "checkpoints").glob("*.ckpt")):
+        return None
+    fit = ["python", "-m", "lightning_grok", "fit", f"--config={path}/config.yaml"]
+    if run.state != "finished":
+        root = str(Path(path).parent)
+        return "resume it", shlex.join([*fit, f"--run.root={root}", "--run.name=null", "--resume"])
+    length = f"--trainer.max_epochs={2 * run.epoch}"
+    return "extend it", shlex.join([*fit, f"--run.extends={path}", length, "--run.name=null"])
 
 
 def _versions() -> dict[str, str]:

@@ -254,6 +254,14 @@ class Run:
         """Changes whenever the file does; None where there is none inside the folder."""
         return self._source.signature(path.relative_to(self.path).as_posix())
 
+    def files(self) -> list[tuple[str, int]]:
+        """Names and sizes in bytes of its files, and of those in its folders one level deep."""
+        source = self._source
+        top = [name for name in source.names("") if not name.startswith(".")]
+        below = [f"{folder}/{name}" for folder in top for name in source.names(folder)]
+        signatures = ((name, source.signature(name)) for name in [*top, *below])
+        return [(name, found[1]) for name, found in signatures if found is not None]
+
     def open(self, name: str) -> BinaryIO:
         """One of its files, for reading.
 

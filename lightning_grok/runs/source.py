@@ -114,7 +114,7 @@ class Packed:
 
     def names(self, folder: str) -> list[str]:
         """Names of what lies in a folder, sorted."""
-        start = f"{self._name}/{folder}/"
+        start = f"{self._name}/{folder}/" if folder else f"{self._name}/"
         below = (n[len(start) :] for n in open_archive(self._archive) if n.startswith(start))
         return sorted({name.split("/")[0] for name in below})
 

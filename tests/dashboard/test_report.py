@@ -28,10 +28,16 @@ def test_a_report_of_two_runs_has_all_their_pages(tmp_path: Path) -> None:
     assert data["runs"]["complete"]
     expected = {"compare/setup", "compare/run"}
     for run in ("r0", "r1"):
-        expected |= {f"run/{run}", f"classes/{run}/"}
+        expected |= {f"run/{run}", f"config/{run}", f"classes/{run}/"}
         expected |= {f"classes/{run}/layers.{k}" for k in range(5)}
         (umap,) = [view for view in data["pages"][f"run/{run}"]["views"] if view["id"] == "umap"]
         assert set(umap["frames"]) == set(data["frames"][run])
+        shown = {
+            key for view in data["pages"][f"run/{run}"]["views"] for *_, key in view["sources"]
+        }
+        logged = set(Run(tmp_path / "runs" / run).keys)
+        assert shown | set(data["charts"][run]) == logged  # every key has a chart, or can have one
+        assert set(data["table"][run]["final"]) == logged
     assert set(data["pages"]) == expected
 
 

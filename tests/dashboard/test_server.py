@@ -16,8 +16,9 @@ import pytest
 from watched_runs import evaluate, write_run
 
 from lightning_grok.commands.main import main
-from lightning_grok.dashboard.server import DashboardServer
+from lightning_grok.dashboard.server import SCRIPTS, DashboardServer
 from lightning_grok.errors import InputError
+from lightning_grok.runs.run import Run
 
 
 @pytest.fixture
@@ -60,7 +61,7 @@ def test_the_page_is_whole_and_asks_nobody_else(server: DashboardServer) -> None
     assert "default-src 'none'" in policy
     assert "http" not in policy
     assert b"http" not in page
-    for name in ("page.css", "source.js", "drawing.js", "page.js", "plotly.js"):
+    for name in ("page.css", *SCRIPTS, "plotly.js"):
         assert f'"{name}"'.encode() in page
         assert get(server, name)[0] == 200
 
@@ -130,7 +131,8 @@ def test_a_run_with_a_wrong_description_is_shown_without_it(server: DashboardSer
         "page?page=run&run=../secret", "page?page=run&run=/etc", "page?page=run&run=",
         "page?page=run&run=r/arrays", "page?page=other&run=r", "page?page=classes&run=r&layer=x",
         "page?page=compare&runs={", "page?page=compare&runs=" + 5000 * "[",
-        "page?page=compare&by=x", "frame?run=r&epoch=../../run",
+        "page?page=run&run=r&charts=3", "series?of={", "series?of=[1]", "series?of=" + 5000 * "[",
+        'series?of=[["../secret","test/accuracy"]]', "frame?run=r&epoch=../../run",
         "frame?run=r&epoch=7", "frame", "run.json", "static/page.html", "../secret/run.json",
         "..%2fsecret%2frun.json", "r/run.json", "page.py", "%00",
     ],
@@ -152,11 +154,101 @@ def test_names_that_are_no_text_are_passed_over(server: DashboardServer) -> None
 def test_another_host_name_and_another_method_are_refused(server: DashboardServer) -> None:
     assert get(server, "runs", Host="evil.example")[0] == 403
     assert get(server, "runs", Host="localhost:9999")[0] == 200  # a forwarded port
-    request = urllib.request.Request(server.url + "runs", data=b"x", method="POST")
-    with pytest.raises(urllib.error.HTTPError) as refused:
-        urllib.request.urlopen(request, timeout=30)
-    refused.value.close()
-    assert refused.value.code == 501
+    for method, status in (("POST", 403), ("PUT", 501), ("DELETE", 501)):
+        assert send(server, "runs", b"x", method=method) == status
+
+
+def send(
+    server: DashboardServer, path: str, data: bytes, *, method: str = "POST", **headers: str
+) -> int:
+    request = urllib.request.Request(server.url + path, data=data, headers=headers, method=method)
+    try:
+        with urllib.request.urlopen(request, timeout=30) as answer:
+            return answer.status
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code
+
+
+def test_what_is_noted_of_a_run_stays_beside_it(server: DashboardServer) -> None:
+    write_run(server.folder.root, "r", last=5)
+    wait_for_runs(server, 1)
+    mark = {"pinned": True, "hidden": False, "name": " mine ", "tags": ["a", " "], "note": "<b>"}
+    body = json.dumps({"run": "r", "mark": mark}).encode()
+    assert send(server, "marks", body, **{"X-Token": server.token}) == 200
+    kept = {"pinned": True, "name": "mine", "tags": ["a"], "note": "<b>"}
+    assert ask(server, "runs")["marks"] == {"r": kept}
+    assert json.loads((server.folder.root / "page.json").read_text()) == {"r": kept}
+    assert sorted(each.name for each in server.folder.root.iterdir()) == ["page.json", "r"]
+    empty = json.dumps({"run": "r", "mark": {}}).encode()
+    assert send(server, "marks", empty, **{"X-Token": server.token}) == 200
+    assert ask(server, "runs")["marks"] == {}
+
+
+@pytest.mark.parametrize(
+    ("headers", "body", "status"),
+    [
+        ({"X-Token": ""}, b'{"run": "r", "mark": {}}', 403),
+        ({"X-Token": "guessed"}, b'{"run": "r", "mark": {}}', 403),
+        ({"Origin": "http://evil.example"}, b'{"run": "r", "mark": {}}', 403),
+        ({"Host": "evil.example"}, b'{"run": "r", "mark": {}}', 403),
+        ({}, b'{"run": "../secret", "mark": {"note": "x"}}', 404),
+        ({}, b'{"run": ["r"], "mark": {}}', 404),
+        ({}, b'{"run": "r", "mark": {"delete": true}}', 404),
+        ({}, b'{"run": "r", "mark": {"pinned": "yes"}}', 404),
+        ({}, b'{"run": "r", "mark": {"note": "' + 20_000 * b"x" + b'"}}', 404),
+        ({}, b'{"run": "r", "mark": {"note": "' + 70_000 * b"x" + b'"}}', 404),
+        ({}, b"[" * 5000, 404),
+        ({}, b"null", 404),
+    ],
+)  # fmt: skip
+def test_only_the_page_itself_notes_what_fits(
+    server: DashboardServer, headers: dict[str, str], body: bytes, status: int
+) -> None:
+    write_run(server.folder.root, "r", last=0)
+    wait_for_runs(server, 1)
+    assert send(server, "marks", body, **{"X-Token": server.token} | headers) == status
+    assert not (server.folder.root / "page.json").exists()
+
+
+def test_a_damaged_file_of_notes_is_none(server: DashboardServer) -> None:
+    path = server.folder.root / "page.json"
+    for content in ("", "[1]", '{"r": 3}', '{"r": {"pinned": 1}}', '{"r": {"x": 1}}', 9000 * "["):
+        path.write_text(content)
+        assert ask(server, "runs")["marks"] == {}
+
+
+def test_settings_final_values_and_series_are_those_of_the_run(server: DashboardServer) -> None:
+    directory = write_run(server.folder.root, "r", last=50)
+    (directory.path / "config.yaml").write_text("model: {hidden: [3, 4]}\ndata: {train_size: 64}\n")
+    directory.log("evaluation", 60, 480, {"test/accuracy": 0.123456789})
+    wait_for_runs(server, 1)
+    run = Run(directory.path)
+    table = ask(server, "table")["r"]
+    assert table["settings"] == {"model.hidden": "[3, 4]", "data.train_size": 64}
+    assert table["final"]["test/accuracy"] == 0.123457
+    (series,) = ask(server, "series", of='[["r", "test/accuracy"]]')
+    assert (series["epochs"], series["values"]) == tuple(
+        x.tolist() for x in run.series("test/accuracy")
+    )
+    page = ask(server, "page", page="config", run="r")
+    assert page["settings"] == table["settings"]
+    assert page["facts"]["path"] == str(directory.path)
+    files = {Path(path).name: size for path, size in page["facts"]["files"]}
+    assert files["config.yaml"] == (directory.path / "config.yaml").stat().st_size
+    assert page["facts"]["next"] is None  # it runs
+
+
+def test_no_run_and_every_option_can_be_compared(server: DashboardServer) -> None:
+    for k, size in enumerate((64, 64, 128)):
+        directory = write_run(server.folder.root, f"r{k}", seed=k, last=5)
+        (directory.path / "config.yaml").write_text(f"data: {{train_size: {size}}}\n")
+    wait_for_runs(server, 3)
+    assert ask(server, "page", page="compare", runs="[]")["views"] == []
+    legend = ask(server, "page", page="compare", by="data.train_size")["legend"]
+    assert [each["label"] for each in legend] == [
+        "data.train_size = 64 (2 seeds)", "data.train_size = 128 (1 seed)",
+    ]  # fmt: skip
 
 
 def test_only_this_machine_is_listened_to(server: DashboardServer) -> None:

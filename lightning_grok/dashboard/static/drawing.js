@@ -1,94 +1,30 @@
 "use strict";
-// Figures: each view of the answer drawn by Plotly in the theme of the system, with the zoom, the
-// hidden groups and the epoch that `state` (page.js) holds. A redraw keeps all of them.
-
-// ---- colours and axes ------------------------------------------------------------------------
-
-const darkness = matchMedia("(prefers-color-scheme: dark)");
-const css = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
-const paint = (color) => (darkness.matches && state.answer?.dark?.[color]) || color;
-
-function repainted(value) { // a copy in the colours of the theme; lists of numbers are shared
-  if (typeof value === "string") return paint(value);
-  if (Array.isArray(value)) return typeof value[0] === "object" && value[0] ? value.map(repainted) : value;
-  if (value && typeof value === "object") {
-    return Object.fromEntries(Object.entries(value).map(([key, each]) => [key, repainted(each)]));
-  }
-  return value;
-}
-
-function zoomedTicks([low, high]) { // finer labels where the axis shows less than three decades
-  const digits = high - low < 1.1 ? [1, 2, 3, 4, 5, 6, 7, 8, 9] : high - low < 2.6 ? [1, 2, 5] : [1];
-  const values = [INITIALIZATION], names = ["0"];
-  for (let power = 0; power <= Math.ceil(high); power++) {
-    for (const digit of digits) {
-      values.push(digit * 10 ** power);
-      names.push((digit * 10 ** power).toLocaleString("en"));
-    }
-  }
-  return { tickvals: values, ticktext: names };
-}
-
-function dressed(view) { // the figure as it is drawn: theme, zoom, hidden groups, cursor
-  const { data, layout } = repainted(view.figure);
-  const quiet = css("--quiet"), grid = css("--grid"), panel = css("--panel");
-  const axis = {
-    gridcolor: grid, linecolor: css("--line"), zerolinecolor: grid, tickcolor: css("--line"),
-    ticks: "outside", ticklen: 4, automargin: false, showline: true, ticklabeloverflow: "allow", tickangle: 0,
-  };
-  for (const name of ["xaxis", "yaxis"]) {
-    layout[name] = { ...axis, ...layout[name] };
-    layout[name].title = { standoff: 6, font: { size: 12.5, color: quiet }, ...layout[name].title };
-    if (layout[name].minor) layout[name].minor = { ticks: "outside", ticklen: 2, tickcolor: css("--line"), ...layout[name].minor };
-  }
-  for (const mark of layout.annotations ?? []) Object.assign(mark, { bgcolor: panel, font: { ...mark.font, color: quiet } });
-  if (view.kind !== "plane" && state.zoom) {
-    layout.xaxis = { ...layout.xaxis, range: [...state.zoom], ...zoomedTicks(state.zoom) };
-  }
-  for (const [name, range] of Object.entries(state.zooms[view.id] ?? {})) {
-    Object.assign(layout[name], { range: [...range], autorange: false });
-  }
-  for (const trace of data) {
-    if (state.hidden.has(trace.legendgroup)) trace.visible = false;
-    if (trace.colorbar) trace.colorbar = { tickfont: { color: quiet }, ...trace.colorbar, title: { ...trace.colorbar.title, font: { color: quiet, size: 12 } } };
-  }
-  if (view.kind === "plane") fill(data, view);
-  return {
-    data,
-    layout: {
-      ...layout,
-      margin: { l: leftOf(view), r: data[0]?.colorbar ? 8 : 24, t: 8, b: 40 },
-      height: view.height, showlegend: false, hovermode: "closest", dragmode: "zoom", uirevision: view.id,
-      font: { family: "system-ui, sans-serif", size: 12, color: quiet },
-      paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)",
-      hoverlabel: { bgcolor: panel, bordercolor: css("--line"), font: { color: css("--text"), size: 12 } },
-    },
-  };
-}
-
-function leftOf({ kind, figure }) { // room for names of rows, the same for all numbers
-  const names = kind === "epoch" ? figure.layout.yaxis.ticktext : null;
-  return names ? 38 + 7.5 * Math.max(...names.map((name) => name.length)) : 62;
-}
-
-const place = () => Math.max(state.epoch, INITIALIZATION);
-const inWords = (epoch) => `epoch ${epoch.toLocaleString("en")}`;
+// Figures on the page: a section for each view of the answer, with its legend and the line of the
+// epoch in it. A redraw keeps zoom, hidden lines and epoch.
 
 // ---- views -----------------------------------------------------------------------------------
 
+function wantedViews() { // those that are looked for
+  const words = state.find.toLowerCase().split(/\s+/).filter(Boolean);
+  const text = (view) => [view.title, view.note, ...view.sources.map(([, , key]) => key)].join(" ").toLowerCase();
+  return state.answer.views.filter((view) => words.every((word) => text(view).includes(word)));
+}
+
 function drawAll({ force = false } = {}) {
-  const answer = state.answer;
-  const wanted = new Set(answer.views.map((view) => view.id));
+  const answer = state.answer, views = wantedViews();
+  const wanted = new Set(views.map((view) => view.id));
+  if (state.full && !wanted.has(state.full)) state.full = "";
   for (const [id, drawn] of state.drawn) {
     if (!wanted.has(id)) { Plotly.purge(drawn.plot); drawn.section.remove(); state.drawn.delete(id); }
   }
-  answer.views.forEach((view, index) => {
+  views.forEach((view, index) => {
     let drawn = state.drawn.get(view.id);
     if (!drawn) state.drawn.set(view.id, (drawn = section(view)));
     if ($("views").children[index] !== drawn.section) $("views").insertBefore(drawn.section, $("views").children[index] ?? null);
     const fresh = drawn.digest !== view.digest || drawn.run !== answer.run;
     if (fresh || force) draw(drawn, view);
   });
+  document.body.classList.toggle("full", Boolean(state.full));
   moveFrames();
 }
 
@@ -99,7 +35,9 @@ function titled(text) { // α_C, R_M and D_M with their index below the line
 
 function section(view) {
   const element = document.createElement("section");
-  const title = element.appendChild(document.createElement("h3"));
+  const head = element.appendChild(document.createElement("header"));
+  const title = head.appendChild(document.createElement("h3"));
+  const menu = head.appendChild(chartMenu(view.id));
   const note = Object.assign(element.appendChild(document.createElement("p")), { className: "note" });
   const legend = Object.assign(element.appendChild(document.createElement("div")), { className: "legend" });
   const plot = Object.assign(element.appendChild(document.createElement("div")), { className: "plot", id: `plot-${view.id}` });
@@ -110,16 +48,18 @@ function section(view) {
     const heat = view.figure.data[0]?.type === "heatmap" ? " heat" : "";
     return { side, line: plot.appendChild(Object.assign(document.createElement("div"), { className: `cursor along-${side}${heat}` })) };
   });
-  return { section: element, title, note, legend, plot, cursors, started: false };
+  return { section: element, title, note, legend, plot, menu, cursors, started: false };
 }
 
 function draw(drawn, view) {
   Object.assign(drawn, { view, digest: view.digest, run: state.answer.run });
+  drawn.section.classList.toggle("full", state.full === view.id);
+  drawn.section.classList.toggle("wide", state.answer.page === "compare" && view.height > 300);
   drawn.title.replaceChildren(...titled(view.title));
   drawn.note.textContent = view.note;
   drawn.plot.setAttribute("aria-label", `${view.title}. ${view.note}`);
-  drawn.plot.style.height = `${view.height}px`;
-  drawLegend(drawn.legend, view.legend);
+  drawn.plot.style.height = `${heightOf(view)}px`;
+  drawLegend(drawn.legend, legendOf(view));
   const { data, layout } = dressed(view);
   Plotly.react(drawn.plot, data, layout, { displayModeBar: false, responsive: true, doubleClick: false });
   if (!drawn.started) {
@@ -127,21 +67,57 @@ function draw(drawn, view) {
     drawn.plot.on("plotly_relayout", (change) => zoomed(drawn, change));
     drawn.plot.on("plotly_doubleclick", resetZoom);
     drawn.plot.on("plotly_afterplot", () => placeCursors(drawn));
+    if (view.kind !== "plane") followPointer(drawn);
   }
   placeCursors(drawn);
+  drawn.lines = linesOf(view, drawn.legend);
+  drawValues(drawn);
 }
 
 function placeCursors({ plot, cursors }) { // elements above the plot: Plotly would redraw it for a line
   for (const { side, line } of cursors) {
     const { x: left, y: top } = { x: plot._fullLayout.xaxis, y: plot._fullLayout.yaxis };
     const axis = side === "x" ? left : top;
-    const share = (Math.log10(place()) - axis.range[0]) / (axis.range[1] - axis.range[0]);
+    const share = (along(place()) - axis.range[0]) / (axis.range[1] - axis.range[0]);
     line.hidden = !(share >= 0 && share <= 1);
     const at = axis._offset + axis._length * (side === "x" ? share : 1 - share);
     Object.assign(line.style, side === "x"
       ? { left: `${at}px`, top: `${top._offset}px`, height: `${top._length}px` }
       : { top: `${at}px`, left: `${left._offset}px`, width: `${left._length}px` });
   }
+}
+
+function followPointer({ plot }) { // the line of the epoch goes with the pointer, in all figures
+  let waiting = 0;
+  const hover = (epoch) => {
+    state.hover = epoch;
+    waiting ||= requestAnimationFrame(() => { waiting = 0; moveCursors(); });
+  };
+  const epochUnder = (event) => {
+    const axis = plot._fullLayout.xaxis, x = event.clientX - plot.getBoundingClientRect().left - axis._offset;
+    const epoch = epochAt(axis.range[0] + (x / axis._length) * (axis.range[1] - axis.range[0]));
+    return x >= 0 && x <= axis._length && epoch >= 0 ? epoch : null;
+  };
+  plot.addEventListener("pointermove", (event) => { if (event.pointerType === "mouse") hover(epochUnder(event)); });
+  plot.addEventListener("pointerleave", () => hover(null));
+  plot.on("plotly_click", ({ event }) => {
+    const epoch = epochUnder(event), epochs = state.answer.epochs;
+    if (epoch !== null) setEpoch(Math.max(epochs.filter((each) => each <= epoch).length - 1, 0));
+  });
+}
+
+const inShort = (value) => (value === null ? "–" : Math.abs(value) >= 0.1 && Math.abs(value) < 1e4 ? String(+value.toFixed(3)) : value.toPrecision(3));
+
+function linesOf(view, legend) { // buttons of a legend with the curve that each stands for
+  const curves = view.figure.data.filter(isCurve);
+  return [...legend.children].map((button) => {
+    const group = curves.filter((each) => each.legendgroup === button.dataset.group);
+    return [button.querySelector("output"), group.find((each) => plainText(each.name) === button.dataset.label) ?? group[0]];
+  });
+}
+
+function drawValues({ lines }) { // what every line is at the epoch of the line across all figures
+  for (const [output, curve] of lines) output.textContent = curve ? inShort(valueAt(curve, place())) : "";
 }
 
 function swatch({ color, dash, symbol, band, key }) { // the line and marker of a legend entry
@@ -169,24 +145,50 @@ function swatch({ color, dash, symbol, band, key }) { // the line and marker of 
   return picture;
 }
 
-function drawLegend(element, entries) {
-  const focus = element.contains(document.activeElement) ? document.activeElement.dataset.group : null;
+function legendOf(view) { // of a comparison the numbers of the one legend above
+  if (view.legend.length || !state.answer.legend) return view.legend;
+  const groups = new Set(view.figure.data.map((trace) => trace.legendgroup));
+  return numbered(state.answer.legend).filter(({ group }) => groups.has(group)).map((entry) => ({ ...entry, label: entry.number, name: entry.label }));
+}
+
+const numbered = (legend) => legend.map((entry, index) => ({ ...entry, number: String(index + 1), label: `${index + 1}  ${entry.label}` }));
+
+function drawLegend(element, entries) { // one stop of the Tab key: arrows go from line to line
   element.hidden = !entries.length;
-  element.replaceChildren(...entries.map((entry) => {
-    const button = document.createElement("button");
-    button.type = "button";
-    button.dataset.group = entry.group;
-    button.title = "Show or hide";
-    button.setAttribute("aria-pressed", String(!state.hidden.has(entry.group)));
-    button.append(swatch(entry), document.createTextNode(entry.label));
-    button.onclick = () => {
-      state.hidden.has(entry.group) ? state.hidden.delete(entry.group) : state.hidden.add(entry.group);
-      drawHead();
-      drawAll({ force: true });
-    };
-    return button;
-  }));
-  if (focus !== null) [...element.children].find((each) => each.dataset.group === focus)?.focus();
+  element.setAttribute("role", "toolbar");
+  const version = JSON.stringify(entries) + darkness.matches;
+  if (element.dataset.version !== version) {
+    element.dataset.version = version;
+    element.replaceChildren(...entries.map((entry, index) => {
+      const button = Object.assign(document.createElement("button"), { type: "button", tabIndex: index ? -1 : 0 });
+      Object.assign(button.dataset, { group: entry.group, label: entry.name ?? entry.label });
+      button.title = `${entry.name ? `${entry.name}. ` : ""}Click: show or hide. Double-click, or Shift and click: this one alone.`;
+      button.append(swatch(entry), document.createTextNode(entry.label), document.createElement("output"));
+      button.onclick = (event) => (event.shiftKey ? isolate(element, entry.group) : toggleLine(entry.group));
+      button.ondblclick = (event) => { if (!event.shiftKey) isolate(element, entry.group); };
+      return button;
+    }));
+  }
+  for (const button of element.children) button.setAttribute("aria-pressed", String(!state.hidden.has(button.dataset.group)));
+}
+
+function toggleLine(group) {
+  state.hidden.has(group) ? state.hidden.delete(group) : state.hidden.add(group);
+  redraw();
+}
+
+function isolate(element, group) { // or all again, where it is alone already
+  const others = [...element.children].map((button) => button.dataset.group).filter((each) => each !== group);
+  const alone = others.every((each) => state.hidden.has(each));
+  state.hidden.delete(group);
+  for (const each of others) alone ? state.hidden.delete(each) : state.hidden.add(each);
+  redraw();
+}
+
+function redraw() {
+  drawHead();
+  drawAll({ force: true });
+  remember();
 }
 
 // ---- zoom: the epoch axis is one for all views ------------------------------------------------
@@ -201,15 +203,15 @@ function zoomed(drawn, change) {
     else state.zoom = range("xaxis");
   }
   $("reset").hidden = false;
-  drawAll({ force: true });
+  redraw();
 }
 
 function resetZoom() {
   state.zoom = null;
-  state.zooms = {};
+  state.zooms = Object.create(null);
   $("reset").hidden = true;
   for (const drawn of state.drawn.values()) drawn.plot._fullLayout && (drawn.plot._fullLayout._preGUI = {});
-  drawAll({ force: true });
+  redraw();
 }
 
 // ---- frames: planes that change with the epoch -----------------------------------------------
