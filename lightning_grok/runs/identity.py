@@ -96,10 +96,10 @@ def _newest(root: Path, config: Mapping[str, Any], defaults: Mapping[str, Any]) 
 
 
 def run_name(config: dict[str, Any]) -> str:
-    """The name of a run's directory: data, setup and seed."""
+    """The name of a run's directory: data, unless the setup names them, setup and seed."""
     data = config.get("data") or {}
-    kind = str(data.get("class_path", "own")).rpartition(".")[2]
-    return f"{data.get('dataset', kind)}_{setup_name(config)}_seed{config['seed_everything']}"
+    named = [data["dataset"]] if "dataset" in data else []
+    return "_".join([*named, setup_name(config), f"seed{config['seed_everything']}"])
 
 
 def _own_setup(config: dict[str, Any]) -> list[str]:
