@@ -6,4 +6,5 @@ except KeyboardInterrupt:
     print("interrupted", file=sys.stderr)
     sys.exit(130)
 
-main()
+if __name__ == "__main__":  # which the processes of a sweep import
+    main()

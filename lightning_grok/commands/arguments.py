@@ -64,6 +64,11 @@ def overview() -> str:
     return _OVERVIEW.format(program=program(), commands=listed).rstrip()
 
 
+def asks_for_seeds(arguments: Sequence[str]) -> bool:
+    """Whether a command line of fit has ``--seeds``."""
+    return any(argument.partition("=")[0] == "--seeds" for argument in arguments)
+
+
 def config_values(arguments: Sequence[str]) -> list[str]:
     """What follows each ``--config`` of a command line: paths, or configurations themselves."""
     return [value for _, _, value in _config_places(arguments)]

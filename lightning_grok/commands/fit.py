@@ -60,7 +60,7 @@ GROUPS: dict[str, type[L.Callback]] = {
 }
 """Groups of the command line, each a callback of every fit, in the order in which they act."""
 
-_OF_THE_COMMAND = ("config", "resume", "ckpt_path", "weights_only")
+_OF_THE_COMMAND = ("config", "resume", "seeds", "ckpt_path", "weights_only")
 """Options of one command, which are no part of a run's configuration."""
 
 _OF_PYTHON: set[str | int] = {"inputs", "labels", "dataloader"}
@@ -132,6 +132,9 @@ class GrokCLI(LightningCLI):
             action="store_true",
             help="go on with the newest unfinished run of this configuration (fit)",
         )
+        parser.add_argument(
+            "--seeds", help="train these seeds side by side, each a run: 0-7 or 0,3,7 (fit)"
+        )
         for key in () if self._own_model else ("num_classes", "in_features"):
             source, of = ("data", attrgetter(key)) if self._own_data else (f"data.{key}", None)
             parser.link_arguments(source, f"model.{key}", of, apply_on="instantiate")
@@ -149,6 +152,8 @@ class GrokCLI(LightningCLI):
         command = self.config.get("subcommand")
         given = self.config[command] if command else self.config
         check_options(given, groups_of(self._parser(command)) - ({"data"} if self._bare else set()))
+        if given.get("seeds") is not None:
+            raise InputError("expected --seeds on the line of fit, received it elsewhere")
         if given.get("ckpt_path") is not None:
             given["ckpt_path"] = str(expand_path(given.ckpt_path))
             check_checkpoint(given.ckpt_path, resumes=command == "fit")

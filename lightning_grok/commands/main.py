@@ -7,7 +7,13 @@ from collections.abc import Sequence
 from importlib import import_module
 
 from lightning_grok import __version__
-from lightning_grok.commands.arguments import COMMANDS, TRAINING, overview, resolve_configs
+from lightning_grok.commands.arguments import (
+    COMMANDS,
+    TRAINING,
+    asks_for_seeds,
+    overview,
+    resolve_configs,
+)
 from lightning_grok.errors import InputError, hint
 from lightning_grok.extras import named_extra
 
@@ -52,10 +58,13 @@ def _run(arguments: list[str]) -> None:
             print(f"lightning_grok {__version__}")
         case [command] if command in COMMANDS:
             _run_command(command, arguments[1:])
+        case ["fit"] if asks_for_seeds(arguments) and not _asks(arguments):
+            from lightning_grok.commands.seeds import fit_seeds
+
+            fit_seeds(arguments)
         case [command] if command in TRAINING:
             given = resolve_configs(arguments)  # first: what follows takes seconds to load
-            asks = any(a == "-h" or a.startswith(("--help", "--print_config")) for a in given)
-            if "lightning" not in sys.modules and not asks:
+            if "lightning" not in sys.modules and not _asks(given):
                 print(f"lightning_grok {__version__}: loading PyTorch and Lightning", flush=True)
             from lightning_grok.commands.fit import GrokCLI
 
@@ -65,6 +74,11 @@ def _run(arguments: list[str]) -> None:
             raise InputError(
                 f"expected a command of {', '.join(known)}; received {other}{hint(other, known)}"
             )
+
+
+def _asks(arguments: Sequence[str]) -> bool:
+    """Whether a command line of a training command wants to be told something only."""
+    return any(a == "-h" or a.startswith(("--help", "--print_config")) for a in arguments)
 
 
 def _run_command(name: str, arguments: Sequence[str]) -> None:

@@ -23,6 +23,7 @@ _OF_ALL = {
     "config": "a packaged configuration ({configs}) or a file; later ones win",
     "print_config": "print the whole configuration and stop",
     "seed_everything": "by which runs of one setup differ",
+    "seeds": "train 0-7, or 0,3,7, side by side, each a run of its own",
     "resume": "go on with the newest unfinished run of this configuration",
     "ckpt_path": "a checkpoint to begin with",
 }

@@ -5,11 +5,13 @@ import shlex
 import sys
 import tempfile
 from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
 
 from tqdm import tqdm
 
 from lightning_grok.commands import CommandParser, number
+from lightning_grok.commands.siblings import run_siblings
 from lightning_grok.commands.sweep_cluster import Outcome, run_points
 from lightning_grok.commands.sweep_file import check_size, read_sweep
 from lightning_grok.commands.sweep_points import Point, grid, plan
@@ -50,7 +52,7 @@ def main(arguments: Sequence[str]) -> None:
         run_todo(todo, options.workers, options.scheduler)
 
 
-def run_todo(todo: list[Point], workers: int | None, scheduler: str | None = None) -> None:
+def run_todo(todo: list[Point], workers: int | None = None, scheduler: str | None = None) -> None:
     """Run points, and end with status 1 where one failed.
 
     Args:
@@ -67,11 +69,14 @@ def run_todo(todo: list[Point], workers: int | None, scheduler: str | None = Non
     outcomes: list[Outcome] = []
     bar = tqdm(total=len(todo), unit="point", file=sys.stderr)
     try:
-        for outcome in run_points(todo, scheduler=scheduler, workers=workers):
-            outcomes.append(outcome)
-            failed = sum(each.status != 0 for each in outcomes)
-            bar.set_postfix_str(f"{failed} failed, last {outcome.name}", refresh=False)
-            bar.update()
+        with closing(
+            run_points(todo, scheduler) if scheduler else run_siblings(todo, workers)
+        ) as ended:
+            for outcome in ended:
+                outcomes.append(outcome)
+                failed = sum(each.status != 0 for each in outcomes)
+                bar.set_postfix_str(f"{failed} failed, last {outcome.name}", refresh=False)
+                bar.update()
     except KeyboardInterrupt:
         bar.close()
         print(f"stopped: {len(outcomes)} of {len(todo)} done; the same command goes on")

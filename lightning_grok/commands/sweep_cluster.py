@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -39,10 +39,8 @@ def run_point(point: Point, threads: int) -> Outcome:
         threads: that its libraries may use, unless it was begun with another number.
     """
     start = time.monotonic()
-    while is_alive(point.run) and time.monotonic() - start < _LOCK_SECONDS:
-        time.sleep(0.2)
-    counts = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS")
-    environment = os.environ | dict.fromkeys(counts, str(threads_of(point.run) or threads))
+    wait_for_writer(point)
+    environment = os.environ | thread_counts(threads_of(point.run) or threads)
     command = [sys.executable if part == "${interpreter}" else part for part in point.command]
     point.log.parent.mkdir(parents=True, exist_ok=True)
     digest = point.digest()
@@ -55,7 +53,7 @@ def run_point(point: Point, threads: int) -> Outcome:
             stdout=log,
             stderr=subprocess.STDOUT,
             check=False,
-            preexec_fn=_end_with_parent if sys.platform == "linux" else None,
+            preexec_fn=end_with_parent,
         )
     if process.returncode == 0:
         point.log.with_suffix(".sha256").write_text(digest, encoding="utf-8")
@@ -68,51 +66,48 @@ def threads_of(run: Path) -> int | None:
     return int(found[1]) if found else None
 
 
-def _end_with_parent() -> None:
+def wait_for_writer(point: Point) -> None:
+    """Wait until the process of a worker that died has written its checkpoint."""
+    start = time.monotonic()
+    while is_alive(point.run) and time.monotonic() - start < _LOCK_SECONDS:
+        time.sleep(0.2)
+
+
+def thread_counts(threads: int) -> dict[str, str]:
+    """The environment in which every library uses so many threads."""
+    names = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS")
+    return dict.fromkeys(names, str(threads))
+
+
+def end_with_parent() -> None:
     """Have Linux send SIGTERM to this process when its parent ends (PR_SET_PDEATHSIG = 1)."""
-    ctypes.CDLL(None).prctl(1, signal.SIGTERM)
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(1, signal.SIGTERM)
 
 
-def run_points(
-    points: Sequence[Point], *, scheduler: str | None, workers: int | None
-) -> Iterator[Outcome]:
+def run_points(points: Sequence[Point], scheduler: str) -> Generator[Outcome]:
     """Run points on a Dask cluster; outcomes in the order in which they end.
 
     A point whose worker dies is run again on another, three times at most.
 
     Args:
         points: from `plan`.
-        scheduler: address of a running cluster, whose workers see the same files; None starts a
-            cluster on this machine for the time being.
-        workers: processes of that cluster; None takes one a core, at most one a point.
+        scheduler: address of a running cluster, whose workers see the same files.
 
     Raises:
         InputError: the scheduler can't be reached.
     """
     import dask
-    from distributed import Client, LocalCluster, as_completed
+    from distributed import Client, as_completed
 
-    cores = os.cpu_count() or 1
-    count = min(workers or cores, len(points))
-    # Workers only wait for their processes: no memory limit of Dask's may end them.
-    dask.config.set({"distributed.worker.daemon": False, "logging.distributed": "error"})
-    cluster = None
-    if scheduler is None:
-        cluster = LocalCluster(
-            n_workers=count,
-            threads_per_worker=1,
-            memory_limit=0,
-            dashboard_address=None,
-            host="127.0.0.1",
-        )
+    dask.config.set({"logging.distributed": "error"})
     try:
-        client = Client(cluster or scheduler, timeout=10)
+        client = Client(scheduler, timeout=10)
     except (OSError, TimeoutError, ValueError) as error:
         raise InputError(f"expected a Dask scheduler at {scheduler}, received: {error}") from None
-    threads = max(1, cores // count) if scheduler is None else 1
     try:
         futures = {
-            client.submit(run_point, point, threads, key=point.name, pure=False): point
+            client.submit(run_point, point, 1, key=point.name, pure=False): point
             for point in points
         }
         for future in as_completed(futures):
@@ -127,5 +122,3 @@ def run_points(
                 yield Outcome(point.name, -1, 0.0)
     finally:
         client.close()
-        if cluster is not None:
-            cluster.close(timeout=30)

@@ -1,10 +1,7 @@
 import os
 import re
-import signal
 import subprocess
 import sys
-import threading
-import time
 from datetime import date
 from pathlib import Path
 
@@ -247,7 +244,7 @@ def sweep_command(file: Path, root: Path, *more: str) -> list[str]:
 
 
 @pytest.mark.slow
-def test_a_dead_worker_is_replaced_and_its_point_goes_on(tmp_path: Path) -> None:
+def test_points_that_fail_stop_no_others_and_are_run_again(tmp_path: Path) -> None:
     root = tmp_path / "runs"
     file = write(
         tmp_path / "s.yaml",
@@ -258,46 +255,24 @@ def test_a_dead_worker_is_replaced_and_its_point_goes_on(tmp_path: Path) -> None
         },
         command=[
             "${interpreter}", "-m", "lightning_grok", "fit",
-            "--config", str(ROOT / "configs" / "digits.yaml"), "--trainer.max_epochs=1500",
-            "--trainer.enable_progress_bar=false", "--run.checkpoint_seconds=0.2",
-            "--kernel_distance.enabled=false", "--linear_probe.enabled=false", "${args}",
+            "--config", str(ROOT / "configs" / "digits.yaml"), "--trainer.max_epochs=30",
+            "--trainer.enable_progress_bar=false", "--run.figures=false", "--umap.enabled=false",
+            "--kernel_distance.enabled=false", "--linear_probe.enabled=false",
+            "--manifold_capacity.enabled=false", "${args}",
         ],
     )  # fmt: skip
     environment = os.environ | {"WANDB_MODE": "disabled"}
-    killed: list[int] = []
-
-    def kill_a_worker() -> None:
-        deadline = time.monotonic() + 120
-        while time.monotonic() < deadline and not killed:
-            for checkpoint in root.glob("*/checkpoints/last.ckpt"):
-                name = checkpoint.parents[1].name
-                found = subprocess.run(
-                    ["pgrep", "-f", f"run.name={name}"], capture_output=True, text=True
-                )
-                for pid in found.stdout.split():
-                    parent = int(Path(f"/proc/{pid}/stat").read_text().rsplit(")")[1].split()[1])
-                    os.kill(parent, signal.SIGKILL)
-                    killed.append(parent)
-                    return
-            time.sleep(0.1)
-
-    killer = threading.Thread(target=kill_a_worker)
-    killer.start()
     result = subprocess.run(
         sweep_command(file, root, "--workers=2"),
         env=environment, capture_output=True, text=True, timeout=300,
     )  # fmt: skip
-    killer.join()
-    assert killed
     assert result.returncode == 1
     assert "2 done, 2 failed" in result.stdout
     assert len(re.findall(r"expected model.learning_rate .*received -1\b", result.stdout)) == 2
     runs = [Run(path.parent) for path in root.glob("*/run.json")]
     assert sorted((run.seed, run.state, run.epoch) for run in runs) == [
-        (0, "finished", 1500), (1, "finished", 1500),
+        (0, "finished", 30), (1, "finished", 30),
     ]  # fmt: skip
-    logs = "".join(log.read_text() for log in (root / "logs").glob("*.log"))
-    assert "resuming" in logs
     again = subprocess.run(
         sweep_command(file, root, "--dry-run"), capture_output=True, text=True, env=environment
     )

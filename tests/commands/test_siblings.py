@@ -1,0 +1,133 @@
+"""Seeds side by side: each run is the one that would have been trained alone; Ctrl-C and kills."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import psutil
+import pytest
+import torch
+
+from lightning_grok.commands.main import main
+from lightning_grok.runs.run import Run
+
+TINY = (
+    "--data.dataset=digits", "--data.train_size=64", "--model.hidden=[16,16]",
+    "--trainer.enable_progress_bar=false", "--run.figures=false", "--run.checkpoint_seconds=0.2",
+    "--kernel_distance.enabled=false", "--manifold_capacity.enabled=false",
+    "--linear_probe.enabled=false", "--umap.enabled=false",
+)  # fmt: skip
+ENVIRONMENT = os.environ | {"WANDB_MODE": "disabled", "OMP_NUM_THREADS": "1"}
+
+
+def command(*arguments: str) -> list[str]:
+    return [sys.executable, "-m", "lightning_grok", "fit", *TINY, *arguments]
+
+
+def weights(run: Path, epoch: int) -> dict[str, torch.Tensor]:
+    found = torch.load(run / "checkpoints" / "last.ckpt", weights_only=False)
+    assert found["epoch"] + 1 == epoch
+    return found["state_dict"]
+
+
+def wait_until(condition: Callable[[], object]) -> None:
+    deadline = time.monotonic() + 200
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+
+
+@pytest.mark.slow
+def test_seeds_side_by_side_are_the_runs_that_each_would_be_alone(tmp_path: Path) -> None:
+    """Ctrl-C keeps both, a kill begins one again, and both end where they would have alone."""
+    epochs, root = 1200, tmp_path / "runs"
+    more = (f"--trainer.max_epochs={epochs}", f"--run.root={root}", "--run.name=a")
+    seeds = [*command(*more, "--seeds"), "0,3"]
+    options = {"cwd": tmp_path, "env": ENVIRONMENT, "text": True}
+    first = subprocess.Popen(seeds, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, **options)
+    kept = [root / f"a_seed{seed}" / "checkpoints" / "last.ckpt" for seed in (0, 3)]
+    wait_until(lambda: all(path.exists() for path in kept))
+    first.send_signal(signal.SIGINT)
+    printed, _ = first.communicate(timeout=100)
+    assert first.returncode == 130
+    assert "stopped: 0 of 2 done; the same command goes on" in printed
+    assert {Run(path.parents[1]).state for path in kept} == {"interrupted"}
+
+    second = subprocess.Popen(seeds, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, **options)
+    log = root / "logs" / "a_seed3.log"
+    wait_until(lambda: "resuming" in log.read_text())
+    _writer_of(root / "a_seed3").kill()
+    printed, _ = second.communicate(timeout=200)
+    assert second.returncode == 0, printed
+    assert "2 seeds, 0 finished, 2 to run" in printed
+    assert log.read_text().count("resuming") == 2
+
+    alone = command(*more[:2], "--run.name=alone", "--seed_everything=3")
+    subprocess.run(alone, check=True, capture_output=True, **options)
+    expected = weights(root / "alone", epochs)
+    for key, value in weights(root / "a_seed3", epochs).items():
+        assert torch.equal(value, expected[key])
+    events = [_untimed(root / name) for name in ("alone", "a_seed3")]
+    assert events[0] == events[1]
+    again = subprocess.run(seeds, capture_output=True, **options)
+    assert "2 seeds, 2 finished, 0 to run" in again.stdout
+    other = subprocess.run([*seeds, "--model.weight_scale=2"], capture_output=True, **options)
+    assert other.returncode == 2
+    assert "expected the configuration that" in other.stderr
+
+
+def _untimed(run: Path) -> list[dict]:
+    """All events of a run, without the times that they took."""
+    return [
+        {key: value for key, value in event.items() if "second" not in key and key != "time"}
+        for event in Run(run).events
+        if event["event"] != "timing"
+    ]
+
+
+def _writer_of(run: Path) -> psutil.Process:
+    """The process that holds a run's lock."""
+    found: list[psutil.Process] = []
+
+    def look() -> bool:
+        for process in psutil.process_iter():
+            try:
+                if any(file.path == str(run / ".lock") for file in process.open_files()):
+                    found.append(process)
+            except psutil.Error:
+                continue
+        return bool(found)
+
+    wait_until(look)
+    return found[0]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--seeds=x"], "expected seeds such as 0-9"),
+        (["--seeds=0", "--seed_everything=1"], "--seeds or --seed_everything, received both"),
+        (["--seeds=0", "--config=none.yaml"], "received none.yaml: no such file"),
+        (["--seeds=0", "--run.name=../a"], "expected a run name"),
+    ],
+)
+def test_bad_lines_are_refused_before_anything_starts(
+    arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        main(["fit", *arguments])
+    assert stopped.value.code == 2
+    assert message in capsys.readouterr().err
+
+
+def test_seeds_are_no_part_of_a_configuration(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "a.yaml").write_text("seeds: 0-3\n")
+    with pytest.raises(SystemExit):
+        main(["fit", f"--config={tmp_path / 'a.yaml'}"])
+    assert "expected --seeds on the line of fit" in capsys.readouterr().err
