@@ -1,0 +1,40 @@
+"""What a task can't be asked for is refused by the command line, in one line."""
+
+from pathlib import Path
+
+import pytest
+
+from lightning_grok.commands.main import main
+
+MODULAR, GROUPS = (
+    f"lightning_grok.tasks.tables.{name}" for name in ("ModularArithmetic", "GroupComposition")
+)
+PARITY = "lightning_grok.tasks.synthetic.SparseParity"
+
+
+@pytest.mark.parametrize(
+    ("data", "options", "said"),
+    [
+        (MODULAR, ["p=1"], "expected data.p of 2 to 1,009, received 1"),
+        (MODULAR, ["p=12", "operation=divide"], "expected a prime p"),
+        (MODULAR, ["operation=a+b"], "expected an operation of add, subtract"),
+        (MODULAR, ["fraction=0"], "received 0"),
+        (MODULAR, ["fraction=1.5"], "received 1.5"),
+        (MODULAR, ["fraction=nan"], "received nan"),
+        (GROUPS, ["group=E8"], "expected a group of S1 to S6, A1 to A6"),
+        (PARITY, ["n=3", "k=4"], "data.k from 1 to the 3 coordinates, received 4"),
+        (PARITY, ["k=0"], "received 0"),
+    ],
+)
+def test_a_task_out_of_range_is_refused_in_one_line(
+    data: str, options: list[str], said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    given = [f"--data.{each}" for each in options]
+    with pytest.raises(SystemExit) as stopped:
+        main(["fit", f"--data={data}", *given, f"--run.root={tmp_path}", "--trainer.max_epochs=1",
+              "--wandb.mode=disabled"])  # fmt: skip
+    assert stopped.value.code == 2
+    line = capsys.readouterr().err.strip().splitlines()[-1]
+    assert line.startswith("error: ")
+    assert said in line
+    assert not list(tmp_path.iterdir())
