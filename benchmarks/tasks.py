@@ -25,7 +25,7 @@ SHOWN = {
     "Readouts of the representation on held-out samples": r"linear_probe/own/\w+(?<!_sd)",
     "Manifold capacity of the answers": r"manifold_capacity/.*/capacity",
     "Kernel distance to the start": r"kernel_distance/full/own",
-    "Loss with the key frequencies alone, and without": r"fourier_progress/(restricted|excluded)",
+    "Loss of the periodic part alone, and without it": r"fourier_progress/(restricted|excluded)",
     "Share of a + b in the logits, and participation of frequencies":
         r"fourier_progress/(sum_share|participation)|residue_participation/.*",
     "Share of the first layer's mass on the signs that decide": r"coordinate_mass/.*",
