@@ -1,16 +1,15 @@
 """The page in a real browser: it follows a training run and keeps what its user chose."""
 
 import os
-import shutil
 import subprocess
 import sys
-import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from page_in_browser import NEEDS_BROWSER, cursor, drag, plot, wait
 from watched_runs import MEASURED, evaluate, measure, write_run
 
 from lightning_grok.dashboard.report import report_page
@@ -18,89 +17,11 @@ from lightning_grok.dashboard.server import DashboardServer
 from lightning_grok.paper.claims.page import verdict_table
 from lightning_grok.runs.directory import RunDirectory
 
-sync_api = pytest.importorskip("playwright.sync_api", reason="no Playwright is installed")
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser"))), None)
-PATIENCE = 60_000  # ms, on a machine that is busy
-
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif(CHROMIUM is None, reason="no chromium is installed"),
-]
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    with sync_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield browser
-        browser.close()
-
-
-@pytest.fixture
-def opened(browser: Any) -> Iterator[Callable[..., Any]]:
-    """Opens pages; fails where one writes an error or a warning to the console."""
-    complaints: list[str] = []
-    contexts = []
-
-    def open_page(url: str, *, blocked: bool = False, **options: Any) -> Any:
-        context = browser.new_context(viewport={"width": 1440, "height": 900}, **options)
-        contexts.append(context)
-        context.set_default_timeout(PATIENCE)
-        page = context.new_page()
-        page.on("pageerror", lambda error: complaints.append(str(error)))
-        page.on("console", lambda m: complaints.append(m.text) if m.type != "log" else None)
-        page.on("requestfailed", lambda request: complaints.append(f"failed: {request.url[:80]}"))
-        if blocked:
-            page.route(lambda address: not address.startswith("file:"), lambda route: route.abort())
-        page.goto(url)
-        page.wait_for_selector(".plot .main-svg")
-        return page
-
-    yield open_page
-    for context in contexts:
-        context.close()
-    assert complaints == []
-
-
-@pytest.fixture
-def served(tmp_path: Path) -> Iterator[DashboardServer]:
-    (tmp_path / "runs").mkdir()
-    with DashboardServer(tmp_path / "runs", 0) as server:
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
-        thread.start()
-        yield server
-        server.shutdown()
-        thread.join()
-
-
-def plot(page: Any, view: str, what: str) -> Any:
-    """A property of the drawn figure of a view, such as ``_fullLayout.xaxis.range``."""
-    return page.evaluate(f"document.getElementById('plot-{view}').{what}")
+pytestmark = NEEDS_BROWSER
 
 
 def points(page: Any) -> int:
     return plot(page, "accuracy", "data.at(-1).x.length")
-
-
-def wait(page: Any, condition: str, *arguments: Any) -> None:
-    page.wait_for_function(condition, arg=list(arguments))
-
-
-def cursor(page: Any, view: str) -> list[float]:
-    """Left edges of the slider's line and of the plot it stands in, in pixels."""
-    script = f"document.querySelector('#plot-{view} .cursor.along-x').getBoundingClientRect().left"
-    return page.evaluate(script)
-
-
-def drag(page: Any, view: str, start: float, end: float) -> None:
-    """Zoom into a part of the epoch axis, as a user does with the mouse."""
-    page.locator(f"#plot-{view}").scroll_into_view_if_needed()
-    box = page.locator(f"#plot-{view} .nsewdrag").first.bounding_box()
-    y = box["y"] + box["height"] / 2
-    page.mouse.move(box["x"] + start * box["width"], y)
-    page.mouse.down()
-    page.mouse.move(box["x"] + end * box["width"], y + 2, steps=4)
-    page.mouse.up()
 
 
 def test_a_training_run_is_watched(
@@ -146,7 +67,7 @@ def test_a_measurement_appears_soon_and_leaves_the_choices_alone(
 ) -> None:
     watched = write_run(served.folder.root, "a", last=1000, seed=1)
     other = write_run(served.folder.root, "b", last=10)
-    page = opened(served.url)
+    page = opened(f"{served.url}#page=run")
     assert page.locator('#runs button[aria-current="true"]').inner_text().startswith("a\n")
     page.get_by_role("checkbox", name="Compare b").check()
     page.locator('#views section:has(#plot-capacity) button[data-group="layers.2"]').click()
@@ -209,7 +130,7 @@ def test_classes_and_comparison_by_keyboard(
     served: DashboardServer, opened: Callable[..., Any]
 ) -> None:
     writers = [write_run(served.folder.root, f"r{k}", seed=k) for k in range(3)]
-    page = opened(served.url)
+    page = opened(f"{served.url}#page=run")
     page.locator('nav [data-page="classes"]').press("Enter")
     page.wait_for_selector("#plot-class-capacity .main-svg")
     page.locator("#layer").select_option("layers.1")
@@ -245,10 +166,10 @@ def test_text_from_a_run_is_text(served: DashboardServer, opened: Callable[..., 
     page = opened(served.url)
     assert page.locator("#name").inner_text() == path.name
     assert evil in page.locator("#words").inner_text()
-    for kind in ("classes", "compare"):
+    for kind in ("classes", "compare", "config", "runs"):
         page.locator(f'nav [data-page="{kind}"]').click()
         wait(page, f"() => state.answer.page === '{kind}'")
-    assert page.title() == "lightning_grok"
+    assert page.title() == "Runs – lightning_grok"
     assert page.locator("main b, aside b, .plot b, main script").count() == 0
     writer.close()
 
@@ -272,7 +193,7 @@ def test_a_report_opens_from_disk_without_a_network(
     paths = [writer.path for writer in writers]
     report = tmp_path / "report.html"
     report.write_text(report_page(paths, [], verdict_table(paths, [])), encoding="utf-8")
-    page = opened(report.as_uri(), blocked=True, offline=True)
+    page = opened(f"{report.as_uri()}#page=run", blocked=True, offline=True)
     wait(page, "() => document.getElementById('title-umap').textContent.endsWith('10,000')")
     page.locator("#slider").focus()
     page.keyboard.press("Home")

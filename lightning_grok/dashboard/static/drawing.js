@@ -100,10 +100,14 @@ function followPointer({ plot }) { // the line of the epoch goes with the pointe
   };
   plot.addEventListener("pointermove", (event) => { if (event.pointerType === "mouse") hover(epochUnder(event)); });
   plot.addEventListener("pointerleave", () => hover(null));
-  plot.on("plotly_click", ({ event }) => {
-    const epoch = epochUnder(event), epochs = state.answer.epochs;
-    if (epoch !== null) setEpoch(Math.max(epochs.filter((each) => each <= epoch).length - 1, 0));
-  });
+  let pressed = null; // a click takes the slider there, a drag zooms
+  plot.addEventListener("pointerdown", (event) => { pressed = event.button === 0 ? [event.clientX, event.clientY] : null; }, true);
+  addEventListener("pointerup", (event) => {
+    const still = pressed && Math.hypot(event.clientX - pressed[0], event.clientY - pressed[1]) < 4;
+    const epoch = still ? epochUnder(event) : null;
+    pressed = null;
+    if (epoch !== null) setEpoch(Math.max(state.answer.epochs.filter((each) => each <= epoch).length - 1, 0));
+  }, true);
 }
 
 const inShort = (value) => (value === null ? "–" : Math.abs(value) >= 0.1 && Math.abs(value) < 1e4 ? String(+value.toFixed(3)) : value.toPrecision(3));

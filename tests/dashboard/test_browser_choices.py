@@ -1,0 +1,287 @@
+"""What a user chooses on the page: runs, charts, axes, notes; and what is taken along from it."""
+
+import csv
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from page_in_browser import NEEDS_BROWSER, drag, plot, wait
+from watched_runs import write_run
+
+from lightning_grok.dashboard.report import report_page
+from lightning_grok.dashboard.server import DashboardServer
+from lightning_grok.runs.directory import RunDirectory
+from lightning_grok.runs.run import Run
+
+pytestmark = NEEDS_BROWSER
+KEY = "own/roundness"
+
+
+def write_runs(root: Path) -> list[RunDirectory]:
+    """Three runs with configurations of their own, and a measurement that the catalogue lacks."""
+    writers = []
+    for k, size in enumerate((64, 64, 128)):
+        writer = write_run(root, f"r{k}", seed=k, last=1000, steps_per_epoch=4)
+        config = {"data": {"train_size": size, "dataset": "digits"}, "model": {"width": 10 + k}}
+        (writer.path / "config.yaml").write_text(json.dumps(config))
+        for epoch in (0, 1, 10, 100, 1000):
+            writer.log("own", epoch, 8 * epoch, {KEY: k + epoch / 3})
+        writers.append(writer)
+    return writers
+
+
+def download(page: Any, chart: str, what: str) -> Path:
+    """A file that the menu of a chart gives."""
+    section = page.locator(f"#views section:has(#plot-{chart})")
+    section.locator(".menu summary").click()
+    with page.expect_download() as found:
+        section.locator(".menu button", has_text=what).click()
+    return found.value.path()
+
+
+def test_an_own_metric_and_any_key_have_a_chart(
+    served: DashboardServer, opened: Callable[..., Any]
+) -> None:
+    run = Run(write_runs(served.folder.root)[0].path)
+    page = opened(f"{served.url}#page=run&run=r0")
+    assert plot(page, "own-own-roundness", "data.at(-1).customdata.at(-1)") == 1000
+    assert page.locator("#plot-kernel").count() == 1
+    page.locator("#chart-choice summary").click()
+    page.locator("#find").fill("ROUND")
+    wait(page, "() => state.drawn.size === 1")
+    page.locator("#find").fill("linear_probe/sound/accuracy_sd")
+    page.locator("#find").press("Enter")
+    wait(page, "() => state.answer.views[0].id.startsWith('key-') && state.drawn.size > 5")
+    assert page.locator("#views h3").first.inner_text() == "linear_probe/sound/accuracy_sd"
+    page.reload()
+    wait(page, "() => document.querySelector('#views h3')?.textContent.includes('accuracy_sd')")
+    text = download(page, "own-own-roundness", "CSV").read_text()
+    rows = list(csv.reader(text.splitlines()))
+    epochs, values = run.series(KEY)
+    assert rows[0] == ["epoch", KEY]
+    assert [[float(cell) for cell in row] for row in rows[1:]] == [
+        list(pair) for pair in zip(epochs.tolist(), values.tolist(), strict=True)
+    ]
+
+
+def test_a_reload_keeps_the_view_and_back_leaves_it(
+    served: DashboardServer, opened: Callable[..., Any]
+) -> None:
+    write_runs(served.folder.root)
+    page = opened(f"{served.url}#page=run&run=r1")
+    page.locator('#views section:has(#plot-capacity) button[data-group="layers.2"]').click()
+    drag(page, "capacity", 0.3, 0.7)
+    wait(page, "() => state.zoom !== null")
+    page.evaluate("setEpoch(20)")
+    page.locator("#runs li").nth(2).locator("input").check()
+    page.locator("#filter").fill("data.train_size>=64")
+    look = """() => [state.page, state.run, state.epoch, [...state.hidden], [...state.ticked],
+                     state.filter, state.zoom.map((end) => +end.toPrecision(5))]"""
+    chosen = page.evaluate(look)
+    wait(page, "() => location.hash.includes('filter=') && location.hash.includes('epoch=')")
+    page.reload()
+    wait(page, "() => state.started && state.drawn.size > 5")
+    assert page.evaluate(look) == chosen
+    shown = plot(page, "capacity", "_fullLayout.xaxis.range")
+    assert shown == pytest.approx(chosen[-1], rel=1e-4)
+    assert plot(page, "capacity", "data.find(t => t.legendgroup === 'layers.2').visible") is False
+    assert page.locator("#filter").input_value() == "data.train_size>=64"
+    page.locator('nav [data-page="compare"]').click()
+    wait(page, "() => state.answer.page === 'compare'")
+    page.go_back()
+    wait(page, "() => state.answer.page === 'run' && state.drawn.size > 5")
+    assert page.evaluate(look) == chosen
+
+
+def test_the_table_is_filtered_grouped_and_sorted_by_any_key(
+    served: DashboardServer, opened: Callable[..., Any]
+) -> None:
+    write_runs(served.folder.root)
+    page = opened(served.url, until="#table tbody tr")
+    names = page.locator("#table tbody .link")
+    assert names.all_inner_texts() == ["r0", "r1", "r2"]
+    for words, expected in {
+        "train_size=64": ["r0", "r1"], "data.train_size!=64": ["r2"], "-train_size=64": ["r2"],
+        "own/roundness>334": ["r1", "r2"], "/^R[02]/": ["r0", "r2"], "width<12 seed=1": ["r1"],
+        '"emnist balanced"': ["r0", "r1", "r2"], "absent=1": [], "-r1": ["r0", "r2"],
+    }.items():  # fmt: skip
+        page.locator("#filter").fill(words)
+        wait(page, f"() => document.querySelectorAll('#table .link').length === {len(expected)}")
+        assert names.all_inner_texts() == expected, words
+    page.locator("#filter").fill("nothing like it")
+    page.locator('nav [data-page="compare"]').click()
+    wait(page, "() => state.answer.page === 'compare' && !document.querySelector('#empty').hidden")
+    assert page.evaluate("state.answer.views.length") == 0
+    page.locator("#filter").fill("")
+    page.locator('nav [data-page="runs"]').click()
+    page.locator("#column").fill("model.width")
+    page.locator("#column").press("Enter")
+    page.locator("#table thead button", has_text="model.width").click()
+    page.locator("#table thead button", has_text="model.width").click()
+    assert names.all_inner_texts() == ["r2", "r1", "r0"]
+    page.locator("#by").select_option("key")
+    page.locator("#by-key").fill("data.train_size")
+    page.locator("#by-key").press("Enter")
+    wait(page, "() => document.querySelectorAll('#table .group').length === 2")
+    groups = page.locator("#table .group").all_inner_texts()
+    assert [text.strip() for text in groups] == [
+        "data.train_size = 128 (1)",
+        "data.train_size = 64 (2)",
+    ]
+    dots = page.evaluate(
+        "[...document.querySelectorAll('#table .named .dot')].map((d) => d.style.background)"
+    )
+    assert dots[0] != dots[1] == dots[2]
+
+
+def test_configurations_and_their_difference(
+    served: DashboardServer, opened: Callable[..., Any]
+) -> None:
+    writers = write_runs(served.folder.root)
+    writers[0].update_meta(command="<b>fit</b>", commit="abc", host="here")
+    page = opened(f"{served.url}#page=config&run=r0", until="#table .facts")
+    text = page.locator("#table").inner_text()
+    assert all(each in text for each in ("<b>fit</b>", "abc", "here", str(writers[0].path)))
+    assert "data.train_size" in text
+    for name in ("r0", "r2"):
+        page.get_by_role("checkbox", name=f"Compare {name}").check()
+    page.wait_for_selector("#table .difference")
+    rows = page.locator("#table .difference tr")
+    assert [row.split("\t") for row in rows.all_inner_texts()] == [
+        ["option", "r0", "r2"], ["data.train_size", "64", "128"], ["model.width", "10", "12"],
+    ]  # fmt: skip
+
+
+def test_the_list_by_keyboard(served: DashboardServer, opened: Callable[..., Any]) -> None:
+    write_runs(served.folder.root)
+    page = opened(f"{served.url}#page=run&run=r0")
+    page.keyboard.press("/")
+    assert page.evaluate("document.activeElement.id") == "filter"
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.closest('li').dataset.id") == "r0"
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("Space")
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("Enter")
+    wait(page, "() => state.answer.run === 'r2'")
+    assert page.evaluate("[...state.ticked]") == ["r1"]
+    stops = (
+        "document.querySelectorAll('aside :is(button, input:not([hidden])):not([tabindex=\"-1\"])')"
+    )
+    assert page.evaluate(f"[...{stops}].filter((each) => each.offsetParent).length") == 3
+    page.evaluate("document.activeElement.blur()")
+    before = page.evaluate("state.epoch")
+    page.keyboard.press("ArrowLeft")
+    assert page.evaluate("state.epoch") < before
+    page.keyboard.press("Space")
+    assert page.locator("#play").get_attribute("aria-label") == "Pause"
+    assert page.locator("#announce").inner_text().startswith("r2. ")
+
+
+def test_axes_lines_and_pictures(
+    served: DashboardServer, opened: Callable[..., Any], tmp_path: Path
+) -> None:
+    write_runs(served.folder.root)
+    page = opened(f"{served.url}#page=run&run=r0")
+    page.locator("#chart-choice summary").click()
+    page.locator("#unit").select_option("step")
+    assert plot(page, "accuracy", "data.at(-1).x.at(-1)") == 4000
+    page.locator("#linear").check()
+    assert plot(page, "accuracy", "_fullLayout.xaxis.type") == "linear"
+    assert plot(page, "accuracy", "data.at(-1).x[0]") == 0
+    raw = plot(page, "accuracy", "data.at(-1).y.slice()")
+    page.evaluate("document.getElementById('smooth').value = 0.5")
+    page.locator("#smooth").dispatch_event("input")
+    assert plot(page, "accuracy", "data.at(-2).y.slice()") == raw
+    smooth = plot(page, "accuracy", "data.at(-1).y.slice()")
+    average, weight = 0.0, 0.0
+    for value, found in zip(raw[2:], smooth[2:], strict=True):
+        average, weight = 0.5 * average + 0.5 * value, 0.5 * weight + 0.5
+        assert found == pytest.approx(average / weight)
+    legend = page.locator("#views section:has(#plot-accuracy) .legend button")
+    legend.nth(1).dblclick()
+    assert page.evaluate("[...state.hidden]") == ["train"]
+    legend.nth(1).dblclick()
+    assert page.evaluate("[...state.hidden]") == []
+    box = page.locator("#plot-loss .nsewdrag").first.bounding_box()
+    page.mouse.move(box["x"] + 0.5 * box["width"], box["y"] + 0.5 * box["height"])
+    wait(page, "() => document.getElementById('epoch').textContent === `epoch ${state.hover}`")
+    hover = page.evaluate("state.hover")
+    epochs, values = Run(served.folder.root / "r0").series("test/accuracy")
+    value = values[epochs <= hover][-1]  # in the other charts too
+    assert float(legend.nth(1).locator("output").inner_text()) == pytest.approx(value, abs=6e-4)
+    page.mouse.down()
+    page.mouse.up()
+    assert abs(page.evaluate("state.epoch") - hover) < 200
+    assert download(page, "accuracy", "PNG").read_bytes().startswith(b"\x89PNG")
+    assert b"<svg" in download(page, "pairs", "SVG").read_bytes()[:200]
+    section = page.locator("#views section:has(#plot-loss)")
+    section.locator(".menu summary").click()
+    section.locator(".menu button", has_text="Python").click()
+    script = page.locator("#text pre").inner_text()
+    import matplotlib as mpl
+
+    mpl.use("agg")
+    exec(script.replace('savefig("', f'savefig("{tmp_path}/'), {})
+    assert [path.suffix for path in tmp_path.iterdir() if path.is_file()] == [".png"]
+
+
+def test_notes_are_kept_and_hidden_runs_not_compared(
+    served: DashboardServer, opened: Callable[..., Any]
+) -> None:
+    write_runs(served.folder.root)
+    page = opened(f"{served.url}#page=config&run=r2", until="#table .noted")
+    page.get_by_label("Shown as").fill("<i>best</i>")
+    page.get_by_label("Tags").fill("good, long")
+    page.get_by_role("checkbox", name="pinned").check()
+    page.get_by_role("button", name="Keep").click()
+    wait(page, "() => document.querySelector('#runs strong').textContent === '★ <i>best</i>'")
+    page.locator("#filter").fill("tag=good")
+    wait(page, "() => document.querySelectorAll('#runs li').length === 1")
+    page.locator("#filter").fill("")
+    page.locator('nav [data-page="runs"]').click()
+    page.locator("#table tr", has_text="r0").get_by_role("button", name="Hide").click()
+    page.locator("#by").select_option("run")
+    page.locator('nav [data-page="compare"]').click()
+    wait(page, "() => document.querySelectorAll('#legend button').length === 2")
+    kept = json.loads((served.folder.root / "page.json").read_text())
+    assert kept["r2"] == {"pinned": True, "name": "<i>best</i>", "tags": ["good", "long"]}
+    assert kept["r0"] == {"hidden": True}
+
+
+def test_a_page_without_runs_and_one_without_its_server(
+    opened: Callable[..., Any], tmp_path: Path
+) -> None:
+    command = [sys.executable, "-m", "lightning_grok", "dashboard", str(tmp_path), "--port", "0"]
+    with subprocess.Popen([*command, "--no-browser"], stdout=subprocess.PIPE, text=True) as server:
+        assert server.stdout is not None
+        url = server.stdout.readline().split()[0]
+        page = opened(url, until="#empty code", alone=True)
+        assert "lightning_grok fit" in page.locator("#empty code").inner_text()
+        server.kill()
+    wait(page, "() => document.getElementById('status').textContent.includes('report.html')")
+    assert f"dashboard {tmp_path}" in page.locator("#status").inner_text()
+
+
+def test_a_report_has_table_difference_and_charts(
+    opened: Callable[..., Any], tmp_path: Path
+) -> None:
+    writers = write_runs(tmp_path / "runs")
+    file = tmp_path / "report.html"
+    file.write_text(report_page([writer.path for writer in writers], []), encoding="utf-8")
+    page = opened(file.as_uri(), until="#table tbody tr", blocked=True, offline=True)
+    page.locator("#filter").fill("train_size=128")
+    wait(page, "() => document.querySelectorAll('#table .link').length === 1")
+    page.locator("#table .link").click()
+    page.wait_for_selector("#plot-accuracy .main-svg")
+    page.locator("#chart-choice summary").click()
+    page.locator("#find").fill("linear_probe/sound/accuracy_sd")
+    page.locator("#find").press("Enter")
+    wait(page, "() => state.answer.views[0].id.startsWith('key-')")
+    rows = list(csv.reader(download(page, "own-own-roundness", "CSV").read_text().splitlines()))
+    assert rows[0] == ["epoch", KEY]
+    assert float(rows[-1][1]) == pytest.approx(2 + 1000 / 3, rel=1e-4)
