@@ -1,6 +1,7 @@
 """``python -m lightning_grok dashboard``: a live page over runs, on this machine."""
 
 import os
+import socket
 import sys
 import threading
 import webbrowser
@@ -45,6 +46,10 @@ def main(arguments: Sequence[str]) -> None:
         first = f"#{urlencode({'page': 'run', 'run': options.run})}" if options.run else ""
         url = f"{server.url}{first}"
         print(f"page: {url}" if options.until_eof else f"{url}  (Ctrl-C ends it)", flush=True)
+        if "SSH_CONNECTION" in os.environ:  # whoever is to see it sits at another machine
+            port = server.server_address[1]
+            host = socket.gethostname()
+            print(f"from your own machine: ssh -L {port}:localhost:{port} {host}", flush=True)
         if not server.folder.ids:
             print(f"no runs in {options.root} yet: the page waits for the first one", flush=True)
         if not options.no_browser and _has_display():

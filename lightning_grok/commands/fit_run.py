@@ -9,7 +9,7 @@ from contextlib import nullcontext, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import lightning as L
 import torch
@@ -41,7 +41,7 @@ from lightning_grok.errors import InputError, first_line
 from lightning_grok.loggers.run_logger import RunLogger
 from lightning_grok.loggers.wandb_logger import GrokWandbLogger, WandbOptions, open_wandb
 from lightning_grok.paths import expand_path
-from lightning_grok.ranges import NotNegative, check_range
+from lightning_grok.ranges import NotNegative, Range, check_range
 from lightning_grok.runs.checkpoints import newest_checkpoint
 from lightning_grok.runs.configuration import config_digest
 from lightning_grok.runs.directory import RunDirectory
@@ -89,6 +89,7 @@ class RunOptions:
             (about 5 MB for the network of grok.yaml).
         watch: whether to open the live page while the run goes on, and to leave it in the run's
             directory as report.html, with the figures and the verdict on the paper's claims.
+        port: of the live page on 127.0.0.1; 0 takes a free one.
     """
 
     name: str | None = None
@@ -97,6 +98,7 @@ class RunOptions:
     figures: bool = True
     extends: str | None = None
     watch: bool = False
+    port: int = 0
     branches: str | None = None
     from_epoch: int | None = None
     set: dict[str, float] | None = None
@@ -110,6 +112,7 @@ class RunOptions:
         if self.name is not None:
             validate_name(self.name)
         check_range("run.checkpoint_seconds", self.checkpoint_seconds, NotNegative)
+        check_range("run.port", self.port, Annotated[int, Range(0, 65_535)])
         check_beginning(self)
         self.points = branch_epochs(self.branch_points)
 
@@ -152,7 +155,8 @@ class FitRun:
         directory = self._open(model, datamodule, found)
         status = 1
         try:
-            with live_page(directory.path) if self.options.watch else nullcontext():
+            page = live_page(directory.path, self.options.port)
+            with page if self.options.watch else nullcontext():
                 status = self._train(directory, model, datamodule, kwargs)
         except InputError:
             status = 2

@@ -13,8 +13,12 @@ _PATIENCE = 5.0  # seconds for the server to end
 
 
 @contextmanager
-def live_page(run: Path) -> Iterator[None]:
+def live_page(run: Path, port: int = 0) -> Iterator[None]:
     """Serve the page of a run directory and of its neighbors; the server prints its address.
+
+    Args:
+        run: the directory.
+        port: on 127.0.0.1; 0 takes a free one.
 
     It ends with this process too, however that ends: it waits for the end of its standard input.
 
@@ -24,7 +28,7 @@ def live_page(run: Path) -> Iterator[None]:
     with named_extra():
         import_module("plotly")  # here: the server's own complaint would stop no training
     command = [sys.executable, "-m", "lightning_grok", "dashboard", str(run.parent)]
-    options = ["--run", run.name, "--port", "0", "--until-eof"]
+    options = ["--run", run.name, "--port", str(port), "--until-eof"]
     # Ctrl-C is for the training alone: hence a session of its own.
     server = subprocess.Popen([*command, *options], stdin=subprocess.PIPE, start_new_session=True)
     try:

@@ -4,6 +4,7 @@ import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -22,15 +23,21 @@ ROOT = Path(__file__).parents[2]
 PATIENCE = 60.0  # seconds, on a machine that is busy
 
 
+def free_port() -> int:
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        return found.getsockname()[1]
+
+
 @contextmanager
 def watched(root: Path, epochs: int) -> Iterator[tuple[subprocess.Popen[str], str]]:
     """A fit in a process of its own, and the address of its page."""
     command = [
         sys.executable, "-m", "lightning_grok", "fit", "--config", "configs/smoke.yaml",
         *SMALL, *QUICK, "--run.watch=true", f"--run.root={root}", "--run.name=watched",
-        f"--trainer.max_epochs={epochs}",
+        f"--trainer.max_epochs={epochs}", f"--run.port={free_port()}",
     ]  # fmt: skip
-    environment = os.environ | {"WANDB_MODE": "disabled"}
+    environment = os.environ | {"WANDB_MODE": "disabled", "SSH_CONNECTION": "1.2.3.4 5 6.7.8.9 22"}
     training = subprocess.Popen(
         command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
         text=True,
@@ -69,6 +76,10 @@ def wait_until_gone(url: str) -> None:
 
 def test_the_page_is_there_until_the_run_ends(tmp_path: Path) -> None:
     with watched(tmp_path, epochs=100_000) as (training, url):
+        port = next(text for text in training.args if text.startswith("--run.port")).split("=")[1]
+        assert f":{port}/" in url
+        tunnel = f"from your own machine: ssh -L {port}:localhost:{port} {socket.gethostname()}"
+        assert training.stdout.readline().strip() == tunnel
         (row,) = answer(url, "runs")["runs"]
         assert row["id"] == "watched"
         assert answer(url, "page?page=run&run=watched")["views"] is not None

@@ -151,7 +151,7 @@ function swatch({ color, dash, symbol, band, key }) { // the line and marker of 
 
 function legendOf(view) { // of a comparison the numbers of the one legend above
   if (view.legend.length || !state.answer.legend) return view.legend;
-  const groups = new Set(view.figure.data.map((trace) => trace.legendgroup));
+  const groups = new Set(view.figure.data.filter(isCurve).map((trace) => trace.legendgroup));
   return numbered(state.answer.legend).filter(({ group }) => groups.has(group)).map((entry) => ({ ...entry, label: entry.number, name: entry.label }));
 }
 

@@ -242,7 +242,8 @@ function started() { // the address had its say
   state.started = true;
   drawChoices();
   remember();
-  document.querySelector('#runs [aria-current="true"]')?.scrollIntoView({ block: "nearest" });
+  const current = document.querySelector('#runs [aria-current="true"]');
+  if (current) $("runs").scrollTop = current.offsetTop - $("runs").offsetTop - 40; // not the page with it
 }
 
 function ended() { // where what was to be seen is now
