@@ -5,7 +5,7 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
-from typing import Any
+from typing import Any, Protocol
 
 import lightning as L
 import numpy as np
@@ -52,6 +52,16 @@ Output = int | Callable[[Any], Tensor] | None
 """The output (n, V) to look at: at a position of (n, T, V), or by a function; or all of it."""
 
 
+class Aside(Protocol):
+    """What takes measurements of snapshots elsewhere."""
+
+    def ask(self, measurement: "Measurement", epoch: float, step: int) -> None:
+        """Have a snapshot measured."""
+
+    def collect(self, trainer: L.Trainer, *, wait: bool) -> None:
+        """Log what has been measured; with `wait`, all that was asked for."""
+
+
 class Measurement(L.Callback, ABC):
     """Takes a measurement of the network at chosen points, beginning with the initialization.
 
@@ -90,6 +100,8 @@ class Measurement(L.Callback, ABC):
     name: str
     needs_samples = True
     """Whether `measure` looks at any sample."""
+    aside: "Aside | None" = None
+    """Whoever takes it instead, of a snapshot, and logs it later."""
     keeps_snapshots = True
     """Whether the weights are kept that it was taken of, and it can be taken afterwards."""
 
@@ -307,6 +319,8 @@ class Measurement(L.Callback, ABC):
         epoch = trained_epochs(trainer)
         if epoch > 0 and self.end_at(epoch) and trainer.global_step != self._step:
             self._take(trainer, pl_module, epoch)
+        if self.aside is not None:
+            self.aside.collect(trainer, wait=True)
         self._summarize(trainer, pl_module, epoch, final=True)
 
     def on_fit_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
@@ -322,6 +336,11 @@ class Measurement(L.Callback, ABC):
     def _take(self, trainer: L.Trainer, pl_module: L.LightningModule, epoch: float) -> None:
         network = network_of(pl_module)
         self._step = trainer.global_step
+        if self.aside is not None:
+            for run in directory_loggers(trainer):
+                run.keep_snapshot(epoch, network)
+            self.aside.ask(self, epoch, trainer.global_step)
+            return
         with self._forgiven(trainer, epoch):
             scalars, arrays = on_rank_zero(
                 trainer, lambda: self.taken(network, self.reference, epoch)
@@ -362,9 +381,35 @@ class Measurement(L.Callback, ABC):
             first = trainer.global_step == 0 and isinstance(error, InputError)
             if self.strict or first or is_disk_error(error):
                 raise
-            reason = f"{type(error).__name__}: {first_line(error)}"
-            rank_zero_warn(f"{self.name} at epoch {epoch:g} failed, training goes on. {reason}")
-            record(trainer, "error", epoch, {"measurement": self.name, "message": reason})
+            self._note_error(trainer, epoch, f"{type(error).__name__}: {first_line(error)}")
+
+    def _note_error(self, trainer: L.Trainer, epoch: float, reason: str) -> None:
+        rank_zero_warn(f"{self.name} at epoch {epoch:g} failed, training goes on. {reason}")
+        record(trainer, "error", epoch, {"measurement": self.name, "message": reason})
+
+    def log_answer(
+        self,
+        trainer: L.Trainer,
+        epoch: float,
+        step: int,
+        scalars: Mapping[str, float],
+        arrays: Mapping[str, np.ndarray],
+        error: str | None,
+    ) -> None:
+        """Log what was measured aside, at the step of its snapshot; an error as an inline one.
+
+        Raises:
+            InputError: it is `strict`, or not even the initialization could be measured.
+        """
+        if error is None:
+            record(trainer, self.name, epoch, scalars, arrays, step)
+        elif self.strict or epoch == 0:
+            raise InputError(
+                f"expected a network and samples that {self.name} can measure, received: {error}; "
+                "enabled=False leaves it out"
+            )
+        else:
+            self._note_error(trainer, epoch, error)
 
     @contextmanager
     def _refused(self) -> Iterator[None]:

@@ -130,6 +130,7 @@ def record(
     epoch: float,
     scalars: Mapping[str, float | str],
     arrays: Mapping[str, np.ndarray] | None = None,
+    step: int | None = None,
 ) -> None:
     """Send one event to the loggers, and its numbers to ``trainer.callback_metrics``.
 
@@ -137,15 +138,16 @@ def record(
     Trainer's own way of counting, in which the accuracy of the same weights stands: ``epoch`` and
     step are those that have just ended, counted from 0, and -1 for the initialization.
     """
+    step = trainer.global_step if step is None else step
     numbers = {key: float(value) for key, value in scalars.items() if not isinstance(value, str)}
     for key, number in numbers.items():
         trainer.callback_metrics[key] = torch.tensor(number)
     for logger in trainer.loggers:
         if isinstance(logger, EventLogger):
-            logger.log_event(event, epoch, trainer.global_step, scalars, arrays or {})
+            logger.log_event(event, epoch, step, scalars, arrays or {})
         elif numbers:
             ended = {"epoch": math.ceil(epoch) - 1}
-            logger.log_metrics({**numbers, **ended}, step=trainer.global_step - 1)
+            logger.log_metrics({**numbers, **ended}, step=step - 1)
 
 
 def as_array(tensor: torch.Tensor) -> np.ndarray:

@@ -9,7 +9,7 @@ from contextlib import nullcontext, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import lightning as L
 import torch
@@ -34,6 +34,7 @@ from lightning_grok.commands.beginning import (
     check_beginning,
     meta_of,
 )
+from lightning_grok.commands.beside import Beside
 from lightning_grok.commands.ending import say_how_it_went
 from lightning_grok.commands.one_process import taken
 from lightning_grok.dashboard.live_page import live_page
@@ -87,6 +88,8 @@ class RunOptions:
         branch_points: epochs whose checkpoint is kept to branch from, or so many log-spaced ones a
             decade; a checkpoint takes three times the weights and what measurements remember
             (about 5 MB for the network of grok.yaml).
+        measure: ``inline`` measures between two epochs; ``beside`` in a sibling process on the CPU
+            while training goes on, with the same numbers, logged a little later.
         watch: whether to open the live page while the run goes on, and to leave it in the run's
             directory as report.html, with the figures and the verdict on the paper's claims.
         port: of the live page on 127.0.0.1; 0 takes a free one.
@@ -97,6 +100,7 @@ class RunOptions:
     checkpoint_seconds: float = 20.0
     figures: bool = True
     extends: str | None = None
+    measure: Literal["inline", "beside"] = "inline"
     watch: bool = False
     port: int = 0
     branches: str | None = None
@@ -215,11 +219,13 @@ class FitRun:
             callbacks = callbacks_of(self.trainer)
             branches = directory.meta.get("branches")
             leaves = [branching(branches)] if branches and self.options.branches else []
+            beside = [Beside(directory)] if self.options.measure == "beside" else []
             callbacks[:] = [
                 signals,
                 FiniteLoss(directory.checkpoints),
                 *leaves,
                 Snapshots(directory),
+                *beside,
                 *callbacks,
                 checkpoint,
             ]

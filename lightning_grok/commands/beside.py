@@ -1,0 +1,175 @@
+"""Measuring beside training: a sibling process measures snapshots while the next epochs train.
+
+The training process stays the only one that writes into the run. It keeps a snapshot where a
+measurement is due, asks the sibling for it, and logs the answer at the end of a later epoch, with
+the state that the measurement has then, so that a checkpoint holds what one of inline measuring
+holds. Whatever a resumed run's log lacks is asked for again.
+"""
+
+import multiprocessing
+import os
+import pickle
+from multiprocessing.connection import Connection
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+import torch
+
+from lightning_grok.callbacks.measurement import Measurement, enabled_measurements, network_of
+from lightning_grok.callbacks.recording import is_resumed
+from lightning_grok.callbacks.reference import loaders_from
+from lightning_grok.commands.sweep_cluster import end_with_parent
+from lightning_grok.errors import InputError, first_line
+from lightning_grok.runs.directory import RunDirectory, load_snapshot
+from lightning_grok.runs.run import Run
+
+_STARTS = 3
+
+
+class Beside(L.Callback):
+    """Has a sibling process take the measurements that can be taken of a snapshot.
+
+    Lightning must run it before the measurements.
+
+    Args:
+        directory: of the run.
+    """
+
+    def __init__(self, directory: RunDirectory) -> None:
+        super().__init__()
+        self.directory = directory
+        self._measurements: dict[str, Measurement] = {}
+        self._asked: list[tuple[str, float, int]] = []  # name, epoch, step; in order
+        self._started: set[str] = set()  # whose state the sibling has
+        self._starts = 0
+        self._process: BaseProcess | None = None
+        self._line: Connection | None = None
+
+    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Start the sibling, and ask for what a resumed run's log lacks."""
+        chosen = [each for each in enabled_measurements(trainer) if each.keeps_snapshots]
+        self._measurements = {each.name: each for each in chosen}
+        for each in chosen:
+            each.aside = self
+        self._start()
+        if is_resumed(trainer):
+            run = Run(self.directory.path)
+            logged = {(event["event"], event["epoch"]) for event in run.events}
+            steps = int(run.meta.get("steps_per_epoch", 1))
+            for epoch in run.snapshot_epochs():
+                for each in chosen:
+                    if each.due(epoch) and (each.name, epoch) not in logged:
+                        self.ask(each, epoch, epoch * steps)
+
+    def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Log what is answered."""
+        self.collect(trainer, wait=False)
+
+    def on_fit_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Begin where a resumed run has nothing left to train, and only its end to measure."""
+        if not self._measurements:
+            self.on_train_start(trainer, pl_module)
+
+    def ask(self, measurement: Measurement, epoch: float, step: int) -> None:
+        """Have a snapshot measured."""
+        self._asked.append((measurement.name, epoch, step))
+        self._send(measurement.name, epoch)
+
+    def _send(self, name: str, epoch: float) -> None:
+        state = None if name in self._started else self._measurements[name].state_dict()
+        self._started.add(name)
+        assert self._line is not None
+        try:
+            self._line.send_bytes(pickle.dumps((name, epoch, state)))
+        except OSError:  # it is dead, which the next answer that doesn't come tells
+            return
+
+    def collect(self, trainer: L.Trainer, *, wait: bool) -> None:
+        """Log the answers that have come; with `wait`, all that was asked for."""
+        if wait and self._asked:
+            print(f"waiting for {len(self._asked)} measurements beside training", flush=True)
+        while self._asked and self._line is not None and (wait or self._line.poll()):
+            try:
+                scalars, arrays, state, error = pickle.loads(self._line.recv_bytes())
+            except (EOFError, OSError):
+                self._restart()
+                continue
+            name, epoch, step = self._asked.pop(0)
+            self._measurements[name].log_answer(trainer, epoch, step, scalars, arrays, error)
+            if error is None:
+                self._measurements[name].load_state_dict(state)
+            if wait:
+                print(f"{name}: epoch {epoch:g}, {len(self._asked)} to go", flush=True)
+
+    def _start(self) -> None:
+        # Not forked: this process has threads of its own by now.
+        context = multiprocessing.get_context("spawn")
+        self._line, other = context.Pipe()
+        arguments = (other, self.directory.path, torch.get_num_threads())
+        self._process = context.Process(target=_serve, args=arguments, daemon=True)
+        self._process.start()
+        other.close()
+        self._started.clear()
+        self._starts += 1
+
+    def _restart(self) -> None:
+        """Begin anew with a sibling that was killed."""
+        self._stop()
+        if self._starts == _STARTS:
+            raise InputError(
+                "expected the process that measures beside training to stay alive, received its "
+                f"end {_STARTS} times; --resume --run.measure=inline goes on without it"
+            )
+        self._start()
+        for name, epoch, _ in self._asked:
+            self._send(name, epoch)
+
+    def _stop(self) -> None:
+        if self._process is not None and self._line is not None:
+            self._line.close()
+            self._process.terminate()
+            self._process.join()
+            self._process = self._line = None
+
+    def teardown(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
+        """End the sibling; what it hasn't answered is asked for again by a resumed run."""
+        self._stop()
+
+
+def _serve(line: Connection, path: Path, threads: int) -> None:
+    """Measure the snapshots that are asked for, until nobody asks any more."""
+    if hasattr(os, "setsid"):
+        os.setsid()  # Ctrl-C is the training's
+    end_with_parent()
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 1)
+    os.dup2(nowhere, 2)  # what is wrong is answered
+    torch.set_num_threads(threads)
+    from lightning_grok.commands.fit import GrokCLI
+
+    cli = GrokCLI(["--config", str(path / "config.yaml")], run=False)
+    model, source = network_of(cli.model), cli.datamodule or cli.model
+    found = {each.name: each for each in enabled_measurements(cli.trainer)}
+    while True:
+        try:
+            name, epoch, state = pickle.loads(line.recv_bytes())
+        except (EOFError, OSError):
+            return
+        measurement = found[name]
+        try:
+            weights = load_snapshot(path, epoch)
+            model.to(next(iter(weights.values())).dtype)
+            model.load_state_dict(weights)
+            if state is not None:
+                reference = measurement.find_reference(cli.datamodule, lambda: loaders_from(source))
+                measurement.plan(int(Run(path).meta["max_epochs"]))
+                measurement.prepare(model, reference)
+                measurement.load_state_dict(state)
+            scalars, arrays = measurement.taken(model, measurement.reference, epoch)
+            del scalars[f"{name}/seconds"]  # no part of the run's wall time
+            answer: tuple[Any, ...] = (scalars, arrays, measurement.state_dict(), None)
+        except Exception as error:
+            answer = ({}, {}, None, f"{type(error).__name__}: {first_line(error)}")
+        line.send_bytes(pickle.dumps(answer))

@@ -1,0 +1,100 @@
+"""Measuring beside training: the numbers of inline measuring, also after a kill or a resume."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import psutil
+import pytest
+
+from lightning_grok.commands.beside import Beside
+from lightning_grok.runs.run import Run
+
+Fit = Callable[..., Run]
+ALL = ("--manifold_capacity.enabled=true", "--run.checkpoint_seconds=0")
+
+
+def expect_equal(one: Run, other: Run) -> None:
+    """All series and arrays, bit for bit; times apart."""
+    keys = {key for key in one.keys if "seconds" not in key}
+    assert keys == {key for key in other.keys if "seconds" not in key}
+    for key in keys:
+        for mine, theirs in zip(one.series(key), other.series(key), strict=True):
+            np.testing.assert_array_equal(mine, theirs, err_msg=key)
+    assert one.with_arrays == other.with_arrays
+    for name in one.with_arrays:
+        mine, theirs = one.arrays(name), other.arrays(name)
+        assert mine.keys() == theirs.keys()
+        for epoch, arrays in mine.items():
+            for key, array in arrays.items():
+                np.testing.assert_array_equal(array, theirs[epoch][key], err_msg=f"{name}/{key}")
+    pairs = [run.array("kernel_distance", "pairwise") for run in (one, other)]
+    assert pairs[0].keys() == pairs[1].keys() != set()
+    assert all(np.array_equal(pairs[0][key], pairs[1][key]) for key in pairs[0])
+
+
+@pytest.mark.slow
+def test_beside_gives_the_numbers_of_inline_also_when_killed_or_resumed(
+    fit: Fit, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    inline = fit(*ALL, name="inline")
+    beside = fit(*ALL, "--run.measure=beside", name="beside")
+    assert beside.state == "finished"
+    expect_equal(inline, beside)
+    assert not psutil.Process().children() or all(
+        "spawn_main" not in " ".join(child.cmdline()) for child in psutil.Process().children()
+    )
+
+    plain = Beside.on_train_epoch_end
+
+    def stopped(self: Beside, trainer: object, module: object) -> None:
+        raise KeyboardInterrupt  # before anything is answered
+
+    monkeypatch.setattr(Beside, "on_train_epoch_end", stopped)
+    with pytest.raises(SystemExit):
+        fit(*ALL, "--run.measure=beside", name="broken")
+
+    def killed(self: Beside, trainer: object, module: object) -> None:
+        if self._starts == 1:
+            self._process.kill()
+        plain(self, trainer, module)
+
+    monkeypatch.setattr(Beside, "on_train_epoch_end", killed)
+    capsys.readouterr()
+    resumed = fit(*ALL, "--run.measure=beside", "--resume", name="broken")
+    assert "waiting for" in capsys.readouterr().out
+    expect_equal(inline, resumed)
+
+
+@pytest.mark.slow
+def test_an_error_beside_is_an_event_and_at_the_initialization_a_refusal(
+    fit: Fit, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "fails.py").write_text(
+        "import os\n\n\n"
+        "def later(weight):\n"
+        "    if os.path.exists('called'):\n"
+        "        raise ValueError('no more')\n"
+        "    open('called', 'w').close()\n"
+        "    return 1.0\n\n\n"
+        "def at_once(weight):\n"
+        "    raise ValueError('never')\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    call = (
+        '--trainer.callbacks+={"class_path": "lightning_grok.callbacks.WeightMeasurement", '
+        '"init_args": {"function": "fails.%s", "weights": ["layers.0.weight"]}}'
+    )
+    off = ("--kernel_distance.enabled=false", "--linear_probe.enabled=false")
+    with pytest.warns(UserWarning, match="later at epoch . failed, training goes on"):
+        run = fit(*off, "--run.measure=beside", call % "later")
+    errors = [event for event in run.events if event["event"] == "error"]
+    assert [event["epoch"] for event in errors] == [1, 2, 3]
+    assert all("ValueError: no more" in event["message"] for event in errors)
+    assert run.series("later/layers.0.weight")[0].tolist() == [0]
+
+    with pytest.raises(SystemExit) as stopped:
+        fit(*off, "--run.measure=beside", call % "at_once", name="refused")
+    assert stopped.value.code == 2
+    assert "that at_once can measure, received: ValueError: never" in capsys.readouterr().err
