@@ -181,6 +181,12 @@ class Measurement(L.Callback, ABC):
         """Whether to measure after `step` optimizer steps; override for another policy."""
         return self.schedule.at_step(step)
 
+    def times_due(self, after: int, last: int) -> int:
+        """How often it is due after more than `after` epochs and at most `last`."""
+        every = self.schedule.every_n_epochs
+        regular = 0 if every is None else last // every - after // every
+        return regular + sum(after < e <= last and (every is None or e % every) for e in self._due)
+
     def plan(self, last: int | None) -> None:
         """Settle the epochs of a run that ends at `last` (-1 or None: open end)."""
         last = -1 if last is None else last

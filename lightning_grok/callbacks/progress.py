@@ -1,29 +1,36 @@
 """A progress bar of epochs: accuracy and the last geometry readings, nothing per step."""
 
 import sys
+import time
 from typing import Any
 
 import lightning as L
 from lightning.pytorch.callbacks import ProgressBar
+from lightning.pytorch.utilities.rank_zero import rank_zero_info
 from tqdm.auto import tqdm
 
-from lightning_grok.callbacks.measurement import network_of
-from lightning_grok.callbacks.recording import completed_epochs
+from lightning_grok.callbacks.measurement import Measurement, enabled_measurements, network_of
+from lightning_grok.callbacks.recording import completed_epochs, is_resumed
 from lightning_grok.runs.panels import Logged, headlines, panels_of
 
 _MOST = 8  # numbers on the bar
+_FORMAT = "{l_bar}{bar}| {n_fmt}/{total_fmt} [{elapsed}{postfix}]"  # the time left is our own
 
 
 class EpochProgress(ProgressBar):
     """One bar over all epochs, drawn twice a second at most.
 
-    Where the output is no terminal, a line is printed at most every half minute.
+    Where the output is no terminal, a line is printed at most every half minute. The time left is
+    that of the epochs to come, at the rate up to now, and of the measurements that are due in them,
+    each as long as its last one took.
     """
 
     def __init__(self) -> None:
         super().__init__()
         self._bar: tqdm | None = None
         self._enabled = True
+        self._measurements: list[Measurement] = []
+        self._began = self._measuring = 0.0  # seconds
 
     @property
     def is_enabled(self) -> bool:
@@ -38,17 +45,26 @@ class EpochProgress(ProgressBar):
         """Draw again."""
         self._enabled = True
 
+    def on_train_start(self, trainer: L.Trainer, *args: Any) -> None:
+        """Say what takes its time before there is a bar."""
+        self._measurements = enabled_measurements(trainer)
+        first = [each.name for each in self._measurements if each.due(0)]
+        if self._enabled and first and not is_resumed(trainer):
+            rank_zero_info(f"measuring the initialization: {', '.join(first)}")
+
     def on_train_epoch_start(self, trainer: L.Trainer, *args: Any) -> None:
         """Open the bar, once the initialization is measured: its time is no epoch's."""
         if self._bar is not None:
             return
         last = trainer.max_epochs
+        self._began, self._measuring = time.monotonic(), 0.0
         self._bar = tqdm(
             total=None if last is None or last < 0 else last,
             initial=trainer.current_epoch,
             disable=not self._enabled,
             unit="epoch",
             dynamic_ncols=True,
+            bar_format=_FORMAT,
             mininterval=0.5 if sys.stderr.isatty() else 30.0,
         )
 
@@ -56,9 +72,31 @@ class EpochProgress(ProgressBar):
         """Count an epoch; the bar itself decides whether to draw."""
         if self._bar is None:
             return
+        epoch = completed_epochs(trainer)
+        due = [each.name for each in self._measurements if each.due(epoch)]
+        self._measuring += sum(self._cost(trainer, name) for name in due)
         if self._bar.n + 1 >= self._bar.last_print_n + self._bar.miniters:
-            self._bar.set_postfix_str(self._readings(trainer), refresh=False)
+            parts = (self._time_left(trainer, epoch), self._readings(trainer))
+            self._bar.set_postfix_str(", ".join(filter(None, parts)), refresh=False)
         self._bar.update(completed_epochs(trainer) - self._bar.n)
+
+    @staticmethod
+    def _cost(trainer: L.Trainer, name: str) -> float:
+        """Seconds of the last measurement of that name; 0 of one that is taken elsewhere."""
+        return float(trainer.callback_metrics.get(f"{name}/seconds", 0.0))
+
+    def _time_left(self, trainer: L.Trainer, epoch: int) -> str:
+        """``3:20 left``: of the epochs to come, and of what is measured in them."""
+        assert self._bar is not None
+        if self._bar.total is None:
+            return ""
+        trained = epoch - self._bar.initial
+        seconds = max(0.0, time.monotonic() - self._began - self._measuring)
+        left = (self._bar.total - epoch) * seconds / max(1, trained)
+        for each in self._measurements:
+            times = each.times_due(epoch, self._bar.total)
+            left += times * self._cost(trainer, each.name)
+        return f"{tqdm.format_interval(left)} left"
 
     def _readings(self, trainer: L.Trainer) -> str:
         metrics = trainer.callback_metrics

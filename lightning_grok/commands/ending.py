@@ -35,6 +35,7 @@ def say_how_it_went(path: Path, *, figures: bool, report: bool) -> None:
 
 def _draw(path: Path, what: str, write: Callable[[Path], Sequence[Path]]) -> None:
     """Write the run's figures; whatever stands in the way, the run itself is whole."""
+    print(f"drawing the {what}", flush=True)
     try:
         files = write(path)
     except (OSError, InputError) as error:

@@ -1,0 +1,84 @@
+"""The bar's time left counts the measurements that are still due."""
+
+import re
+import time
+from collections.abc import Mapping
+
+import lightning as L
+import pytest
+import torch
+from torch import nn
+from torch.utils.data import DataLoader, TensorDataset
+
+from lightning_grok.callbacks import Measurement
+from lightning_grok.callbacks.progress import EpochProgress
+from lightning_grok.tasks.reference_set import ReferenceSet
+
+
+class Linear(L.LightningModule):
+    def __init__(self) -> None:
+        super().__init__()
+        self.network = nn.Linear(3, 2)
+
+    def training_step(self, batch: tuple[torch.Tensor, torch.Tensor], index: int) -> torch.Tensor:
+        time.sleep(0.005)
+        return nn.functional.cross_entropy(self.network(batch[0]), batch[1])
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        return torch.optim.SGD(self.parameters(), 0.1)
+
+
+class Slow(Measurement):
+    name = "slow"
+    needs_samples = False
+
+    def measure(self, model: nn.Module, reference: ReferenceSet) -> Mapping[str, float]:
+        time.sleep(0.1)
+        return {"value": 0.0}
+
+
+def test_the_time_left_counts_measurements(capsys: pytest.CaptureFixture[str]) -> None:
+    """Late measurements, which the rate of the first epochs knows nothing of."""
+    told: dict[int, float] = {}
+
+    class Told(EpochProgress):
+        def _time_left(self, trainer: L.Trainer, epoch: int) -> str:
+            text = super()._time_left(trainer, epoch)
+            minutes, seconds = re.fullmatch(r"(\d+):(\d+) left", text).groups()  # type: ignore[union-attr]
+            told[epoch] = 60 * int(minutes) + int(seconds)
+            at[epoch] = time.monotonic()
+            return text
+
+        def on_train_epoch_end(self, trainer: L.Trainer, *args: object) -> None:
+            assert self._bar is not None
+            self._bar.miniters = 0
+            super().on_train_epoch_end(trainer, *args)
+
+    at: dict[int, float] = {}
+    data = TensorDataset(torch.randn(4, 3), torch.tensor([0, 1, 0, 1]))
+    slow = Slow(epochs=[0, *range(20, 60, 2)])
+    trainer = L.Trainer(
+        max_epochs=60, callbacks=[slow, Told()], logger=False, enable_checkpointing=False,
+        accelerator="cpu", enable_model_summary=False,
+    )  # fmt: skip
+    trainer.fit(Linear(), DataLoader(data, batch_size=4))
+    really = at[60] - at[10]
+    assert really > 2.0
+    assert told[10] == pytest.approx(really, rel=0.5, abs=1)
+    assert told[10] >= 2  # of the epochs alone it would be half a second
+    assert told[60] == 0
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ({"epochs": [0, 5, 9]}, 2),
+        ({"every_n_epochs": 3}, 3),
+        ({"epochs": [6, 7], "every_n_epochs": 3}, 4),
+    ],
+)
+def test_times_due_are_the_epochs_that_are_due(options: dict, expected: int) -> None:
+    measurement = Slow(**options)
+    measurement.plan(10)
+    times = measurement.times_due(2, 9)
+    assert times == expected == sum(measurement.due(epoch) for epoch in range(3, 10))
