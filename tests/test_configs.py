@@ -22,6 +22,9 @@ NAMES = [str(path.relative_to(ROOT)) for path in SETUPS]
 TASKS = [path for path in SETUPS if "class_path:" in path.read_text().partition("\ndata:")[2]]
 """On data of another class than `GrokData`."""
 
+QUICK = ("quadratic", "parity", "a5", "transformer_p53", "stablemax")
+"""Of these one of each kind of data and network."""
+
 IMAGES = [path for path in SETUPS if path not in TASKS]
 TABLE1 = [path for path in SETUPS if path.parent.name == "table1"]
 SWEEPS = sorted((ROOT / "sweeps").glob("*.yaml"))
@@ -170,7 +173,11 @@ def test_runs_for_two_epochs(path: Path, fit: Callable[..., Run]) -> None:
                 assert run.config[group][key] == value
 
 
-@pytest.mark.parametrize("path", TASKS, ids=lambda path: path.stem)
+@pytest.mark.parametrize(
+    "path",
+    [pytest.param(p, marks=[] if p.stem in QUICK else [pytest.mark.slow]) for p in TASKS],
+    ids=lambda path: path.stem,
+)
 def test_a_task_is_trained_and_measured(
     path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
