@@ -42,7 +42,8 @@ def test_committed_ones_are_of_seeds_of_a_configuration(path: Path) -> None:
 def test_a_configuration_names_its_certificate_or_says_that_it_has_none() -> None:
     for path in sorted((ROOT / "configs").rglob("*.yaml")):
         kept = path.with_suffix(".certificate.md")
-        if "lightning_grok.tasks." in (text := path.read_text()):
+        text = " ".join(path.read_text().replace("#", "").split())
+        if "lightning_grok.tasks." in text:
             assert (kept.name in text) == kept.is_file(), path
             assert kept.is_file() or "has no certificate" in text, path
 
