@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from lightning_grok.callbacks.floor import Floor, Floors, Fresh
+from lightning_grok.callbacks.floor import Floor, Floors, Fresh, state_of
 from lightning_grok.callbacks.layers import check_layers, layers_of
 from lightning_grok.callbacks.measurement import Epochs, Measurement, placed
 from lightning_grok.callbacks.recording import Value, as_array
@@ -23,9 +23,17 @@ from lightning_grok.ranges import Count, Range, Seed, within_ranges
 from lightning_grok.runs.panels import FLOORS
 from lightning_grok.tasks.reference_set import ReferenceSet, count
 
+_REMEMBERED = ("start", "previous")
+"""Keyword-only parameters of a function that take the same thing at an earlier epoch."""
+
 
 class FunctionMeasurement(Measurement):
     """What is logged of a function: one number, or the fields of a NamedTuple or a mapping.
+
+    A function with a keyword-only parameter ``start``, ``previous`` or ``below`` is given there
+    what its first argument was at the run's initialization, at the measurement before, or, by name,
+    at the layers or weights before this one: ``f(points, *, start)``. They are None, or empty,
+    where there is none.
 
     A number alone says little of training. With `floor` the same number is logged of what has
     learned nothing, as the mean and standard deviation over `draws`, under ``<key>/floor_<kind>``
@@ -77,6 +85,8 @@ class FunctionMeasurement(Measurement):
         begin = imported(fresh) if isinstance(fresh, str) else fresh
         self.seed = seed
         self._floors = Floors(kinds, draws, seed, begin)
+        self._asks = _keywords(self.function) - self.arguments.keys()
+        self._states: dict[str, dict[str, Tensor]] = {}  # by what is remembered
 
     def check(self, model: nn.Module, reference: ReferenceSet) -> None:
         """Refuse floors that the function or the network doesn't have."""
@@ -98,22 +108,43 @@ class FunctionMeasurement(Measurement):
         return reference.test.labels is not None
 
     def start(self, model: nn.Module) -> None:
-        """Begin the floors."""
+        """Begin the floors, and keep what the function asks for later."""
         self._floors.start(model)
+        self._states = self._remembered("start", model)
 
     def measure(self, model: nn.Module, reference: ReferenceSet) -> Mapping[str, Value | Tensor]:
         """The function's result wherever it is called, and its floors."""
-        take = partial(self._values, reference=reference)
-        return take(model) | self._floors.measure(take, model, self.output)
+        past = {name: self._past(name, model, reference) for name in self._states}
+        take = partial(self._values, reference=reference, past=past)
+        values = take(model) | self._floors.measure(take, model, self.output)
+        self._states = self._states | self._remembered("previous", model)
+        return values
+
+    def _remembered(self, name: str, model: nn.Module) -> dict[str, dict[str, Tensor]]:
+        return {name: state_of(model)} if name in self._asks else {}
+
+    def _past(self, name: str, model: nn.Module, reference: ReferenceSet) -> dict[str, Any]:
+        """What the function's first argument was, by place."""
+        network = copy.deepcopy(model)
+        network.load_state_dict(self._states[name])
+        return {place: given[0] for place, given in self.calls(network, reference)}
 
     def _values(
-        self, model: nn.Module, reference: ReferenceSet, shuffle: np.random.Generator | None = None
+        self,
+        model: nn.Module,
+        reference: ReferenceSet,
+        past: Mapping[str, Mapping[str, Any]],
+        shuffle: np.random.Generator | None = None,
     ) -> dict[str, Value | Tensor]:
         values: dict[str, Value | Tensor] = {}
+        below: dict[str, Any] = {}
         for place, given in self.calls(model, reference):
             if shuffle is not None:
                 given = (*given[:-1], self.shuffled(given[-1], shuffle))
-            result = self.function(*given, **self.arguments)
+            more = {name: past.get(name, {}).get(place) for name in _REMEMBERED} | {"below": below}
+            asked = {name: each for name, each in more.items() if name in self._asks}
+            result = self.function(*given, **self.arguments, **asked)
+            below = {**below, place: given[0]} if "below" in asked else {}
             fields = result._asdict() if hasattr(result, "_asdict") else result
             if not isinstance(fields, Mapping):
                 values[place or "value"] = fields
@@ -126,12 +157,14 @@ class FunctionMeasurement(Measurement):
         return labels[generator.permutation(len(labels))]
 
     def state_dict(self) -> dict[str, Any]:
-        """What the floors need after a resume."""
-        return self._floors.state_dict()
+        """What the floors and the function need after a resume."""
+        states = {"states": self._states} if self._states else {}
+        return self._floors.state_dict() | states
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Take it back."""
         self._floors.load_state_dict(state_dict)
+        self._states = state_dict.get("states", {})
 
     @abstractmethod
     def calls(
@@ -343,6 +376,15 @@ def _name_of(function: str | Callable[..., Any]) -> str:
     if name == "<lambda>":
         raise InputError("expected a name for the measurement of a lambda, received none")
     return name
+
+
+def _keywords(function: Callable[..., Any]) -> set[str]:
+    """Names of the keyword-only parameters; none of what has no signature."""
+    try:
+        parameters = inspect.signature(function).parameters.values()
+    except ValueError:  # compiled
+        return set()
+    return {each.name for each in parameters if each.kind is each.KEYWORD_ONLY}
 
 
 def _given(function: Callable[..., Any], arguments: Mapping[str, Any]) -> int:

@@ -30,7 +30,7 @@ def main(arguments: Sequence[str]) -> None:
 
 
 def _described(measure: Measure) -> str:
-    unit = f" in {measure.unit}" if measure.unit else ""
+    unit = f" ({measure.unit})" if measure.unit else ""
     text = f"of {_OF[measure.of]}: {measure.words}{unit}. Cost: {measure.cost}. {measure.source}."
     indent = " " * 22
     return fill(f"{measure.name:22}{text}", _WIDTH, subsequent_indent=indent)

@@ -113,6 +113,7 @@ from .readout import (
     own_readout as own_readout,
 )
 from .similarity import (
+    layer_cka as layer_cka,
     linear_cka as linear_cka,
 )
 from .spectrum import (

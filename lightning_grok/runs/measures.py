@@ -77,7 +77,7 @@ BUILT_IN = (
     ),
     Measure(
         "intrinsic_dimension", "layer", f"{_GEOMETRY}.intrinsic_dimension",
-        "dimension of what samples lie on, by two nearest neighbors", "dimensions",
+        "dimension of what samples lie on, by two nearest neighbors", "",
         "n² d a layer", "Facco et al. 2017",
     ),
     Measure(
@@ -86,6 +86,12 @@ BUILT_IN = (
         "and alignments", "",
         "200 nonnegative least squares a layer, about 1 s for 47 classes of 50",
         "Chou et al. 2025, arXiv 2503.18114",
+    ),
+    Measure(
+        "cka", "layer", f"{_GEOMETRY}.layer_cka",
+        "likeness of a layer to its start, to the measurement before, to the labels and to the "
+        "layers below (debiased linear CKA, 1 for the same up to rotation)", "",
+        "n d e for two of d and e features", "Kornblith et al. 2019; Song et al. 2012",
     ),
     Measure(
         "neural_collapse", "layer", f"{_GEOMETRY}.neural_collapse",

@@ -10,9 +10,17 @@ import torch
 from own_training import QUIET, Convolutions, loaders
 from torch import Tensor, nn
 
-from lightning_grok.callbacks import ModelMeasurement, WeightMeasurement
+from lightning_grok.callbacks import LayerMeasurement, ModelMeasurement, WeightMeasurement
 from lightning_grok.errors import InputError
-from lightning_grok.geometry import effective_rank, gradient_noise, sharpness, weight_spectrum
+from lightning_grok.geometry import (
+    effective_rank,
+    gradient_noise,
+    layer_cka,
+    linear_cka,
+    record,
+    sharpness,
+    weight_spectrum,
+)
 from lightning_grok.loggers.run_logger import RunLogger
 from lightning_grok.runs.network import load_model
 from lightning_grok.runs.run import read_run
@@ -87,3 +95,67 @@ def test_what_is_not_there_is_refused_before_training(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"the dotted path of a function, received no\.where"):
         ModelMeasurement("no.where")
     assert not (tmp_path / "run").exists()
+
+
+LAYERS = ["backbone.0", "backbone.4"]
+
+
+def test_a_function_may_ask_for_what_was_and_what_is_below(tmp_path: Path) -> None:
+    measurement = LayerMeasurement(layer_cka, layers=LAYERS, name="cka", floor="shuffle", draws=2)
+    fit(tmp_path / "run", measurement)
+    run = read_run(tmp_path / "run")
+    inputs, _ = measurement.reference.manifold_points("test", 200, 0)
+    seen = [
+        {name: each.numpy() for name, each in record(network, LAYERS, inputs).items()}
+        for network in (load_model(run.path, epoch, model=Convolutions()) for epoch in range(3))
+    ]
+    for layer in LAYERS:
+        epochs, starts = run.series(f"cka/{layer}/start")
+        assert epochs.tolist() == [0, 1, 2]
+        expected = [linear_cka(each[layer], seen[0][layer]) for each in seen]
+        np.testing.assert_allclose(starts, expected, rtol=1e-5)
+        epochs, previous = run.series(f"cka/{layer}/previous")
+        assert epochs.tolist() == [1, 2]
+        expected = [linear_cka(seen[i][layer], seen[i + 1][layer]) for i in (0, 1)]
+        np.testing.assert_allclose(previous, expected, rtol=1e-5)
+        assert len(run.series(f"cka/{layer}/labels/floor_shuffle")[1]) == 3
+    assert f"cka/{LAYERS[0]}/below" not in run.keys
+    expected = [linear_cka(*each.values()) for each in seen]
+    np.testing.assert_allclose(run.series(f"cka/{LAYERS[1]}/below")[1], expected, rtol=1e-5)
+
+
+def way(weight: np.ndarray, *, start: np.ndarray, previous: np.ndarray | None) -> Any:
+    lengths = {"start": float(np.linalg.norm(weight - start))}
+    if previous is not None:
+        lengths["previous"] = float(np.linalg.norm(weight - previous))
+    return lengths
+
+
+def turned(model: nn.Module, inputs: Tensor, labels: Tensor, *, start: nn.Module) -> float:
+    return (model(inputs) - start(inputs)).abs().max().item()
+
+
+def test_what_was_outlives_a_resume(tmp_path: Path) -> None:
+    def measurements() -> list[L.Callback]:
+        return [
+            WeightMeasurement(way, every_n_epochs=1),
+            ModelMeasurement(turned, samples=20, every_n_epochs=1),
+        ]
+
+    module = Convolutions()
+    options: Any = {"logger": RunLogger(tmp_path / "run"), **QUIET}
+    trainer = L.Trainer(max_epochs=2, callbacks=measurements(), **options)
+    trainer.fit(module, *loaders())
+    trainer.save_checkpoint(tmp_path / "part.ckpt")
+    resumed = L.Trainer(max_epochs=3, callbacks=measurements(), **options)
+    resumed.fit(Convolutions(), *loaders(), ckpt_path=tmp_path / "part.ckpt")
+    run = read_run(tmp_path / "run")
+    networks = [load_model(run.path, epoch, model=Convolutions()) for epoch in range(4)]
+    name = "backbone.4.weight"
+    weights = [network.get_parameter(name).detach() for network in networks]
+    expected = [float((weight - weights[0]).norm()) for weight in weights]
+    np.testing.assert_allclose(run.series(f"way/{name}/start")[1], expected, rtol=1e-5)
+    expected = [float((weights[i + 1] - weights[i]).norm()) for i in range(3)]
+    np.testing.assert_allclose(run.series(f"way/{name}/previous")[1], expected, rtol=1e-5)
+    changes = run.series("turned/value")[1]
+    assert changes[0] == 0 < changes[1] < changes[3]

@@ -33,6 +33,7 @@ FUNCTIONS: dict[str, Callable[[Any, Any], Any]] = {
     "inverse_participation": lambda x, y: geometry.inverse_participation(x),
     "kernel_distance": lambda x, y: geometry.kernel_distance(x, POINTS + 1),
     "kernel_target_alignment": lambda x, y: geometry.kernel_target_alignment(KERNEL, y),
+    "layer_cka": lambda x, y: geometry.layer_cka(x, y, start=POINTS[::-1])["start"],
     "linear_cka": lambda x, y: geometry.linear_cka(x, POINTS[:, ::-1] ** 2),
     "manifold_capacity": lambda x, y: geometry.manifold_capacity(
         x, y, num_vectors=5, restarts=1
@@ -48,7 +49,7 @@ FUNCTIONS: dict[str, Callable[[Any, Any], Any]] = {
     "weight_spectrum": lambda x, y: geometry.weight_spectrum(x)[:4],
 }  # fmt: skip
 LABELED = (
-    "direct_accuracy", "glue", "manifold_capacity", "neural_collapse", "own_readout",
+    "direct_accuracy", "glue", "layer_cka", "manifold_capacity", "neural_collapse", "own_readout",
     "paper_probe", "readout_collapse", "sound_probe",
 )  # fmt: skip
 KINDS: dict[str, Callable[[np.ndarray], Any]] = {
