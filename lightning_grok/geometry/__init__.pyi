@@ -64,6 +64,9 @@ from .linear_probe import (
     paper_probe as paper_probe,
     sound_probe as sound_probe,
 )
+from .local_complexity import (
+    local_complexity as local_complexity,
+)
 from .losses import (
     log_stablemax as log_stablemax,
     logit_margins as logit_margins,

@@ -119,6 +119,11 @@ BUILT_IN = (
         "one gradient a sample", "McCandlish et al. 2018",
     ),
     Measure(
+        "local_complexity", "model", f"{_GEOMETRY}.local_complexity",
+        "units whose kink passes close to a sample, layer by layer", "units a sample",
+        "50 forward passes of every sample", "Humayun et al. 2024",
+    ),
+    Measure(
         "learning_coefficient", "model", f"{_GEOMETRY}.learning_coefficient",
         "how degenerate the minimum is that the network stands in", "parameters / 2",
         "1,200 gradients", "Lau et al. 2023",
