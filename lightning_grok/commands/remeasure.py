@@ -52,8 +52,10 @@ def measure_run(path: Path, arguments: list[str]) -> dict[str, int]:
     epochs = run.snapshot_epochs()
     if not epochs:
         raise InputError(f"expected snapshots in {path / 'snapshots'}, received none")
-    own = ["--config", str(path / "config.yaml")]
-    cli = GrokCLI([*own, *arguments], run=False)
+    config = path / "config.yaml"
+    if run.signature_of(config) is None:  # a pipe would be waited for
+        raise InputError(f"expected the configuration of the run in {config}, received no file")
+    cli = GrokCLI(["--config", str(config), *arguments], run=False)
     measurements = _named(cli, arguments)
     used = dataset_of(cli.datamodule)
     if run.dataset not in ("own", used):

@@ -1,3 +1,4 @@
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -86,3 +87,14 @@ def test_nothing_to_measure_is_said(fit: Fit, capsys: pytest.CaptureFixture[str]
         main(["measure", str(run.path)])
     assert "expected a measurement in the arguments" in capsys.readouterr().err
     assert Run(run.path).state == "finished"
+
+
+def test_a_pipe_in_place_of_the_configuration_is_not_waited_for(
+    fit: Fit, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = fit("--kernel_distance.enabled=false", "--linear_probe.enabled=false")
+    (run.path / "config.yaml").unlink()
+    os.mkfifo(run.path / "config.yaml")
+    with pytest.raises(SystemExit):
+        main(["measure", str(run.path), "--weight_norm.enabled=true"])
+    assert "expected the configuration of the run" in capsys.readouterr().err
