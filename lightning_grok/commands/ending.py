@@ -7,7 +7,7 @@ from pathlib import Path
 from lightning_grok.analysis.onset import run_events
 from lightning_grok.errors import InputError, first_line
 from lightning_grok.runs.failures import failed_measurements
-from lightning_grok.runs.provenance import next_command
+from lightning_grok.runs.provenance import extension_command
 from lightning_grok.runs.run import Run
 from lightning_grok.runs.summary import run_outcome
 
@@ -21,7 +21,7 @@ def say_how_it_went(path: Path, *, figures: bool, report: bool) -> None:
     with suppress(ValueError):  # which the outcome has told of
         events = run_events(run)
         if events.moving:
-            _, command = next_command(run, str(run.path)) or ("", "")
+            command = extension_command(run, str(run.path))
             print(f"no final level yet; extend with\n{command}")
         elif not events.grokked:
             print(f"not grokked: {events.reason}")

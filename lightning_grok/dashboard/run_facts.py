@@ -7,7 +7,7 @@ from typing import Any
 
 from lightning_grok.runs.configuration import flatten
 from lightning_grok.runs.names import printable
-from lightning_grok.runs.provenance import next_command
+from lightning_grok.runs.provenance import extension_command, resume_command
 from lightning_grok.runs.run import Run
 
 _ORIGIN = ("command", "commit", "host", "machine", "version", "created")
@@ -40,13 +40,23 @@ def facts_of(run: Run, path: str) -> dict[str, Any]:
     libraries: Mapping[str, str] = meta.get("libraries", {})
     versions = ", ".join(f"{name} {number}" for name, number in libraries.items())
     origin += [["libraries", printable(versions)]] if versions else []
-    going_on = next_command(run, path)
+    files = run.files()
+    kept = any(name.startswith("checkpoints/") for name, _ in files)
     return {
         "path": path,
         "origin": origin,
-        "files": [[f"{path}/{printable(name)}", size] for name, size in run.files()[:_MOST]],
-        "next": None if going_on is None else list(going_on),
+        "files": [[f"{path}/{printable(name)}", size] for name, size in files[:_MOST]],
+        "next": _going_on(run, path) if kept else None,
     }
+
+
+def _going_on(run: Run, path: str) -> list[str] | None:
+    """What goes on with a run that stands still, in words and as a command."""
+    if run.state == "running":
+        return None
+    finished = run.state == "finished"
+    command = extension_command(run, path) if finished else resume_command(path)
+    return ["extend it" if finished else "resume it", command]
 
 
 def _plain(value: object) -> Value:

@@ -31,23 +31,20 @@ def provenance() -> dict[str, Any]:
     }
 
 
-def next_command(run: "Run", path: str) -> tuple[str, str] | None:
-    """What goes on with a run that stands still, in words and as a command; None for no checkpoint.
-
-    One that is finished is trained twice as long, one that was broken off is resumed.
-
-    Args:
-        run: any run.
-        path: of its directory, as the command is to name it.
-    """
-    if run.state == "running" or not any((run.path / "checkpoints").glob("*.ckpt")):
-        return None
-    fit = ["python", "-m", "lightning_grok", "fit", f"--config={path}/config.yaml"]
-    if run.state != "finished":
-        root = str(Path(path).parent)
-        return "resume it", shlex.join([*fit, f"--run.root={root}", "--run.name=null", "--resume"])
+def extension_command(run: "Run", path: str) -> str:
+    """The command that trains twice as long, beginning with a run that lies at `path`."""
     length = f"--trainer.max_epochs={2 * run.epoch}"
-    return "extend it", shlex.join([*fit, f"--run.extends={path}", length, "--run.name=null"])
+    return shlex.join([*_fit_again(path), f"--run.extends={path}", length, "--run.name=null"])
+
+
+def resume_command(path: str) -> str:
+    """The command that goes on with a run that was broken off, at `path`."""
+    root = str(Path(path).parent)
+    return shlex.join([*_fit_again(path), f"--run.root={root}", "--run.name=null", "--resume"])
+
+
+def _fit_again(path: str) -> list[str]:
+    return ["python", "-m", "lightning_grok", "fit", f"--config={path}/config.yaml"]
 
 
 def _versions() -> dict[str, str]:

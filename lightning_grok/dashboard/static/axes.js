@@ -170,6 +170,6 @@ function leftOf({ kind, figure }) { // room for names of rows, the same for all 
   return names ? 38 + 7.5 * Math.max(...names.map((name) => name.length)) : 62;
 }
 
-const heightOf = (view) => (state.full === view.id ? Math.max(view.height, innerHeight - 230) : view.height);
+const heightOf = (view) => (state.full === view.id ? Math.max(view.height, innerHeight - 190) : view.height);
 const place = () => state.hover ?? state.epoch;
 const inWords = (epoch) => `epoch ${epoch.toLocaleString("en")}`;

@@ -42,8 +42,7 @@ function matches(row, terms) {
   const mark = markOf(row.id);
   const marked = ["pinned", "hidden", "archived"].filter((each) => mark[each]);
   const text = [row.name, row.id, row.dataset, row.setup, row.state, mark.name, mark.note, ...(mark.tags ?? []), ...marked].join(" ");
-  return terms.every(({ not, text: word, pattern, key, sign, value }) => {
-    const known = key && state.rows.some((each) => valuesOf(each, key).length || key === "tag");
+  return terms.every(({ not, text: word, pattern, known, key, sign, value }) => {
     const holds = known
       ? valuesOf(row, key).some((found) => fits(found, sign, value)) || (sign === "!=" && !valuesOf(row, key).length)
       : pattern ? pattern.test(text) : text.toLowerCase().includes(word);
@@ -55,6 +54,9 @@ const asksForTable = (filter) => /[=<>]/.test(filter);
 
 function shownRows() { // pinned ones first; archived ones only where the filter names them
   const terms = termsOf(state.filter);
+  for (const term of terms) { // what no run has a value of is a word with a sign in it
+    term.known = term.key === "tag" || Boolean(term.key && state.rows.some((row) => valuesOf(row, term.key).length));
+  }
   const asked = terms.some(({ text, not }) => text === "archived" && !not);
   const rows = state.rows.filter((row) => (asked || !markOf(row.id).archived) && matches(row, terms));
   return [...rows.filter((row) => markOf(row.id).pinned), ...rows.filter((row) => !markOf(row.id).pinned)];

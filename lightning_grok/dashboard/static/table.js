@@ -90,7 +90,8 @@ function tableRow(row, columns, dot) {
 }
 
 function options(list, values) {
-  if ($(list).children.length !== values.length) $(list).replaceChildren(...values.map((value) => element("option", { value })));
+  const known = [...$(list).children].map((each) => each.value);
+  if (known.join("\n") !== values.join("\n")) $(list).replaceChildren(...values.map((value) => element("option", { value })));
 }
 
 // ---- configuration and difference ----------------------------------------------------------------
