@@ -140,11 +140,17 @@ class Measurement(L.Callback, ABC):
         self._due: frozenset[int] = frozenset()
         self._step = -1  # of the last measurement
         self._ended = False
+        self._set_up = False
 
     @property
     def state_key(self) -> str:
-        """Two of one kind under different names are two callbacks."""
-        return f"{type(self).__qualname__}:{self.name}"
+        """Two of one kind under different names are two callbacks.
+
+        Until `setup`, which refuses two of one name in words, so are these: Trainer's own refusal
+        of one key comes before.
+        """
+        key = f"{type(self).__qualname__}:{self.name}"
+        return key if self._set_up else f"{key}:{id(self)}"
 
     @abstractmethod
     def measure(self, model: nn.Module, reference: ReferenceSet) -> Mapping[str, Value | Tensor]:
@@ -241,6 +247,7 @@ class Measurement(L.Callback, ABC):
 
     def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
         """Settle the epochs, before anything is trained."""
+        self._set_up = True
         if stage == "fit" and self.enabled:
             enabled_measurements(trainer)
             self._ended = False

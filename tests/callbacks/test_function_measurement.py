@@ -159,3 +159,10 @@ def test_what_was_outlives_a_resume(tmp_path: Path) -> None:
     np.testing.assert_allclose(run.series(f"way/{name}/previous")[1], expected, rtol=1e-5)
     changes = run.series("turned/value")[1]
     assert changes[0] == 0 < changes[1] < changes[3]
+
+
+def test_two_of_one_name_are_refused_in_words() -> None:
+    twice = [WeightMeasurement(effective_rank), WeightMeasurement(effective_rank)]
+    with pytest.raises(InputError, match="different names of measurements, received 'effective_ra"):
+        fit(None, *twice)
+    fit(None, WeightMeasurement(effective_rank), WeightMeasurement(effective_rank, name="again"))
