@@ -36,8 +36,9 @@ class Schedule:
     Raises:
         ValueError: a list is negative, out of order or empty, or a number is below 1.
 
-    >>> [step for step in range(200) if Schedule(steps=4).at_step(step)]
-    [0, 1, 2, 3, 6, 10, 18, 32, 56, 100, 178]
+    Examples:
+        >>> [step for step in range(200) if Schedule(steps=4).at_step(step)]
+        [0, 1, 2, 3, 6, 10, 18, 32, 56, 100, 178]
     """
 
     epochs: Points = None
