@@ -28,7 +28,6 @@ from torchmetrics.classification import MulticlassAccuracy
 
 from benchmarks.page import machine, markdown, write_section
 from lightning_grok.commands.profiler import NoProfiler
-from lightning_grok.geometry.matmul import resolve
 from lightning_grok.runs.run import Run
 from lightning_grok.tasks.datasets import Samples
 from lightning_grok.tasks.images import GrokData
@@ -279,7 +278,7 @@ def page(found: dict[str, Any]) -> str:
             f"`python -m benchmarks.training --epochs {found['epochs']} --write "
             f"docs/benchmarks.md`: {found['machine']}, PyTorch {found['torch']}, "
             f"{found['dataset']}; the loops on one thread, in turns, medians of "
-            f"{found['rounds']} rounds; this project's matrix products by {found['matmul']}.",
+            f"{found['rounds']} rounds.",
             markdown(rows),
             f"`configs/grok.yaml` for {found['epochs']:,} epochs with every measurement, "
             f"{found['threads_of_the_run']} threads: all measurements together "
@@ -304,7 +303,6 @@ def main() -> None:
     found |= measured_run(options.epochs)
     found |= {
         "machine": machine(),
-        "matmul": "oneDNN" if resolve("auto") == "onednn" else "PyTorch's default",
         "rounds": options.rounds,
         "threads_of_the_run": threads,
         "torch": torch.__version__,

@@ -9,8 +9,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import lightning as L
 import pytest
 import torch
+from lightning.pytorch.callbacks import ModelCheckpoint, Timer
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from lightning.pytorch.loggers import WandbLogger
 from torch import nn
@@ -66,18 +68,6 @@ def global_hooks() -> None:
     handle.remove()
 
 
-def functorch_transforms() -> None:
-    seen = []
-
-    def watched(x: torch.Tensor) -> torch.Tensor:
-        seen.append(torch._C._are_functorch_transforms_active())
-        return x
-
-    torch.vmap(watched)(torch.ones(2))
-    assert seen == [True]
-    assert not torch._C._are_functorch_transforms_active()
-
-
 def parameter_hooks(name: str, register: str) -> Callable[[], None]:
     def check() -> None:
         parameter = nn.Parameter(torch.ones(1))
@@ -88,18 +78,41 @@ def parameter_hooks(name: str, register: str) -> Callable[[], None]:
     return check
 
 
+def optimizer_hooks() -> None:
+    from torch.optim import optimizer as module
+
+    optimizer = torch.optim.SGD([nn.Parameter(torch.ones(1))])
+    of_all = "register_optimizer_step_{}_hook", "_global_optimizer_{}_hooks", module, module
+    of_one = "register_step_{}_hook", "_optimizer_step_{}_hooks", optimizer, optimizer
+    for register, name, owner, place in (of_all, of_one):
+        for when in ("pre", "post"):
+            assert not getattr(place, name.format(when))
+            handle = getattr(owner, register.format(when))(lambda *_: None)
+            assert getattr(place, name.format(when))
+            handle.remove()
+
+
+def epoch_loop() -> None:
+    from lightning.pytorch.loops.training_epoch_loop import _TrainingEpochLoop
+
+    loop = L.Trainer(logger=False).fit_loop.epoch_loop
+    assert type(loop) is _TrainingEpochLoop
+    assert callable(loop._should_check_val_fx)
+    assert loop._batches_that_stepped == 0
+
+
+def when_callbacks_act() -> None:
+    assert ModelCheckpoint(every_n_train_steps=3)._every_n_train_steps == 3
+    assert ModelCheckpoint()._every_n_train_steps == 0
+    assert ModelCheckpoint()._train_time_interval is None
+    assert Timer(interval="step")._interval == "step"
+    assert Timer(interval="epoch")._interval == "epoch"
+
+
 def foreach_mul() -> None:
     tensors = [torch.ones(2), torch.ones(3)]
     torch._foreach_mul_(tensors, torch.tensor(2.0))
     assert [float(tensor.sum()) for tensor in tensors] == [4, 6]
-
-
-def linear_pointwise() -> None:
-    if not torch.backends.mkldnn.is_available():
-        pytest.skip("this build of PyTorch has no oneDNN")
-    x, weight, bias = torch.randn(5, 4), torch.randn(3, 4), torch.randn(3)
-    given = torch.ops.mkldnn._linear_pointwise(x, weight, bias, "none", [], "")
-    torch.testing.assert_close(given, x @ weight.T + bias)
 
 
 def reset_parameters() -> None:
@@ -160,7 +173,6 @@ def command_line() -> None:
 
 CHECKS: dict[tuple[str, ...], Callable[[], Any]] = {
     ("_has_any_global_hook",): global_hooks,
-    ("_C", "_are_functorch_transforms_active"): functorch_transforms,
     ("_forward_hooks",): linear_hooks("_forward_hooks"),
     ("_forward_pre_hooks",): linear_hooks("_forward_pre_hooks"),
     ("_backward_hooks",): linear_hooks("_backward_hooks"),
@@ -168,8 +180,13 @@ CHECKS: dict[tuple[str, ...], Callable[[], Any]] = {
     ("_post_accumulate_grad_hooks",): parameter_hooks(
         "_post_accumulate_grad_hooks", "register_post_accumulate_grad_hook"
     ),
+    (
+        "_global_optimizer_pre_hooks", "_global_optimizer_post_hooks",
+        "_optimizer_step_pre_hooks", "_optimizer_step_post_hooks",
+    ): optimizer_hooks,
+    ("_TrainingEpochLoop", "_should_check_val_fx"): epoch_loop,
+    ("_every_n_train_steps", "_train_time_interval"): when_callbacks_act,
     ("_foreach_mul_",): foreach_mul,
-    ("_linear_pointwise",): linear_pointwise,
     ("_reset_parameters",): reset_parameters,
     ("_DummyExperiment",): dummy_experiment,
     ("_experiment", "_wandb_init"): wandb_logger,

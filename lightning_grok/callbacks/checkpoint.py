@@ -85,6 +85,10 @@ class FiniteLoss(L.Callback):
         self.checkpoints = checkpoints
         self._loss: Any = None
 
+    def wants_step(self, step: int) -> bool:
+        """Whether it has to see the network after a step that is not the last one of an epoch."""
+        return False
+
     def on_train_batch_end(
         self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, *args: Any
     ) -> None:

@@ -193,6 +193,10 @@ class Measurement(L.Callback, ABC):
         regular = 0 if every is None else last // every - after // every
         return regular + sum(after < e <= last and (every is None or e % every) for e in self._due)
 
+    def wants_step(self, step: int) -> bool:
+        """Whether it has to see the network after a step, be it the last one of an epoch or not."""
+        return self.enabled and self.due_at_step(step)
+
     def plan(self, last: int | None) -> None:
         """Settle the epochs of a run that ends at `last` (-1 or None: open end)."""
         last = -1 if last is None else last

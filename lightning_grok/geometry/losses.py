@@ -9,7 +9,6 @@ bfloat16, 16.64 in float32 and 36.74 in float64 (softmax collapse: Prieto et al.
 Functions
     log_stablemax       logarithm of their stablemax, which does not saturate
     sample_losses       the loss of every sample
-    loss_and_gradient   the mean loss and its derivative by the outputs, outside any graph
     zero_loss_share     share of samples whose loss is exactly 0
     logit_margins       lead of the correct logit
 """
@@ -19,7 +18,7 @@ from functools import partial
 from typing import Literal
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -82,33 +81,6 @@ def sample_losses(
 def mean_loss(loss: "Loss | MeanLoss") -> MeanLoss:
     """f(outputs, targets), the mean over samples, of a loss that is given by name or as such."""
     return loss if callable(loss) else partial(sample_losses, loss=loss, reduction="mean")
-
-
-def loss_and_gradient(
-    outputs: Float[Tensor, "n classes"], labels: Int[Tensor, " n"], loss: Loss
-) -> tuple[Float[Tensor, ""], Float[Tensor, "n classes"]]:
-    """Mean loss () of outputs (n, C), and its derivative by them (n, C); outside any graph."""
-    n, classes = outputs.shape
-    with torch.no_grad():
-        if loss == "mse":
-            difference = outputs - F.one_hot(labels, classes)
-            return difference.square().mean(), difference.mul_(2 / (n * classes))
-        if loss == "hinge":
-            lost = sample_losses(outputs, labels, loss)
-            rivals = outputs.scatter(1, labels[:, None], -torch.inf).argmax(1, keepdim=True)
-            counts = (lost > 0).to(outputs.dtype).div_(n)[:, None]
-            gradient = torch.zeros_like(outputs).scatter_(1, rivals, counts)
-            return lost.mean(), gradient.scatter_add_(1, labels[:, None], -counts)
-        if loss == "stablemax":
-            logarithms = log_stablemax(outputs)
-            gradient = logarithms.exp()
-        else:
-            logarithms = F.log_softmax(outputs, 1)
-            gradient = torch.softmax(outputs, 1)  # exp(logarithms) is slow where it underflows
-        gradient.scatter_add_(1, labels[:, None], gradient.new_full((n, 1), -1.0))
-        if loss == "stablemax":
-            gradient.div_(outputs.abs().add_(1))  # d log s / dx = 1 / (1 + |x|)
-        return F.nll_loss(logarithms, labels), gradient.div_(n)
 
 
 def zero_loss_share(outputs: Points, labels: Labels, loss: Loss = "cross_entropy") -> float:

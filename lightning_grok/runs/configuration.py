@@ -14,6 +14,7 @@ from typing import Any
 _NOT_THE_RUN = {
     "": ("run", "wandb"),
     "data": ("root", "download", "eval_batch_size"),
+    "model": ("matmul",),  # of 0.1.0
     "trainer": (
         "logger", "default_root_dir", "enable_progress_bar", "enable_model_summary",
         "log_every_n_steps", "profiler", "max_time", "devices", "num_nodes",
@@ -28,8 +29,8 @@ _MISSING = object()
 def what_is_computed(config: Mapping[str, Any]) -> dict[str, Any]:
     """The part of a configuration that changes what a run computes."""
     kept = {key: value for key, value in config.items() if key not in _NOT_THE_RUN[""]}
-    for group in ("data", "trainer"):
-        if isinstance(kept.get(group), Mapping):
+    for group in kept.keys() & _NOT_THE_RUN.keys():
+        if isinstance(kept[group], Mapping):
             kept[group] = {k: v for k, v in kept[group].items() if k not in _NOT_THE_RUN[group]}
     run = config.get("run")
     if isinstance(run, Mapping) and run.get("branches"):  # another run than its trunk, in any case

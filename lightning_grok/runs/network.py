@@ -91,7 +91,9 @@ def _builder(run: Run) -> "Callable[[], nn.Module]":
     given = run.config.get("model", {})
     named = given.get("network") or given
     if "class_path" not in named:
-        return partial(MLP, **run.meta["network"])
+        arguments = dict(run.meta["network"])
+        arguments.pop("matmul", None)  # of 0.1.0, where it chose a library
+        return partial(MLP, **arguments)
     module, _, name = str(named["class_path"]).rpartition(".")
     kind = reduce(getattr, name.split("."), import_module(module))
     if not (isinstance(kind, type) and issubclass(kind, nn.Module)):

@@ -62,6 +62,12 @@ class BatchLoader:
     def __len__(self) -> int:
         return -(-len(self.samples.labels) // self.batch_size)
 
+    def order(self) -> Tensor:
+        """The rows (n,) in the order of the epoch that the sampler was told last."""
+        if isinstance(self.sampler, EpochSampler):
+            return self.sampler.order()
+        return torch.arange(len(self.samples.labels))
+
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
         """Inputs (b, ...) and labels (b,) of one batch after the other.
 

@@ -15,9 +15,6 @@ from typing import Any, Literal
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
-from torch.nn.modules.module import _has_any_global_hook
-
-from lightning_grok.geometry.matmul import Backend, has_onednn, relu_network
 
 Activation = Literal["relu", "gelu", "tanh", "sigmoid", "silu", "identity"]
 
@@ -44,15 +41,13 @@ class MLP(nn.Module):
             initialization (alpha' of the paper; its text says weights, its code scales both).
         output_scale: factor on the output (alpha of the paper).
         activation: elementwise activation between linear layers.
-        matmul: backend that multiplies float32 matrices on the CPU; ``onednn`` serves ReLU networks
-            only, and where this PyTorch lacks it the default does.
 
     Attributes:
         layers: the Sequential.
         arguments: what ``MLP(**arguments)`` needs to build such a network anew.
 
     Raises:
-        ValueError: a width or a scale is not positive, or the activation or backend is unknown.
+        ValueError: a width or a scale is not positive, or the activation is unknown.
     """
 
     def __init__(
@@ -63,7 +58,6 @@ class MLP(nn.Module):
         weight_scale: float = 1.0,
         output_scale: float = 1.0,
         activation: Activation = "relu",
-        matmul: Backend = "default",
     ) -> None:
         super().__init__()
         widths = [in_features, *hidden, num_classes]
@@ -90,7 +84,6 @@ class MLP(nn.Module):
             "output_scale": output_scale,
             "activation": activation,
         }
-        self.matmul = matmul
         self.in_features = in_features
         self.num_classes = num_classes
         self.output_scale = output_scale
@@ -108,76 +101,14 @@ class MLP(nn.Module):
             for parameter in self.parameters():
                 parameter.mul_(self.arguments["weight_scale"])
 
-    @property
-    def matmul(self) -> Backend:
-        """Backend that multiplies the matrices; it may be changed at any time."""
-        return self.arguments["matmul"]
-
-    @matmul.setter
-    def matmul(self, backend: Backend) -> None:
-        if backend not in ("default", "onednn"):
-            raise ValueError(f"expected matmul to be default or onednn; received {backend!r}")
-        self.arguments["matmul"] = backend
-
     def forward(self, inputs: Float[Tensor, "*shape"]) -> Float[Tensor, "n classes"]:
         """Logits of a batch of vectors (n, in_features) or of images (n, 1, height, width)."""
         # A single unbatched vector arrives under torch.func.vmap.
         features = inputs if inputs.ndim < 3 else inputs.flatten(1)
-        if self.is_fusable(features):
-            outputs = relu_network(features, *self.weights_and_biases(), self.backend)
-        else:
-            outputs = self.layers(features)
+        outputs = self.layers(features)
         return outputs if self.output_scale == 1 else outputs * self.output_scale
-
-    def weights_and_biases(self) -> tuple[list[Tensor], list[Tensor]]:
-        """Of the linear layers, input side first."""
-        linear = [layer for layer in self.layers if isinstance(layer, nn.Linear)]
-        return [layer.weight for layer in linear], [layer.bias for layer in linear]
-
-    @property
-    def backend(self) -> Backend:
-        """`matmul`, or the default where this PyTorch lacks it."""
-        return self.matmul if has_onednn() else "default"
-
-    def is_fusable(self, features: Tensor) -> bool:
-        """Whether the layers may run as one function, nobody being there to see the difference.
-
-        Gradients are taken through it in training mode only: derivatives of derivatives,
-        ``torch.func`` and hooks on layers belong to measurements.
-        """
-        return (
-            self.arguments["activation"] == "relu"
-            and features.ndim == 2
-            and features.dtype == torch.float32
-            and features.device.type == "cpu"
-            and (self.training or not torch.is_grad_enabled())
-            and not torch.is_autocast_enabled("cpu")
-            and not torch.compiler.is_compiling()
-            and not torch._C._are_functorch_transforms_active()
-            and _is_plain(self.layers)
-        )
 
     @property
     def layer_names(self) -> list[str]:
         """Names of all layers, input side first: ``layers.0``, ``layers.1``, ..."""
         return [f"layers.{index}" for index in range(len(self.layers))]
-
-
-def _is_plain(layers: nn.Sequential) -> bool:
-    """Whether `layers` are still linear maps with ReLUs between them, and carry no hooks."""
-    if _has_any_global_hook() or len(layers) % 2 == 0:
-        return False
-    return all(
-        type(layer) is nn.ReLU if index % 2 else type(layer) is nn.Linear and layer.bias is not None
-        for index, layer in enumerate(layers)
-    ) and not any(has_hooks(module) for module in (layers, *layers))
-
-
-def has_hooks(module: nn.Module) -> bool:
-    """Whether someone listens to what passes through `module` itself."""
-    return bool(
-        module._forward_hooks
-        or module._forward_pre_hooks
-        or module._backward_hooks
-        or module._backward_pre_hooks
-    )

@@ -1,6 +1,5 @@
 """The LightningModule of the tasks: one network, its loss and its optimizer."""
 
-import inspect
 from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
@@ -9,13 +8,12 @@ import torch
 from torch import Tensor, nn
 
 from lightning_grok.geometry.gradients import perpendicular_gradient
-from lightning_grok.geometry.losses import Loss, loss_and_gradient, sample_losses
-from lightning_grok.geometry.matmul import Matmul, relu_activations, relu_gradients, resolve
+from lightning_grok.geometry.losses import Loss, sample_losses
 from lightning_grok.ranges import Count, NotNegative, Positive, Range, within_ranges
-from lightning_grok.tasks.denormals import flushed_denormals
-from lightning_grok.tasks.mlp import MLP, Activation, has_hooks
+from lightning_grok.tasks.mlp import MLP, Activation
 from lightning_grok.tasks.optimizer import CPUAdam, CPUAdamW
 from lightning_grok.tasks.set_metrics import SetMetrics
+from lightning_grok.tasks.whole_epochs import WholeEpochs
 
 OptimizerName = Literal["adamw", "adam", "sgd"]
 Momentum = Annotated[float, Range(0, 0.999999)]
@@ -58,15 +56,11 @@ class GrokModule(L.LightningModule):
         hold_norm: whether to scale all parameters, after every step, to the norm that they had
             together before the first one (the reduced setting of Liu et al. 2023, Omnigrok).
         network: another network than the perceptron, with as many outputs as there are classes;
-            the widths, scales, activation and `matmul` above and below then say nothing.
-        matmul: backend that multiplies float32 matrices on the CPU: PyTorch's default, oneDNN, or
-            the one that is faster on this make of processor (auto). Their results differ by
-            rounding: a resumed run keeps the backend it began with, and ``hparams`` names it.
+            the widths, scales and activation above then say nothing.
 
     Raises:
         InputError: an option of the optimizer is out of range.
-        ValueError: a width, a scale or the activation is out of range (see `MLP`), or this PyTorch
-            has no oneDNN to take.
+        ValueError: a width, a scale or the activation is out of range (see `MLP`).
     """
 
     @within_ranges("model")
@@ -83,7 +77,6 @@ class GrokModule(L.LightningModule):
         learning_rate: Positive = 1e-3,
         weight_decay: NotNegative = 1e-3,
         momentum: Momentum = 0.0,
-        matmul: Matmul = "auto",
         betas: tuple[Momentum, Momentum] = (0.9, 0.999),
         eps: Positive = 1e-8,
         loss_precision: LossPrecision | None = None,
@@ -100,25 +93,11 @@ class GrokModule(L.LightningModule):
             weight_scale=weight_scale,
             output_scale=output_scale,
             activation=activation,
-            matmul=resolve(matmul),
         )
-        if isinstance(self.network, MLP):
-            self.hparams["matmul"] = self.network.matmul
         self.loss = loss
         self.loss_precision = None if loss_precision is None else getattr(torch, loss_precision)
         self.held_norm: Tensor | None = None  # of all parameters, once training begins
-        self._pass: tuple[list[Tensor], Tensor] | None = None  # hidden units and d loss / d outputs
         self.metrics = nn.ModuleList(SetMetrics(num_classes) for _ in SETS)
-
-    def __setattr__(self, name: str, value: Any) -> None:
-        """Set an attribute; the one that Lightning sets at every hook past nn.Module's questions.
-
-        There are two dozen hooks a step, and these took 3 % of an epoch of the study's network.
-        """
-        if name == "_current_fx_name":
-            self.__dict__[name] = value
-        else:
-            super().__setattr__(name, value)
 
     def forward(self, images: Tensor) -> Tensor:
         """Outputs (n, C) of images (n, 1, height, width) or vectors (n, in_features)."""
@@ -135,54 +114,11 @@ class GrokModule(L.LightningModule):
     def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
         """Loss of one minibatch. Nothing is logged here: an epoch takes milliseconds."""
         images, labels = batch
-        if not self._is_written_out(images):
-            return self.loss_of(self.network(images), labels)
-        assert isinstance(self.network, MLP)
-        features = images.flatten(1)
-        weights, biases = self.network.weights_and_biases()
-        *hidden, outputs = relu_activations(features, weights, biases, self.network.backend)
-        scaled = self.in_loss_precision(outputs.mul_(self.network.output_scale))
-        loss, gradient = loss_and_gradient(scaled, labels, self.loss)
-        self._pass = hidden, gradient.to(outputs.dtype).mul_(self.network.output_scale)
-        return loss
+        return self.loss_of(self.network(images), labels)
 
-    def backward(self, loss: Tensor, *arguments: Any, **options: Any) -> None:
-        """Gradients of a loss from `training_step`; without autograd where that wrote them out.
-
-        They are those of autograd up to rounding, in a tenth less time for the study's network.
-        """
-        if self._pass is None:
-            super().backward(loss, *arguments, **options)
-            return
-        (hidden, gradient), self._pass = self._pass, None
-        assert isinstance(self.network, MLP)
-        gradient /= self.trainer.accumulate_grad_batches  # as Lightning has divided the loss
-        weights, biases = self.network.weights_and_biases()
-        for layer, *found in relu_gradients(gradient, hidden, weights, self.network.backend):
-            for parameter, value in zip((weights[layer], biases[layer]), found, strict=True):
-                parameter.grad = value if parameter.grad is None else parameter.grad.add_(value)
-
-    def _is_written_out(self, images: Tensor) -> bool:
-        """Whether `backward` may do without autograd, nobody being there to see the difference."""
-        own = type(self)
-        return (
-            own.training_step is GrokModule.training_step
-            and own.backward is GrokModule.backward
-            and own.loss_of is GrokModule.loss_of
-            and self._trainer is not None
-            and self._trainer.world_size == 1
-            and torch.is_grad_enabled()
-            and not torch.is_anomaly_enabled()
-            and type(self.network) is MLP
-            and self.network.is_fusable(images.flatten(1))
-            and not has_hooks(self.network)
-            and all(
-                parameter.requires_grad
-                and not parameter._backward_hooks
-                and not parameter._post_accumulate_grad_hooks
-                for parameter in self.network.parameters()
-            )
-        )
+    def on_fit_start(self) -> None:
+        """Have whole epochs trained in one call, where that is possible (`WholeEpochs`)."""
+        WholeEpochs.take_over(self.trainer)
 
     def validation_step(
         self, batch: tuple[Tensor, Tensor], batch_idx: int, dataloader_idx: int = 0
@@ -241,14 +177,6 @@ class GrokModule(L.LightningModule):
             return (CPUAdamW if on_cpu else torch.optim.AdamW)(parameters, **options)
         return (CPUAdam if on_cpu else torch.optim.Adam)(parameters, **options)
 
-    def optimizer_zero_grad(
-        self, epoch: int, batch_idx: int, optimizer: torch.optim.Optimizer
-    ) -> None:
-        """Drop the gradients, as ``optimizer.zero_grad()`` does with its record and its groups."""
-        for group in optimizer.param_groups:
-            for parameter in group["params"]:
-                parameter.grad = None
-
     def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
         """Take out of the gradients what only scales the weights, where that is asked for."""
         if self.hparams["orthogonal_gradient"]:
@@ -257,11 +185,10 @@ class GrokModule(L.LightningModule):
                     parameter.grad = perpendicular_gradient(parameter.grad, parameter.detach())
 
     def optimizer_step(self, *arguments: Any, **options: Any) -> None:
-        """One step, loss and gradient included, that takes the tiniest numbers for zero."""
+        """One step, loss and gradient included; afterwards the norm that is to be held."""
         if self.hparams["hold_norm"] and self.held_norm is None:
             self.held_norm = self._norm()
-        with flushed_denormals():
-            super().optimizer_step(*arguments, **options)
+        super().optimizer_step(*arguments, **options)
         if self.held_norm is not None:
             with torch.no_grad():
                 torch._foreach_mul_(list(self.network.parameters()), self.held_norm / self._norm())
@@ -276,12 +203,6 @@ class GrokModule(L.LightningModule):
             checkpoint["held_norm"] = self.held_norm
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Go on with the backend of matrix products that the checkpoint was trained with."""
-        if isinstance(self.network, MLP):
-            self.network.matmul = self.hparams["matmul"] = checkpoint["hyper_parameters"]["matmul"]
+        """Go on with the norm that was held."""
         if self.hparams["hold_norm"]:
             self.held_norm = checkpoint.get("held_norm")
-
-
-# Lightning asks for its parameters at every step: 1 % of an epoch of the study's network.
-GrokModule.training_step.__signature__ = inspect.signature(GrokModule.training_step)  # type: ignore[attr-defined]

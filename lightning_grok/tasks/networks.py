@@ -24,7 +24,7 @@ Few = Annotated[int, Range(1, 1_000)]
 """Of blocks, heads, channels: each is a layer or squares the work."""
 
 
-class QuadraticMLP(nn.Module):
+class QuadraticMLP(nn.Sequential):
     """Two layers with a square between them and no biases: f(x) = W (U x)².
 
     Modular addition has an analytic solution in it, whose rows are cosines (Gromov 2023).
@@ -47,10 +47,6 @@ class QuadraticMLP(nn.Module):
         deviation = scale / (2 * hidden) ** (1 / 3)
         for layer in (self.hidden, self.readout):
             nn.init.normal_(layer.weight, std=deviation)
-
-    def forward(self, inputs: Float[Tensor, "n d"]) -> Float[Tensor, "n c"]:
-        """Logits of a batch."""
-        return self.readout(self.square(self.hidden(inputs)))
 
 
 class Square(nn.Module):

@@ -1,7 +1,6 @@
 """GrokModule in real fits on random blobs, against loops written by hand."""
 
 import copy
-import json
 import math
 from collections.abc import Callable
 from pathlib import Path
@@ -12,14 +11,18 @@ import torch
 from torch import nn
 
 from lightning_grok.errors import InputError
-from lightning_grok.geometry.matmul import has_onednn, resolve
-from lightning_grok.runs.run import Run
+from lightning_grok.tasks import whole_epochs
 from lightning_grok.tasks.batches import BatchLoader
 from lightning_grok.tasks.datasets import Samples
-from lightning_grok.tasks.denormals import flushed_denormals
 from lightning_grok.tasks.module import GrokModule
 from lightning_grok.tasks.optimizer import CPUAdam, CPUAdamW
 from lightning_grok.tasks.set_metrics import SetMetrics
+
+
+@pytest.fixture(autouse=True)
+def whole_epochs_soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(whole_epochs, "STEPS_BEFORE", 2)
+
 
 NETWORK = {
     "num_classes": 3, "in_features": 6, "hidden": (9, 8), "weight_scale": 1.0, "weight_decay": 0.0,
@@ -287,82 +290,6 @@ def test_on_the_cpu_the_optimizer_asks_for_no_accelerator(name: str, kind: type)
     assert optimizer.defaults["fused"]
 
 
-@pytest.mark.parametrize("matmul", ["auto", "default"])
-def test_the_library_is_resolved_once_and_stands_in_the_hyperparameters(matmul: str) -> None:
-    built = module(matmul=matmul)
-    assert built.hparams["matmul"] == built.network.matmul == resolve(matmul)
-    assert built.network.arguments["matmul"] == resolve(matmul)
-
-
-@pytest.mark.skipif(not has_onednn(), reason="this PyTorch has no oneDNN")
-def test_a_resumed_run_keeps_the_library_it_began_with(tmp_path: Path) -> None:
-    """Bit for bit, whatever the machine that resumes would choose."""
-    whole = module(matmul="onednn")
-    fitted(whole, 6)
-    runner = fitted(module(matmul="onednn"), 3)
-    runner.save_checkpoint(tmp_path / "last.ckpt")
-    resumed = module(matmul="default")
-    fitted(resumed, 6, tmp_path / "last.ckpt")
-    assert resumed.network.matmul == resumed.hparams["matmul"] == "onednn"
-    for own, other in zip(resumed.parameters(), whole.parameters(), strict=True):
-        assert torch.equal(own, other)
-    loaded = GrokModule.load_from_checkpoint(tmp_path / "last.ckpt", weights_only=False)
-    assert loaded.network.matmul == "onednn"
-
-
-def test_a_run_names_its_library(fit: Callable[..., Run]) -> None:
-    measurements = ("kernel_distance", "manifold_capacity", "linear_probe")
-    off = [f"--{name}.enabled=false" for name in measurements]
-    run = fit("--trainer.max_epochs=1", "--evaluation.epochs=[1]", *off)
-    network = json.loads((run.path / "run.json").read_text())["network"]
-    assert network["matmul"] == resolve("auto")
-    assert run.config["model"]["matmul"] == "auto"
-    checkpoint = torch.load(run.path / "checkpoints/last.ckpt", weights_only=False)
-    assert checkpoint["hyper_parameters"]["matmul"] == resolve("auto")
-
-
-def flushes() -> bool:
-    return bool(torch.tensor(1e-38) / 100 == 0)
-
-
-class Watched(GrokModule):
-    """Remembers whether denormal numbers were taken for zero in each of its steps."""
-
-    def __init__(self, **options) -> None:
-        super().__init__(**options)
-        self.seen: dict[str, set[bool]] = {"training": set(), "validation": set(), "hook": set()}
-
-    def training_step(self, batch, batch_idx):
-        self.seen["training"].add(flushes())
-        if batch_idx == 1 and self.current_epoch == 1:
-            raise ArithmeticError
-        return super().training_step(batch, batch_idx)
-
-    def on_train_batch_end(self, *arguments) -> None:
-        self.seen["hook"].add(flushes())
-
-    def validation_step(self, *arguments) -> None:
-        self.seen["validation"].add(flushes())
-        super().validation_step(*arguments)
-
-
-def test_training_steps_alone_take_denormal_numbers_for_zero() -> None:
-    if not torch.set_flush_denormal(False):
-        pytest.skip("this processor cannot flush denormal numbers")
-    watched = Watched(**NETWORK)
-    with pytest.raises(ArithmeticError):
-        fitted(watched, 3)
-    assert watched.seen == {"training": {True}, "validation": {False}, "hook": {False}}
-    assert not flushes()
-    with flushed_denormals(), flushed_denormals():
-        pass
-    torch.set_flush_denormal(True)
-    with flushed_denormals():
-        pass
-    assert flushes()
-    torch.set_flush_denormal(False)
-
-
 def test_the_losses() -> None:
     outputs, labels = torch.tensor([[2.0, 0, 1], [0, 0, 0]]), torch.tensor([0, 2])
     probability = torch.tensor(2.0).exp() / torch.tensor([2.0, 0, 1]).exp().sum()
@@ -424,8 +351,6 @@ def test_arguments_out_of_range_are_bad_input(change: dict, message: str) -> Non
 def test_what_the_network_refuses_the_module_refuses() -> None:
     with pytest.raises(ValueError, match=r"model\.weight_scale of above 0"):
         module(weight_scale=-1)
-    with pytest.raises(ValueError, match="auto, default or onednn; received 'mkl'"):
-        module(matmul="mkl")
 
 
 def test_a_class_without_an_image_has_no_accuracy() -> None:

@@ -28,8 +28,6 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from lightning_grok.geometry.matmul import multiply_transposed
-
 Kind = Literal["full", "trace", "sum"]
 _PASS = 8  # multiplications that one pass over a product in memory is worth
 _GRADIENTS = 128e6  # bytes of explicit gradients of one layer, for rows and as much for columns
@@ -215,7 +213,7 @@ def _add_gradients(block: Tensor, left: Term, right: Term, kind: Kind) -> None:
                 start = some.start if on_diagonal else 0
                 tall = slice(rows.start * width + some.start, rows.start * width + some.stop)
                 wide = slice(columns.start * width + start, columns.stop * width)
-                block[tall, wide] += _product(above[some], beside[start:]) / scale
+                block[tall, wide] += above[some] @ beside[start:].T / scale
 
 
 def _parts(count: int, size: int, start: int = 0) -> Iterator[slice]:
@@ -259,7 +257,7 @@ def _add_tile(block: Tensor, left: Term, right: Term, kind: Kind) -> None:
     if kind != "full":
         # (n, T, m, S), the product over outputs and units taken with the Gram matrix
         rows, columns = (each.pulled.transpose(1, 2).flatten(2) for each in (left, right))
-        products = _product(rows.flatten(0, 1), columns.flatten(0, 1)).view(n, t, m, -1)
+        products = (rows.flatten(0, 1) @ columns.flatten(0, 1).T).view(n, t, m, -1)
         block += products.mul_(left.gram(right)).sum((1, 3)) / c
     else:
         gram = left.gram(right)
@@ -267,15 +265,8 @@ def _add_tile(block: Tensor, left: Term, right: Term, kind: Kind) -> None:
             shared = gram[:, at, :, beside]
             if left.vocabulary and not bool(shared.any()):
                 continue
-            outer = _product(
-                left.pulled[:, :, at].reshape(n * c, q),
-                right.pulled[:, :, beside].reshape(m * c, q),
-            )
+            pulled = left.pulled[:, :, at].reshape(n * c, q)
+            outer = pulled @ right.pulled[:, :, beside].reshape(m * c, q).T
             # Repeated along columns only: one contiguous row of factors a sample, (n, 1, m c).
             factor = shared.repeat_interleave(c, dim=1)[:, None, :]
             block.view(n, c, m * c).addcmul_(outer.view(n, c, m * c), factor)
-
-
-def _product(left: Tensor, right: Tensor) -> Tensor:
-    out = left.new_empty(len(left), len(right))
-    return multiply_transposed(left.contiguous(), right.contiguous(), out)

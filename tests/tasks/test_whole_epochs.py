@@ -1,0 +1,315 @@
+"""Epochs in one compiled call against loops written by hand, and against Lightning's own loop."""
+
+import copy
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+import pytest
+import torch
+from lightning.pytorch.callbacks import Callback, LambdaCallback
+from torch import Tensor, nn
+
+from lightning_grok.callbacks.checkpoint import FiniteLoss
+from lightning_grok.callbacks.measurement import Measurement
+from lightning_grok.errors import InputError
+from lightning_grok.tasks import whole_epochs
+from lightning_grok.tasks.batches import BatchLoader, EpochSampler
+from lightning_grok.tasks.datasets import Samples
+from lightning_grok.tasks.module import GrokModule
+from lightning_grok.tasks.networks import QuadraticMLP
+from lightning_grok.tasks.reference_set import ReferenceSet
+
+COMPILED = "one compiled call"
+OPTIMIZERS = {"adamw": torch.optim.AdamW, "adam": torch.optim.Adam, "sgd": torch.optim.SGD}
+
+
+@pytest.fixture(autouse=True)
+def soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Take over after five steps, within the second epoch."""
+    monkeypatch.setattr(whole_epochs, "STEPS_BEFORE", 5)
+
+
+def samples(size: int = 20) -> Samples:
+    generator = torch.Generator().manual_seed(0)
+    labels = torch.arange(size) % 3
+    return Samples(torch.randn(size, 6, generator=generator) + 2 * torch.eye(6)[labels], labels)
+
+
+def loader() -> BatchLoader:
+    return BatchLoader(samples(), 8, EpochSampler(20, 7))  # 8, 8 and 4
+
+
+def module(**options: Any) -> GrokModule:
+    torch.manual_seed(1)
+    given = {"num_classes": 3, "in_features": 6, "hidden": (9, 8), "weight_scale": 1.0}
+    return GrokModule(**given | options)
+
+
+def fitted(
+    trained: GrokModule, epochs: int, *callbacks: Callback, ckpt_path: Any = None, **options: Any
+) -> L.Trainer:
+    quiet = {
+        "logger": False, "enable_checkpointing": False, "enable_progress_bar": False,
+        "enable_model_summary": False, "accelerator": "cpu", "num_sanity_val_steps": 0,
+    }  # fmt: skip
+    trainer = L.Trainer(max_epochs=epochs, callbacks=list(callbacks), **quiet | options)
+    trainer.fit(trained, loader(), [loader(), loader()], ckpt_path=ckpt_path, weights_only=False)
+    return trainer
+
+
+def told(trainer: L.Trainer) -> str:
+    loop = trainer.fit_loop.epoch_loop
+    assert isinstance(loop, whole_epochs.WholeEpochs)
+    return " ".join(sorted(loop._told))
+
+
+def by_hand(start: GrokModule, network: nn.Module, optimizer: Any, epochs: int) -> None:
+    batches = loader()
+    for epoch in range(epochs):
+        batches.sampler.set_epoch(epoch)
+        for inputs, labels in batches:
+            optimizer.zero_grad()
+            start.loss_of(network(inputs), labels).backward()
+            optimizer.step()
+
+
+def same(first: GrokModule, second: GrokModule) -> bool:
+    pairs = zip(first.network.parameters(), second.network.parameters(), strict=True)
+    return all(torch.equal(own, other) for own, other in pairs)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"optimizer": "adamw", "betas": (0.8, 0.95), "eps": 1e-4},
+        {"optimizer": "adam", "weight_decay": 0.3},
+        {"optimizer": "sgd"},
+        {"optimizer": "sgd", "momentum": 0.8},
+        {"loss": "mse"},
+        {"loss": "stablemax"},
+        {"loss": "stablemax", "loss_precision": "float64"},
+        {"loss_precision": "float64", "output_scale": 0.3},
+        {"loss_precision": "float32"},
+        {"activation": "tanh"},
+        {"activation": "gelu"},
+        {"activation": "sigmoid"},
+        {"activation": "silu"},
+        {"activation": "identity", "hidden": ()},
+        {"network": QuadraticMLP(6, 3, 11)},
+        {
+            "network": nn.Sequential(
+                nn.Flatten(), nn.Linear(6, 5, bias=False), nn.ReLU(), nn.Linear(5, 3)
+            )
+        },
+    ],
+    ids=str,
+)
+def test_it_is_the_loop_by_hand(options: dict[str, Any]) -> None:
+    options = {"learning_rate": 0.01, "weight_decay": 0.1} | copy.deepcopy(options)
+    trained = module(**options)
+    network = copy.deepcopy(trained.network)
+    trainer = fitted(trained, 15, limit_val_batches=0)
+    assert told(trainer).count(COMPILED) == 1
+    assert trainer.global_step == 45
+    names = {"adamw": ("betas", "eps"), "adam": ("betas", "eps"), "sgd": ("momentum",)}
+    kind = trained.hparams["optimizer"]
+    given = {name: trained.hparams[name] for name in names[kind]}
+    given["weight_decay"] = trained.hparams["weight_decay"]
+    optimizer = OPTIMIZERS[kind](network.parameters(), lr=0.01, **given)
+    by_hand(trained, network, optimizer, 15)
+    for own, expected in zip(trained.network.parameters(), network.parameters(), strict=True):
+        torch.testing.assert_close(own, expected, rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(own.grad, expected.grad, rtol=1e-3, atol=1e-5)
+    found = trainer.optimizers[0].state_dict()["state"]
+    for key, state in optimizer.state_dict()["state"].items():
+        for name, value in state.items():
+            torch.testing.assert_close(found[key][name], value, rtol=1e-3, atol=1e-6)
+
+
+def test_the_checkpoint_is_that_of_lightnings_own_loop(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = []
+    for name, steps in (("whole", 5), ("single", 10**6)):
+        monkeypatch.setattr(whole_epochs, "STEPS_BEFORE", steps)
+        path = tmp_path / name
+        trained = module()
+        fitted(trained, 9).save_checkpoint(path)
+        found.append(torch.load(path, weights_only=False))
+    whole, single = found
+    for each in found:
+        each["optimizer_states"] = each["optimizer_states"][0]["param_groups"]
+        each["state_dict"] = list(each["state_dict"])
+    assert whole == single
+    assert whole["global_step"] == 27
+
+
+@pytest.mark.parametrize("broken", [1, 2, 5])
+def test_a_resumed_run_ends_at_the_same_bits(broken: int, tmp_path: Path) -> None:
+    whole, first, second = module(), module(), module()
+    fitted(whole, 9)
+    fitted(first, broken).save_checkpoint(tmp_path / "last.ckpt")
+    resumed = fitted(second, 9, ckpt_path=tmp_path / "last.ckpt")
+    assert same(second, whole)
+    assert COMPILED in told(resumed)
+
+
+class Steps(Measurement):
+    """Keeps the steps at which it was asked, of which some are no epoch's end."""
+
+    name = "steps"
+
+    def __init__(self) -> None:
+        super().__init__(every_n_steps=5)
+        self.seen: list[Tensor] = []
+
+    def measure(self, model: nn.Module, reference: ReferenceSet) -> dict[str, float]:
+        self.seen.append(next(model.parameters()).detach().clone())
+        return {"seen": len(self.seen)}
+
+
+def test_who_measures_at_steps_sees_them_and_changes_nothing() -> None:
+    alone, watched = module(), module()
+    fitted(alone, 9)
+    measurement = Steps()
+    trainer = fitted(watched, 9, measurement)
+    assert told(trainer).count(COMPILED) == 1
+    assert same(alone, watched)
+    shorter = module()
+    fitted(shorter, 9, max_steps=20)
+    assert len(measurement.seen) == 7  # at 0 to 25 and at the end
+    assert torch.equal(measurement.seen[4], next(shorter.network.parameters()))
+
+
+def test_the_last_minibatches_may_be_left_out() -> None:
+    trained = module(optimizer="sgd", learning_rate=0.1, weight_decay=0.0)
+    network = copy.deepcopy(trained.network)
+    assert COMPILED in told(fitted(trained, 6, limit_train_batches=2))
+    optimizer, batches = torch.optim.SGD(network.parameters(), lr=0.1), loader()
+    for epoch in range(6):
+        batches.sampler.set_epoch(epoch)
+        for inputs, labels in islice(batches, 2):
+            optimizer.zero_grad()
+            trained.loss_of(network(inputs), labels).backward()
+            optimizer.step()
+    for own, expected in zip(trained.network.parameters(), network.parameters(), strict=True):
+        torch.testing.assert_close(own, expected, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("loss", ["cross_entropy", "mse", "stablemax"])
+@pytest.mark.parametrize("activation", ["relu", "gelu"])
+def test_a_nan_and_an_infinity_are_seen(loss: str, activation: str, tmp_path: Path) -> None:
+    trained = module(loss=loss, activation=activation, optimizer="sgd", learning_rate=1e-3)
+    spoil = LambdaCallback(on_train_epoch_start=spoiled)
+    with pytest.raises(InputError, match=r"finite loss, received (nan|inf) in epoch 4"):
+        fitted(trained, 9, spoil, FiniteLoss(tmp_path), limit_val_batches=0)
+
+
+def spoiled(trainer: L.Trainer, module: GrokModule) -> None:
+    if trainer.current_epoch == 3:
+        with torch.no_grad():
+            module.network.layers[0].weight[2, 3] = torch.nan
+
+
+class Scaled(GrokModule):
+    def loss_of(self, outputs: Tensor, labels: Tensor) -> Tensor:
+        return 2 * super().loss_of(outputs, labels)
+
+
+class Noisy(GrokModule):
+    def on_after_batch_transfer(self, batch: Any, dataloader_idx: int) -> Any:
+        return batch[0] + 1, batch[1]
+
+
+class SignSGD(torch.optim.SGD):
+    def step(self, closure: Any = None) -> Any:
+        return super().step(closure)
+
+
+class Signed(GrokModule):
+    def configure_optimizers(self) -> Any:
+        return SignSGD(self.network.parameters(), lr=0.1)
+
+
+class Warm(GrokModule):
+    def configure_optimizers(self) -> Any:
+        optimizer = super().configure_optimizers()
+        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: min(1, step / 10))
+        return [optimizer], [{"scheduler": schedule, "interval": "step"}]
+
+
+def own(kind: type[GrokModule]) -> GrokModule:
+    return kind(num_classes=3, in_features=6, hidden=(9, 8), weight_scale=1.0)
+
+
+def listened() -> GrokModule:
+    trained = module()
+    trained.network.layers[1].register_forward_hook(lambda *_: None)
+    return trained
+
+
+def frozen() -> GrokModule:
+    trained = module()
+    trained.network.layers[0].bias.requires_grad_(False)
+    return trained
+
+
+def shared() -> GrokModule:
+    layer = nn.Linear(6, 6)
+    return module(network=nn.Sequential(layer, nn.ReLU(), layer, nn.Linear(6, 3)))
+
+
+@pytest.mark.parametrize(
+    ("build", "options", "reason"),
+    [
+        (module, {"gradient_clip_val": 0.1}, "gradient_clip_val"),
+        (module, {"accumulate_grad_batches": 2}, "accumulate_grad_batches"),
+        (module, {"precision": "bf16-mixed"}, "precision"),
+        (module, {"detect_anomaly": True}, "detect_anomaly"),
+        (module, {"profiler": "simple"}, "profiler"),
+        (module, {"val_check_interval": 1}, "evaluation within epochs"),
+        (lambda: module(orthogonal_gradient=True), {}, "orthogonal_gradient"),
+        (lambda: module(hold_norm=True), {}, "hold_norm"),
+        (lambda: module(loss="hinge"), {}, "the loss hinge"),
+        (lambda: module(network=nn.Sequential(nn.Linear(6, 3), nn.Dropout())), {}, "Dropout"),
+        (lambda: module(network=nn.Sequential(nn.Linear(6, 3), nn.ReLU())), {}, "ends with"),
+        (listened, {}, "hooks on the network"),
+        (frozen, {}, "frozen"),
+        (shared, {}, "share parameters"),
+        (lambda: own(Scaled), {}, "Scaled.loss_of"),
+        (lambda: own(Noisy), {}, "Noisy.on_after_batch_transfer"),
+        (lambda: own(Signed), {}, "SignSGD"),
+        (lambda: own(Warm), {}, "a schedule by steps"),
+    ],
+)  # fmt: skip
+def test_what_it_cannot_do_lightning_does_and_says_so_once(
+    build: Any, options: dict[str, Any], reason: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    torch.manual_seed(1)
+    trained = build()
+    trainer = fitted(trained, 5, **options)
+    assert "step by step" in told(trainer)
+    assert reason in told(trainer)
+    assert COMPILED not in told(trainer)
+    torch.manual_seed(1)
+    alone = build()
+    monkeypatch.setattr(whole_epochs, "STEPS_BEFORE", 10**6)
+    assert told(fitted(alone, 5, **options)) == ""
+    assert same(alone, trained)
+
+
+@pytest.mark.parametrize("hook", ["on_train_batch_end", "on_before_zero_grad", "on_after_backward"])
+def test_a_callback_that_looks_at_steps_sees_them(hook: str) -> None:
+    seen: list[int] = []
+    watcher = LambdaCallback(**{hook: lambda trainer, *_: seen.append(trainer.global_step)})
+    trainer = fitted(module(), 5, watcher)
+    assert len(seen) == 15
+    assert "LambdaCallback" in told(trainer)
+
+
+def test_a_short_run_is_lightnings(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.undo()
+    assert told(fitted(module(), 33)) == ""
+    assert COMPILED in told(fitted(module(), 35))
