@@ -20,7 +20,7 @@ from torch import nn
 import lightning_grok
 
 PACKAGE = Path(lightning_grok.__file__).parent
-PUBLIC = {"_asdict", "_exit"}  # documented in spite of the underscore
+PUBLIC = {"_asdict", "_exit", "_make"}  # documented in spite of the underscore
 
 
 def private_names() -> set[str]:
