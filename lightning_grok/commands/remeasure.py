@@ -53,8 +53,8 @@ def measure_run(path: Path, arguments: list[str]) -> dict[str, int]:
     if not epochs:
         raise InputError(f"expected snapshots in {path / 'snapshots'}, received none")
     config = path / "config.yaml"
-    if run.signature_of(config) is None:  # a pipe would be waited for
-        raise InputError(f"expected the configuration of the run in {config}, received no file")
+    if not run.config:  # a pipe would be waited for
+        raise InputError(f"expected the configuration of the run in {config}, received none")
     cli = GrokCLI(["--config", str(config), *arguments], run=False)
     measurements = _named(cli, arguments)
     used = dataset_of(cli.datamodule)

@@ -8,6 +8,7 @@ from lightning_grok.dashboard.colors import harmless
 from lightning_grok.dashboard.view import SYMBOLS, TALL, View
 from lightning_grok.figures.epoch_axis import Events
 from lightning_grok.figures.palette import class_color, class_marker
+from lightning_grok.runs.directory import epoch_stem
 from lightning_grok.runs.run import Run
 
 
@@ -91,5 +92,5 @@ def _short(values: np.ndarray) -> list[float | None]:
 
 
 def _tag(run: Run, epoch: int) -> str:
-    signature = run.signature_of(run.path / f"arrays/umap/{epoch:07d}.npz")
+    signature = run.signature_of(run.path / f"arrays/umap/{epoch_stem(epoch)}.npz")
     return "" if signature is None else f"{signature[1]:x}-{signature[2] % 10**9:x}"

@@ -52,8 +52,9 @@ class RunDirectory:
         for entry in path.iterdir():
             place_inside(path, entry.name)
         lock = path / ".lock"
-        if lock.is_symlink() or (lock.exists() and not lock.is_file()):
-            raise InputError(f"expected an ordinary file at {lock}, received something else")
+        for file in (lock, path / "run.json", path / "events.jsonl"):
+            if (file.exists() and not file.is_file()) or (file == lock and lock.is_symlink()):
+                raise InputError(f"expected an ordinary file at {file}, received something else")
         try:
             # A reader that asks whether the run is alive holds the lock for microseconds.
             self._lock = hold(path / ".lock", seconds=1.0)

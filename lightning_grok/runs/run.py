@@ -19,7 +19,7 @@ import numpy as np
 from lightning_grok.errors import InputError, hint_path
 from lightning_grok.runs import event_log
 from lightning_grok.runs.arrays import LIMIT, read_arrays
-from lightning_grok.runs.directory import epoch_of, snapshot_epochs
+from lightning_grok.runs.directory import epoch_of, epoch_stem, snapshot_epochs
 from lightning_grok.runs.folders import find_runs, is_alive
 from lightning_grok.runs.names import printable
 from lightning_grok.runs.schema import (
@@ -229,19 +229,21 @@ class Run:
         """The arrays of a measurement at whole epochs: epoch -> name -> array."""
         files = [Path(name) for name in self._source.names(f"arrays/{measurement}")]
         epochs = [epoch_of(file) for file in files if file.suffix == ".npz"]
-        found = {e: self._array_file(measurement, f"{e:07d}") for e in epochs if isinstance(e, int)}
+        found = {
+            e: self._array_file(measurement, epoch_stem(e)) for e in epochs if isinstance(e, int)
+        }
         return {epoch: arrays for epoch, arrays in found.items() if arrays}
 
     def array(self, measurement: str, name: str) -> dict[str, np.ndarray]:
         """The arrays that a measurement wrote for the run as a whole; empty if there are none."""
         return self._array_file(measurement, name) or {}
 
-    def array_of(self, measurement: str, at: int | str, name: str) -> np.ndarray | None:
+    def array_of(self, measurement: str, at: float | str, name: str) -> np.ndarray | None:
         """One array of one epoch, or of those written for the whole run under a name.
 
         None where there is none, where it can't be read (yet), or is too large to be shown.
         """
-        stem = at if isinstance(at, str) else f"{at:07d}"
+        stem = at if isinstance(at, str) else epoch_stem(at)
         together = SHAPES.get(stem) or SHAPES.get(measurement, {})
         names = tuple(together) if name in together else (name,)
         return (self._array_file(measurement, stem, names) or {}).get(name)

@@ -16,6 +16,7 @@ from lightning_grok.errors import InputError, first_line
 from lightning_grok.runs.yaml_file import parse_yaml
 
 Epoch = Annotated[int, msgspec.Meta(ge=0, le=2**53)]
+Seconds = Annotated[float, msgspec.Meta(ge=0, le=1e12)]
 Count = Annotated[int, msgspec.Meta(ge=1, le=2**53)]
 Text = Annotated[str, msgspec.Meta(max_length=400)]
 Reason = Annotated[str, msgspec.Meta(max_length=20_000)]
@@ -58,8 +59,8 @@ class Meta(TypedDict, total=False):
     state: State
     epoch: Epoch
     logged: Epoch
-    seconds: float
-    max_epochs: int | None
+    seconds: Seconds
+    max_epochs: Annotated[int, msgspec.Meta(ge=-1, le=2**53)] | None
     steps_per_epoch: Count
     network: Group
     layer_names: Names
@@ -93,7 +94,7 @@ class Meta(TypedDict, total=False):
     wandb_project: Text | None
     wandb_entity: Text | None
     measured_afterwards: dict[str, bool]
-    costs: dict[str, float]
+    costs: dict[str, Seconds]
 
 
 class Config(TypedDict, total=False):

@@ -89,12 +89,22 @@ def test_nothing_to_measure_is_said(fit: Fit, capsys: pytest.CaptureFixture[str]
     assert Run(run.path).state == "finished"
 
 
-def test_a_pipe_in_place_of_the_configuration_is_not_waited_for(
+def test_what_is_no_file_of_a_run_is_not_waited_for(
     fit: Fit, capsys: pytest.CaptureFixture[str]
 ) -> None:
     run = fit("--kernel_distance.enabled=false", "--linear_probe.enabled=false")
-    (run.path / "config.yaml").unlink()
-    os.mkfifo(run.path / "config.yaml")
-    with pytest.raises(SystemExit):
-        main(["measure", str(run.path), "--weight_norm.enabled=true"])
-    assert "expected the configuration of the run" in capsys.readouterr().err
+    for name, damage in {
+        "config.yaml": [os.mkfifo, Path.mkdir, lambda path: path.write_bytes(b"model: \xff")],
+        "events.jsonl": [os.mkfifo, Path.mkdir],
+    }.items():
+        path = run.path / name
+        whole = path.read_bytes()
+        for spoil in damage:
+            path.unlink()
+            spoil(path)
+            with pytest.raises(SystemExit):
+                main(["measure", str(run.path), "--weight_norm.enabled=true"])
+            assert capsys.readouterr().err.splitlines()[-1].startswith("error: expected")
+            path.rmdir() if path.is_dir() else path.unlink()
+            path.write_bytes(whole)
+    main(["measure", str(run.path), "--weight_norm.enabled=true"])

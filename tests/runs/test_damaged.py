@@ -64,6 +64,12 @@ def test_every_bad_line_is_left_out_and_counted(line: bytes, hurt: Path) -> None
     assert len(after.events) in (len(before.events), len(before.events) + 1)
 
 
+@pytest.mark.parametrize("event", ["umap", "manifold_capacity", "kernel_distance"])
+def test_a_measurement_in_the_middle_of_an_epoch_is_shown(event: str, hurt: Path) -> None:
+    insert_line(f'{{"event": "{event}", "epoch": 50.5, "step": 404}}'.encode())(hurt)
+    assert tried(hurt.parent, {"page": READERS["page"]}) == ""
+
+
 def test_a_line_without_an_end_takes_no_memory_and_the_next_is_read(hurt: Path) -> None:
     log = hurt / "events.jsonl"
     lines = log.read_bytes()
@@ -107,7 +113,8 @@ def test_what_is_no_file_is_told(kind: str, hurt: Path) -> None:
 @pytest.mark.parametrize(
     ("key", "value"),
     [("seed", "five"), ("state", "done"), ("layer_names", 5), ("epoch", -1), ("network", [1]),
-     ("steps_per_epoch", 0), ("seconds", None), ("class_names", [1]), ("max_epochs", 1.5),
+     ("steps_per_epoch", 0), ("seconds", None), ("seconds", 1e300), ("seconds", -1.0),
+     ("class_names", [1]), ("max_epochs", 1.5),
      ("transfer", {"name": 5}), ("logged", 2**70), ("dataset", {"a": 1})],
 )  # fmt: skip
 def test_what_is_of_the_wrong_type_in_run_json_is_left_out_and_named(
