@@ -43,7 +43,8 @@ def test_what_the_panels_ask_for_is_what_a_run_logs(fit: Callable[..., Run]) -> 
     asked = [
         key for panel in panels() if type(panel).__name__ == "LinePlot" for key in keys_of(panel)
     ]
-    elsewhere = {key for key in asked if key.startswith(("val/", "kernel_distance/sketch/"))}
+    of_others = ("val/", "kernel_distance/sketch/", "linear_probe/own/")
+    elsewhere = {key for key in asked if key.startswith(of_others)}
     assert set(asked) - elsewhere <= set(run.keys)
     patterns = [panel.metric_regex for panel in panels() if getattr(panel, "metric_regex", None)]
     assert len(patterns) == 5
