@@ -5,7 +5,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.func import functional_call, grad_and_value
+from torch.func import functional_call, grad
 
 from lightning_grok.geometry.activations import evaluating
 from lightning_grok.geometry.losses import Loss, MeanLoss, mean_loss
@@ -19,7 +19,7 @@ class LearningCoefficient(NamedTuple):
             is flat.
         standard_error: of the mean, over the chains; NaN for one chain.
         chains: (chains,) the estimate of each.
-        trace: (chains, draws) losses along the chains, to see whether they have settled.
+        trace: (chains, draws) losses halfway between steps, to see whether chains have settled.
         start: the mean loss at the weights.
     """
 
@@ -48,10 +48,12 @@ def learning_coefficient(
     """λ̂ = nβ (E[L(w)] - L(w*)) over stochastic gradient Langevin dynamics about w*.
 
     One step is w ← w + (ε/2) (-nβ ∇L(w) + γ (w* - w)) + N(0, ε). For a quadratic loss with
-    eigenvalues h the chains settle at Σ nβ h / (2 a (1 - ε a / 4)), a = nβ h + γ: the step ε makes
-    it too large, the localization γ too small; both are stated beside a result that is to be
-    compared. Losses and gradients are those of the same samples; w* should be a minimum of them:
-    with weight decay it is not quite, and an estimate below 0 says so.
+    eigenvalues h the weights settle at a variance of 1 / (a (1 - ε a / 4)), a = nβ h + γ, too large
+    by the last factor. Losses are therefore taken halfway between two steps, where the variance is
+    1 / a whatever ε: the estimate is Σ nβ h / (2 a), free of the step's bias up to terms beyond the
+    quadratic. The localization γ leaves it too small, and is stated beside a result that is to be
+    compared. w* should be a minimum of these samples' loss: with weight decay it is not quite, and
+    an estimate below 0 says so.
 
     Args:
         model: any network; read in eval mode, not changed.
@@ -68,7 +70,8 @@ def learning_coefficient(
         seed: of the noise and the batches.
 
     Returns:
-        the estimate, with its chains and their trace. Cost chains (draws + burn_in) gradients.
+        the estimate, with its chains and their trace. Cost chains (draws + burn_in) gradients, and
+        chains draws losses.
 
     Raises:
         ValueError: an option is out of range, a chain diverged (a smaller step helps), or w* is no
@@ -92,7 +95,7 @@ def learning_coefficient(
         of_outputs = mean_loss(loss)
         with torch.no_grad():
             start = float(of_weights(center, inputs, targets))
-        step = grad_and_value(of_weights)
+        step = grad(of_weights)
         trace = np.empty((chains, draws))
         for chain in range(chains):
             generator = torch.Generator(device=inputs.device).manual_seed(seed + chain)
@@ -102,15 +105,19 @@ def learning_coefficient(
                 if size < n:
                     rows = torch.randperm(n, generator=generator, device=inputs.device)[:size]
                     x, y = inputs[rows], targets[rows]
-                gradient, value = step(weights, x, y)
-                if number >= 0:
-                    trace[chain, number] = float(value)
-                for name, weight in weights.items():
+                gradient = step(weights, x, y)
+                before = weights
+                weights = {}
+                for name, weight in before.items():
                     pull = localization * (center[name] - weight) - strength * gradient[name]
                     noise = torch.randn(
                         weight.shape, generator=generator, device=weight.device, dtype=weight.dtype
                     )
                     weights[name] = weight + step_size / 2 * pull + step_size**0.5 * noise
+                if number >= 0:
+                    halfway = {name: (before[name] + weights[name]) / 2 for name in weights}
+                    with torch.no_grad():
+                        trace[chain, number] = float(of_weights(halfway, x, y))
     if not np.isfinite(trace).all():
         raise ValueError(
             f"expected chains that stay finite, received infinite losses: a step_size below "

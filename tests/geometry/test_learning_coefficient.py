@@ -28,17 +28,20 @@ def loss_itself(outputs: Tensor, targets: Tensor) -> Tensor:
 
 
 @pytest.mark.slow
-def test_a_bowl_has_the_closed_form_with_the_bias_of_its_step() -> None:
-    curvatures, strength, pull, step = [0.5, 1.0, 4.0], 100.0, 30.0, 1e-3
+@pytest.mark.parametrize("step", [1e-3, 5e-3])
+def test_a_bowl_has_its_closed_form_whatever_the_step(step: float) -> None:
+    curvatures, strength, pull = [0.5, 1.0, 4.0], 100.0, 30.0
     a = strength * np.array(curvatures) + pull
-    expected = (strength * np.array(curvatures) / (2 * a * (1 - step * a / 4))).sum()
+    expected = (strength * np.array(curvatures) / (2 * a)).sum()
+    biased = (strength * np.array(curvatures) / (2 * a * (1 - step * a / 4))).sum()
     found = learning_coefficient(
         Power(curvatures, 2), N, N, loss_itself, temperature=strength, localization=pull,
-        step_size=step, chains=4, draws=1000, burn_in=100,
+        step_size=step, chains=8, draws=1500, burn_in=100,
     )  # fmt: skip
     assert found.value == pytest.approx(expected, abs=4 * found.standard_error)
-    assert found.standard_error < 0.2
-    assert found.trace.shape == (4, 1000)
+    assert found.standard_error < 0.06
+    assert step < 5e-3 or biased > expected + 6 * found.standard_error
+    assert found.trace.shape == (8, 1500)
 
 
 @pytest.mark.slow
