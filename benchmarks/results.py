@@ -22,11 +22,12 @@ import numpy as np
 
 from benchmarks.page import markdown
 from lightning_grok.analysis.onset import run_events
+from lightning_grok.analysis.reading import NotMeasuredError
+from lightning_grok.claims.cohort import SeedRun
+from lightning_grok.claims.forecast import forecast_runs
+from lightning_grok.claims.table import verdict_rows
 from lightning_grok.commands.verdict import table
 from lightning_grok.errors import InputError
-from lightning_grok.paper.claims.cohort import NotMeasuredError, SeedRun
-from lightning_grok.paper.claims.forecast import forecast_runs
-from lightning_grok.paper.claims.table import verdict_rows
 from lightning_grok.paper.claims.verdict import verdict
 from lightning_grok.paper.figures.drawing import write_paper_figures
 from lightning_grok.paper.figures.runs import PaperRuns

@@ -6,7 +6,6 @@ as it says at any number of seeds; a bootstrap of five seeds covers it in 83 % o
 are meant. Medians, which may be of values known from one side only, are bootstrapped.
 """
 
-import warnings
 from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
@@ -171,43 +170,6 @@ def wilson_interval(successes: int, count: int, *, level: float = 0.95) -> Inter
         return Interval(np.nan, 0.0, 1.0, level, 0)
     found = binomtest(successes, count).proportion_ci(level, method="wilson")
     return Interval(successes / count, float(found.low), float(found.high), level, count)
-
-
-def survival_median(
-    times: Sequence[float], censored: Sequence[bool], *, level: float = 0.95
-) -> Interval:
-    """Median of times of which some are only known to be larger (Kaplan and Meier 1958).
-
-    The interval inverts the log-log band of the survival curve (Brookmeyer and Crowley 1982).
-
-    Args:
-        times: when each event came, or until when it was looked for. Any real numbers: lags too.
-        censored: whether it never came.
-
-    Returns:
-        The median: the first time by which half have come; infinite where fewer have, and the
-        interval's ends alike.
-    """
-    from scipy.stats import CensoredData, ecdf
-
-    if len(times) != len(censored):
-        raise ValueError(f"expected {len(times)} flags, received {len(censored)}")
-    if not len(times):
-        return Interval(np.nan, np.nan, np.nan, level, 0)
-    data = CensoredData.right_censored(np.asarray(times, float), np.asarray(censored, bool))
-    survival = ecdf(data).sf
-    with warnings.catch_warnings():  # the band is NaN where the curve is 0 or 1
-        warnings.simplefilter("ignore", RuntimeWarning)
-        band = survival.confidence_interval(level, method="log-log")
-
-    def first(curve: np.ndarray) -> float:
-        reached = np.flatnonzero(curve <= 0.5)
-        return float(survival.quantiles[reached[0]]) if len(reached) else np.inf
-
-    # Where every event has come the curve is 0, and its band is not defined: 0 as well.
-    low, high = (np.where(np.isnan(b), survival.probabilities, b)
-                 for b in (band.low.probabilities, band.high.probabilities))  # fmt: skip
-    return Interval(first(survival.probabilities), first(low), first(high), level, len(times))
 
 
 def holm(p_values: Sequence[float]) -> Float[np.ndarray, " m"]:

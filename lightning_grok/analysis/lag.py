@@ -10,8 +10,8 @@ alike in both, by the same straight line in x; a finer second series would see t
 and the first one somewhere between the checkpoints.
 
 A series that never arrives is censored: its lag is only known to be larger than to the last epoch.
-Such lags have a Kaplan-Meier median (`interval.survival_median`) but no mean. What they say over
-seeds, by equivalence test and Holm's method over layers, is decided in `decision`.
+What lags say over seeds, by equivalence test and Holm's method over layers, is decided in
+`decision`.
 """
 
 import math

@@ -1,4 +1,4 @@
-"""``python -m lightning_grok verdict``: the paper's claims on runs, held, failed or undecided."""
+"""``python -m lightning_grok verdict``: claims on runs, held, failed or undecided."""
 
 import json
 import textwrap
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from lightning_grok.commands import CommandParser, say_damage
 
 if TYPE_CHECKING:
-    from lightning_grok.paper.claims.table import Row
+    from lightning_grok.claims.table import Row
 
 _WIDTH = 100
 _COLUMNS = ("claim", "verdict", "estimate [interval]", "seeds", "figure")
@@ -20,29 +20,55 @@ def main(arguments: Sequence[str]) -> None:
     """Print a table, or with ``--json`` one object keyed by claim."""
     parser = CommandParser(
         "verdict",
-        description="Test the paper's claims over the seeds of runs: held, failed or undecided, "
-        "with an estimate, its interval over seeds, the number of seeds, the paper's figure and "
-        "ours to look at, and why. Only logged series are read.",
+        description="Test claims over the seeds of runs, the paper's or those of a file of your "
+        "own: held, failed or undecided, with an estimate, its interval over seeds, the number of "
+        "seeds, the figure to look at, and why. Only logged series are read.",
     )
     parser.add_argument("runs", type=Path, nargs="+", help="directories or folders of runs")
     parser.add_argument("--json", action="store_true", help="one JSON object, keyed by claim")
     parser.add_argument("--published", type=Path, help="CSV of published values, for C16")
-    parser.add_argument("--claims", type=Path, help="claims instead of the package's claims.yaml")
+    parser.add_argument(
+        "--claims", type=Path, help="your own (docs/claims-of-your-own.md) instead of the paper's"
+    )
+    parser.add_argument(
+        "--arm", default="", help="which runs count: a name in the claims, or KEY=VALUE"
+    )
+    parser.add_argument(
+        "--variants",
+        action="store_true",
+        help="what each outcome would be by the other definitions that the claims name",
+    )
     options = parser.parse_args(arguments)
-    from lightning_grok.paper.claims.forecast import forecast_runs
-    from lightning_grok.paper.claims.table import verdict_rows
-    from lightning_grok.paper.claims.verdict import verdict
+    from lightning_grok.claims.content import read_claims, read_variants
+    from lightning_grok.claims.forecast import forecast_runs
+    from lightning_grok.claims.table import variant_lines, verdict_rows
+    from lightning_grok.claims.verdict import judge
+    from lightning_grok.paper.claims.verdict import CLAIMS
+    from lightning_grok.paper.published import Published
     from lightning_grok.runs.run import read_runs
 
+    path = options.claims or CLAIMS
+    content = read_claims(path)
+    curves = None if options.published is None else Published(options.published)
+    content.chosen(options.arm)
     runs = read_runs(options.runs)
     say_damage(runs)
-    found = verdict(runs, claims=options.claims, published=options.published)
-    coming = forecast_runs(runs)
+    found = judge(content, runs, curves=curves, arm=options.arm)
+    others = {
+        name: judge(each, runs, curves=curves, arm=options.arm)
+        for name, each in (read_variants(path) if options.variants else {}).items()
+    }
+    coming = forecast_runs(runs) if options.claims is None else None
+    definitions = {"version": content.version, "hash": content.digest}
+    definitions |= {"arm": options.arm or content.arm}
     if options.json:
-        print(json.dumps({**found, "forecast": coming}, indent=1, allow_nan=False))
+        more = {"forecast": coming} if coming else {}
+        more |= {"definitions": definitions} | ({"variants": others} if others else {})
+        print(json.dumps(found | more, indent=1, allow_nan=False))
         return
-    for line in table(verdict_rows(found, coming)):
+    for line in [*table(verdict_rows(found, coming)), *variant_lines(found, others)]:
         print(line)
+    print(", ".join(f"{key} {value}" for key, value in definitions.items() if value))
 
 
 def table(rows: "Sequence[Row]") -> list[str]:

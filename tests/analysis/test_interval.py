@@ -10,7 +10,6 @@ from lightning_grok.analysis.interval import (
     mean_p_value,
     median_difference,
     median_difference_p_value,
-    survival_median,
     wilson_interval,
 )
 
@@ -89,29 +88,6 @@ def test_wilson_by_its_formula() -> None:
     assert wilson_interval(0, 0)[:3] == pytest.approx((math.nan, 0, 1), nan_ok=True)
     with pytest.raises(ValueError, match="successes"):
         wilson_interval(6, 5)
-
-
-def test_kaplan_meier_by_hand() -> None:
-    # Curve: 4/5 at 1, 3/5 at 2, 2 censored there, 3/5 * 1/2 = 0.3 at 4.
-    found = survival_median([1, 2, 3, 4, 5], [False, False, True, False, True])
-    assert found.estimate == 4
-    assert found.low <= 4 <= found.high
-    assert survival_median([3, 1, 2], [False] * 3).estimate == 2
-    assert math.isinf(survival_median([1, 2, 3], [True] * 3).estimate)
-    assert math.isnan(survival_median([], []).estimate)
-    with pytest.raises(ValueError, match="flags"):
-        survival_median([1], [])
-
-
-def test_a_censored_median_is_nearer_than_one_without_the_censored() -> None:
-    """Exponential times cut at the true median: Kaplan-Meier finds it, dropping them does not."""
-    random = np.random.default_rng(5)
-    times = random.exponential(size=2000)
-    limit = 1.0
-    censored = times > limit
-    seen = np.minimum(times, limit)
-    assert survival_median(seen, censored).estimate == pytest.approx(math.log(2), abs=0.05)
-    assert np.median(seen[~censored]) < 0.5
 
 
 def test_holm_by_hand() -> None:

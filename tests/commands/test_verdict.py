@@ -1,6 +1,7 @@
 """The command ``verdict``."""
 
 import json
+import re
 import signal
 import subprocess
 import sys
@@ -27,7 +28,7 @@ def test_json_as_a_process(runs: Path) -> None:
     command = [sys.executable, "-m", "lightning_grok", "verdict", str(runs), "--json"]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     found = json.loads(done.stdout)
-    assert list(found) == [*CLAIMS, "forecast"]
+    assert list(found) == [*CLAIMS, "forecast", "definitions"]
     assert done.stderr == ""
     for claim in [*(found[name] for name in CLAIMS), found["C3"]["C3b"]]:
         assert claim["verdict"] in ("held", "failed", "undecided")
@@ -46,6 +47,7 @@ def test_the_table(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
     lines = capsys.readouterr().out.splitlines()
     assert max(map(len, lines)) <= 100
     assert lines[0].split() == ["claim", "verdict", "estimate", "[interval]", "seeds", "figure"]
+    assert re.fullmatch(r"version \d+, hash [0-9a-f]{12}, arm float32", lines.pop())
     rows = [line for line in lines if not line.startswith(" ")]
     assert [row.split()[0] for row in rows[1:]] == [
         *CLAIMS[:3], "C3b", *CLAIMS[3:], "forecast",

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from claimed_runs import N1000, Truth, write_run, write_runs
 
+from lightning_grok.claims.cohort import SeedRun
 from lightning_grok.commands.main import main
 from lightning_grok.dashboard.report import write_report
 from lightning_grok.dashboard.run_folder import RunFolder
 from lightning_grok.errors import InputError
-from lightning_grok.paper.claims.cohort import SeedRun
 from lightning_grok.paper.claims.verdict import verdict
 from lightning_grok.runs.compact import write_compact
 from lightning_grok.runs.folders import find_runs

@@ -4,9 +4,11 @@ import html
 from collections.abc import Sequence
 from pathlib import Path
 
-from lightning_grok.paper.claims.forecast import forecast_runs
-from lightning_grok.paper.claims.table import Row, verdict_rows
-from lightning_grok.paper.claims.verdict import concerned, verdict
+from lightning_grok.claims.content import read_claims
+from lightning_grok.claims.forecast import forecast_runs
+from lightning_grok.claims.table import Row, verdict_rows
+from lightning_grok.claims.verdict import concerned
+from lightning_grok.paper.claims.verdict import CLAIMS, verdict
 from lightning_grok.runs.run import Run
 
 _HEAD = ("Claim", "Verdict", "Estimate [interval]", "Seeds", "Paper's figure, ours")
@@ -22,7 +24,7 @@ def verdict_table(
     Raises:
         InputError: `published` can't be read.
     """
-    read = concerned([Run(path) for path in runs])
+    read = concerned([Run(path) for path in runs], read_claims(CLAIMS))
     if not read:
         return ""
     rows = verdict_rows(verdict(read, published=published), forecast_runs(read))

@@ -1,17 +1,13 @@
 """One claim on the runs of one setup: held, failed or undecided, and why."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from itertools import chain
 from typing import Any, NamedTuple
 
-from lightning_grok.analysis.interval import (
-    Interval,
-    median_difference,
-    median_difference_p_value,
-)
-from lightning_grok.paper.claims.cohort import Cohort, NotMeasuredError, SeedRun, Setup, cohort
-from lightning_grok.paper.claims.decision import (
+import msgspec
+
+from lightning_grok.analysis.decision import (
     Outcome,
     SeedTest,
     adjusted,
@@ -21,8 +17,19 @@ from lightning_grok.paper.claims.decision import (
     lacking,
     run_tests,
 )
-from lightning_grok.paper.claims.published import Curves, deviations
-from lightning_grok.paper.claims.reasons import (
+from lightning_grok.analysis.interval import (
+    Interval,
+    median_difference,
+    median_difference_p_value,
+)
+from lightning_grok.analysis.reading import NotMeasuredError, Reading
+from lightning_grok.analysis.rule import Rule
+from lightning_grok.analysis.statistics import Quantity
+from lightning_grok.claims.cohort import Cohort, SeedRun, cohort
+from lightning_grok.claims.content import Claim, Claims, Setup
+from lightning_grok.claims.published import Curves, deviations
+from lightning_grok.claims.reasons import (
+    by_layer,
     count_runs,
     count_seeds,
     fixed_images,
@@ -34,9 +41,9 @@ from lightning_grok.paper.claims.reasons import (
     unmeasured,
     why_decided,
 )
-from lightning_grok.paper.claims.statistics import STATISTICS, Reading, Readings
 
-Claim = Mapping[str, Any]
+Readings = dict[tuple[str, str], list[Reading]]
+Tested = list[tuple[str, str, Quantity]]
 
 _NOTHING = Interval(math.nan, math.nan, math.nan, 0.95, 0)
 
@@ -90,40 +97,47 @@ class SetupVerdict(NamedTuple):
 
 
 def setup_verdict(
-    claim: Claim, setup: Setup, runs: Sequence[SeedRun], *, least: int, controls: Sequence[Setup]
+    claim: Claim, setup: Setup, runs: Sequence[SeedRun], content: Claims
 ) -> SetupVerdict:
-    """Test a claim that has a statistic on the runs of one setup.
+    """Test a claim that has quantities on the runs of one setup.
 
     Args:
-        claim: from claims.yaml.
+        claim: of `content`.
         setup: one of its setups.
         runs: of any setup.
-        least: seeds, at least.
-        controls: setups that a difference is taken from; empty for claims without.
+        content: the claims file.
     """
-    found = cohort(runs, setup, _keys(claim))
+    least, quantities = content.min_seeds, claim.read_quantities()
+    rules: dict[str, Rule] = {name: quantity for name, _, quantity in quantities}
+    found = _cohort(runs, setup, quantities, content)
     seeds, lack, command = _usable(claim, setup, found, least)
-    readings, missing = _readings(claim, seeds)
+    readings, missing = _readings(quantities, seeds)
     if missing and len(seeds) - missing[1] < least:
         lack = f"{missing[0]} was not measured"
         lack += f" in {missing[1]} of {len(seeds)} runs" if missing[1] < len(seeds) else ""
         command = measure_command(claim)
-    if "controls" in claim:
-        tests, short = _against_controls(claim, seeds, controls, runs, least)
+    if claim.controls:
+        tests, short = _against_controls(claim, quantities, seeds, runs, content)
         if not lack and short is not None:
             lack, command = short
     else:
-        tests = run_tests(readings, claim)
+        if claim.paired_with:
+            readings = _paired(claim, quantities, seeds, runs, content)
+            command = command or content.setups[claim.paired_with].command()
+        together = bool(claim.layers) or claim.holm
+        tests = run_tests(readings, rules, claim.level, together=together)
     if not tests:
         nothing = _NOTHING._replace(seeds=len(seeds))
         return SetupVerdict("undecided", False, "", nothing, lack, command, found, [])
     lack = lack or lacking_values(readings, least) or too_sparse(readings, claim)
-    outcome, test = decide(tests, claim)
+    outcome, test = decide(tests, rules, claim.level)
     what = " ".join(part for part in (test.label, test.quantity) if part)
-    rest = found, [each.record() for each in tests]
+    alone = {id(each): decide([each], rules, claim.level)[0] for each in tests}
+    rest = found, [each.record() | {"verdict": alone[id(each)]} for each in tests]
     if lack:
         return SetupVerdict("undecided", False, what, test.interval, lack, command, *rest)
-    reason = why_decided(outcome, test, what, claim) + left_out(tests) + unmeasured(missing)
+    reason = why_decided(outcome, test, what, claim, rules) + by_layer(outcome, rest[1])
+    reason += left_out(tests) + unmeasured(missing)
     reason += induction(claim, found) + fixed_images(found)
     return SetupVerdict(outcome, True, what, test.interval, reason, "", *rest)
 
@@ -139,6 +153,8 @@ def published_verdict(
     """Compare the seeds of one setup with published curves (`published.deviations`)."""
     from scipy.stats import t as student
 
+    of = claim.published
+    assert of is not None
     found = cohort(runs, setup)
     _, lack, command = _usable(claim, setup, found, least)
     rows: list[dict[str, Any]] = []
@@ -146,7 +162,7 @@ def published_verdict(
         lack, command = "no published values: add --published FILE", ""
     elif not lack:
         try:
-            rows = deviations(found.runs, published, claim)
+            rows = deviations(found.runs, published, of)
         except NotMeasuredError as error:
             lack, command = f"{error} was not measured", measure_command(claim)
         if not rows:
@@ -154,15 +170,15 @@ def published_verdict(
     if lack:
         interval = _NOTHING._replace(seeds=len(found.runs))
         return SetupVerdict("undecided", False, "", interval, lack, command, found, [])
-    limit = float(student.isf((1 - claim["level"]) / 2, len(found.runs) - 1))
+    limit = float(student.isf((1 - claim.level) / 2, len(found.runs) - 1))
     near = sum(abs(row["z"]) < limit for row in rows)
     share = near / len(rows)
-    outcome: Outcome = "held" if share >= claim["held"] else "undecided"
-    if share < claim["failed"]:
+    outcome: Outcome = "held" if share >= of.held else "undecided"
+    if share < of.failed:
         outcome = "failed"
     # The epochs of one curve are no independent draws: the share has no interval.
     interval = Interval(share, math.nan, math.nan, 0.95, len(found.runs))
-    where = f"within what {claim['level']:.0%} of further seeds would be"
+    where = f"within what {claim.level:.0%} of further seeds would be"
     reason = f"{near} of {len(rows)} published values lie {where}"
     details = [row | {"z": row["z"] if math.isfinite(row["z"]) else None} for row in rows]
     return SetupVerdict(outcome, True, "share", interval, reason, "", found, details)
@@ -176,13 +192,13 @@ def _usable(
     if not found.runs:
         waiting = f"; {found.unfinished} not finished" if found.unfinished else ""
         return [], f"no runs of this setup{waiting}", command
-    seeds = found.grokked if claim.get("grokked") else found.runs
+    seeds = found.grokked if claim.grokked else found.runs
     if len(found.runs) < least:
         return seeds, f"{count_seeds(len(found.runs))}, at least {least} needed", command
     if len(seeds) < least:
         share = f"{len(seeds)} of {len(found.runs)} runs grokked, at least {least} needed"
         return seeds, share, command
-    needs = claim.get("needs", 0)
+    needs = claim.needs
     long = [run for run in seeds if run.last >= needs]
     if len(long) < least:
         reach = f" ({len(long)} of {len(seeds)} runs reach it)" if long else ""
@@ -191,15 +207,20 @@ def _usable(
     return long, "", command
 
 
+def _cohort(runs: Sequence[SeedRun], setup: Setup, quantities: Tested, content: Claims) -> Cohort:
+    keys = [key for _, _, each in quantities for key in each.keys if key not in content.series]
+    return cohort(runs, setup, keys, content.prefer)
+
+
 def _readings(
-    claim: Claim, runs: Sequence[SeedRun]
-) -> tuple[dict[tuple[str, str], list[Reading]], tuple[str, int] | None]:
-    """The statistic of every run; and which key is missing, in how many runs."""
-    found: list[Readings] = []
+    quantities: Tested, runs: Sequence[SeedRun]
+) -> tuple[Readings, tuple[str, int] | None]:
+    """What every quantity is in every run; and which key is missing, in how many runs."""
+    found: list[dict[tuple[str, str], Reading]] = []
     missing: list[str] = []
     for run in runs:
         try:
-            found.append(STATISTICS[claim["statistic"]](run, claim))
+            found.append({(name, label): each.read(run) for name, label, each in quantities})
         except NotMeasuredError as error:
             missing.append(str(error))
     keys = found[0] if found else {}
@@ -207,12 +228,41 @@ def _readings(
     return readings, (missing[0], len(missing)) if missing else None
 
 
+def _paired(
+    claim: Claim,
+    quantities: Tested,
+    seeds: Sequence[SeedRun],
+    runs: Sequence[SeedRun],
+    content: Claims,
+) -> Readings:
+    """The quantities of every seed less those of the same seed of the other setup."""
+    other = _cohort(runs, content.setups[claim.paired_with], quantities, content)
+    by_seed = {run.seed: run for run in other.runs if run.seed is not None}
+    found: Readings = {(name, label): [] for name, label, _ in quantities}
+    for run in seeds:
+        mine, _ = _readings(quantities, [run])
+        theirs, _ = _readings(quantities, [by_seed[run.seed]] if run.seed in by_seed else [])
+        for key, each in found.items():
+            pair = (*mine.get(key, ()), *theirs.get(key, ()))
+            if len(pair) < 2:
+                each.append(Reading(math.nan, reason=f"no {claim.paired_with} of the same seed"))
+            elif pair[1].at_least:
+                each.append(Reading(math.nan, reason="the other is known from one side only"))
+            else:
+                first, second = pair
+                difference = first.value - second.value
+                most = first.at_most - second.value
+                reason = first.reason or second.reason
+                each.append(first._replace(value=difference, at_most=most, reason=reason))
+    return found
+
+
 def _against_controls(
     claim: Claim,
+    quantities: Tested,
     seeds: Sequence[SeedRun],
-    controls: Sequence[Setup],
     runs: Sequence[SeedRun],
-    least: int,
+    content: Claims,
 ) -> tuple[list[SeedTest], tuple[str, str] | None]:
     """Differences of medians from the seeds of all controls that did not grok.
 
@@ -220,31 +270,48 @@ def _against_controls(
     what is wanting, if anything is, and what makes it.
     """
     groups = {
-        control: [r for r in cohort(runs, control, _keys(claim)).runs if not r.events.grokked]
-        for control in controls
+        name: [
+            run
+            for run in _cohort(runs, content.setups[name], quantities, content).runs
+            if not run.events.grokked
+        ]
+        for name in claim.controls
     }
     until = min((run.last for run in (*seeds, *chain(*groups.values()))), default=0)
-    common = {**claim, "until": until}
-    theirs: dict[tuple[str, str], list[Reading]] = {}
+    common = [(name, label, _ended(each, until)) for name, label, each in quantities]
+    theirs: Readings = {}
     short: list[tuple[str, str]] = []
-    for control, own in groups.items():
+    for name, own in groups.items():
         readings, missing = _readings(common, own)
         for key, each in readings.items():
             theirs.setdefault(key, []).extend(each)
-        name = f"the control {control.name}"
-        if len(own) < least:
-            few = f"{count_seeds(len(own))} of {name}, at least {least} needed"
-            short.append((few, control.command()))
-        elif missing is not None and len(own) - missing[1] < least:
-            lack = (
-                f"{missing[0]} was not measured in {missing[1]} of {count_runs(len(own))} of {name}"
-            )
-            short.append((lack, measure_command(claim)))
-        elif lack := lacking_values(readings, least):
-            short.append((f"{name}: {lack}", ""))
+        lack = _lack_of_control(readings, missing, len(own), f"the control {name}", content)
+        if lack:
+            remedy = content.setups[name].command() if len(own) < content.min_seeds else ""
+            measure = measure_command(claim) if missing is not None else ""
+            short.append((lack, remedy or measure))
     ours = _readings(common, seeds)[0]
     tests = [_group_test(key, each, theirs.get(key, ()), claim) for key, each in ours.items()]
     return adjusted(tests), short[0] if short else None
+
+
+def _lack_of_control(
+    readings: Readings, missing: tuple[str, int] | None, count: int, name: str, content: Claims
+) -> str:
+    """What a control lacks; empty where it is complete."""
+    least = content.min_seeds
+    if count < least:
+        return f"{count_seeds(count)} of {name}, at least {least} needed"
+    if missing is not None and count - missing[1] < least:
+        return f"{missing[0]} was not measured in {missing[1]} of {count_runs(count)} of {name}"
+    lack = lacking_values(readings, least)
+    return f"{name}: {lack}" if lack else ""
+
+
+def _ended(quantity: Quantity, until: int) -> Quantity:
+    """A quantity that looks no further than an epoch, where it says until when it looks."""
+    fields = quantity.__struct_fields__
+    return msgspec.structs.replace(quantity, until=until) if "until" in fields else quantity
 
 
 def _group_test(
@@ -254,7 +321,7 @@ def _group_test(
 
     A lower bound counts as infinite where a large value is the more careful one to assume.
     """
-    level = claim["level"]
+    level = claim.level
     known, others = ([r for r in each if math.isfinite(r.value)] for each in (ours, theirs))
     seen, open_ended = _bounded(known), _open_ended(known)
     largest = median_difference(open_ended, _bounded(others), level=level)
@@ -274,10 +341,3 @@ def _bounded(readings: Sequence[Reading]) -> list[float]:
 
 def _open_ended(readings: Sequence[Reading]) -> list[float]:
     return [math.inf if r.at_least else r.value for r in readings]
-
-
-def _keys(claim: Claim) -> list[str]:
-    """A key by which a run that can test the claim is told from another of the same seed."""
-    if "train" not in claim:
-        return []
-    return [claim["train"].format(layer=f"layers.{claim['layers'][-1]}", quantity="capacity")]

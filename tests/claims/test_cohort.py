@@ -5,10 +5,21 @@ from pathlib import Path
 import pytest
 from claimed_runs import N1000, Truth, write_run
 
-from lightning_grok.paper.claims.cohort import NotMeasuredError, SeedRun, Setup, cohort
+from lightning_grok.analysis.reading import NotMeasuredError
+from lightning_grok.analysis.statistics import level_at
+from lightning_grok.claims.cohort import SeedRun, cohort
+from lightning_grok.claims.content import Setup, parse_claims
 from lightning_grok.runs.run import Run
 
-SETUP = Setup("n1000", "EMNIST balanced", N1000, ("a.yaml", "b.yaml"))
+SETUP = Setup(where={"dataset": "EMNIST balanced", "setup": N1000})
+SERIES = {
+    f"over {count}": [
+        {"key": "kernel_distance/full/own", "where": {"kernel_distance.samples": count}},
+        {"key": f"kernel_distance_{count}/full/own"},
+    ]
+    for count in (256, 512, 1024)
+}
+CONTENT = parse_claims({"setups": {}, "claims": {}, "series": SERIES}, "a test")
 
 
 def test_one_run_a_seed(tmp_path: Path) -> None:
@@ -23,13 +34,17 @@ def test_one_run_a_seed(tmp_path: Path) -> None:
         "e": write_run(tmp_path, Truth(), seed=2, name="e", setup="AdamW-1-2000-1-0.001"),
         "f": write_run(tmp_path, Truth(), seed=3, name="f", state="failed"),
     }
-    found = cohort([SeedRun(run) for run in runs.values()], SETUP)
+    found = cohort(
+        [SeedRun(run, CONTENT) for run in runs.values()],
+        SETUP,
+        prefer={"kernel_distance.samples": [256, None]},
+    )
     assert [run.run.name for run in found.runs] == ["d", "b"]
     assert (found.repeated, found.unfinished, found.other) == (1, 1, 1)
     assert {run.run.name for run in found.runs[1].siblings} == {"a"}
-    assert found.runs[1].kernel_over("train", 512)[0].max() == 10_000  # of its sibling
-    with pytest.raises(NotMeasuredError, match="256 test images"):
-        found.runs[1].kernel_over("test", 256)
+    assert found.runs[1].series("over 512")[0].max() == 10_000  # of its sibling
+    with pytest.raises(NotMeasuredError, match="over 1024"):
+        found.runs[1].series("over 1024")
 
 
 def test_the_run_that_holds_a_key_is_preferred(tmp_path: Path) -> None:
@@ -58,8 +73,8 @@ def test_a_training_set_that_is_lost_for_good_is_no_breakdown(tmp_path: Path, ba
 def test_values_between_measurements(tmp_path: Path) -> None:
     run = SeedRun(write_run(tmp_path, Truth(creep=0.1, early=0.0, jump=0.0)))
     key = "kernel_distance/full/own"
-    assert run.value_at(key, 500) == pytest.approx(0.1 * math.log10(500), abs=1e-9)
-    assert math.isnan(run.value_at(key, 20_000))
+    assert level_at(run, key, 500) == pytest.approx(0.1 * math.log10(500), abs=1e-9)
+    assert math.isnan(level_at(run, key, 20_000))
     assert run.last_layer == "layers.6"
     with pytest.raises(NotMeasuredError):
         run.series("nothing")
@@ -68,8 +83,10 @@ def test_values_between_measurements(tmp_path: Path) -> None:
 def test_events_are_those_of_the_run(tmp_path: Path) -> None:
     run = SeedRun(write_run(tmp_path, Truth(half=3.2)))
     assert run.events.grokked
-    assert run.x_half == pytest.approx(3.2, abs=0.01)
-    assert SETUP.command("--x=1") == (
+    assert math.log10(run.events.test.t_half) == pytest.approx(3.2, abs=0.01)
+    assert SETUP.command() == ""
+    made = Setup(where=SETUP.where, configs=["a.yaml", "b.yaml"])
+    assert made.command("--x=1") == (
         "python -m lightning_grok fit --config a.yaml --config b.yaml "
         "--data.subset=random --seed_everything=SEED --x=1"
     )

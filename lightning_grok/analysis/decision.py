@@ -7,8 +7,9 @@ the interval leaves out, so that with one layer the verdict is what the interval
 layers are tested together by Holm's method, for and against.
 
 A value that is only a lower bound counts, for a statement that wants it small, as the largest that
-it can be, which may be infinite; it never speaks against one that wants it large. Where there are
-such values the estimate is Kaplan and Meier's median.
+it can be, which may be infinite; it never speaks against one that wants it large. The interval goes
+then from the low end of the mean of the smallest to the high end of that of the largest values that
+are possible, so that it is of what is tested, and the estimate is a lower bound of the mean.
 """
 
 import math
@@ -24,10 +25,10 @@ from lightning_grok.analysis.interval import (
     holm,
     mean_interval,
     mean_p_value,
-    survival_median,
     wilson_interval,
 )
-from lightning_grok.paper.claims.statistics import Reading
+from lightning_grok.analysis.reading import Reading
+from lightning_grok.analysis.rule import Rule
 
 Outcome = Literal["held", "failed", "undecided"]
 
@@ -38,7 +39,7 @@ class SeedTest(NamedTuple):
     Attributes:
         quantity, label: what it is; the label is a layer or empty.
         interval: mean (of logarithms: geometric mean) with its interval; with lower bounds the
-            median.
+            least that it can be, and an interval about all that it can be.
         p_held, p_failed: for and against the statement, adjusted by Holm's method where layers are
             tested together; NaN where the quantity can't speak that way.
         lower_bounds: seeds whose value is a lower bound.
@@ -72,21 +73,28 @@ class SeedTest(NamedTuple):
 
 
 def run_tests(
-    readings: Mapping[tuple[str, str], Sequence[Reading]], claim: Mapping[str, Any]
+    readings: Mapping[tuple[str, str], Sequence[Reading]],
+    rules: Mapping[str, Rule],
+    level: float,
+    *,
+    together: bool = False,
 ) -> list[SeedTest]:
     """Test every quantity and layer over seeds.
 
     Args:
         readings: by quantity and label, one a seed; those without a value are left out. Fewer than
             two values give no p-value.
-        claim: with ``quantities``, ``level`` and perhaps ``layers``, as in claims.yaml.
+        rules: thresholds by quantity.
+        level: of the intervals; one-sided tests are at (1 − level) / 2.
+        together: adjust the p-values by Holm's method.
     """
     tests = []
     for (quantity, label), each in readings.items():
-        test = _test(quantity, label, [r for r in each if math.isfinite(r.value)], claim)
+        known = [r for r in each if math.isfinite(r.value)]
+        test = _test(quantity, label, known, rules[quantity], level)
         without, why = lacking(each)
         tests.append(test._replace(without=without, why=why))
-    return adjusted(tests) if "layers" in claim or claim.get("holm") else tests
+    return adjusted(tests) if together else tests
 
 
 def lacking(readings: Sequence[Reading]) -> tuple[int, str]:
@@ -103,14 +111,16 @@ def adjusted(tests: Sequence[SeedTest]) -> list[SeedTest]:
     return [test._replace(p_held=held, p_failed=failed) for test, held, failed in pairs]
 
 
-def decide(tests: Sequence[SeedTest], claim: Mapping[str, Any]) -> tuple[Outcome, SeedTest]:
+def decide(
+    tests: Sequence[SeedTest], rules: Mapping[str, Rule], level: float
+) -> tuple[Outcome, SeedTest]:
     """The outcome, and the test it hangs on: the clearest against, or the weakest for."""
-    alpha = (1 - claim["level"]) / 2
+    alpha = (1 - level) / 2
     against = [test for test in tests if test.p_failed < alpha]
     weakest = max(tests, key=lambda test: np.nan_to_num(test.p_held, nan=-1.0))
     if against:
         return "failed", min(against, key=lambda test: test.p_failed)
-    deciding = [t for t in tests if claim["quantities"][t.quantity].get("held") is not None]
+    deciding = [test for test in tests if rules[test.quantity].held is not None]
     if deciding and all(test.p_held < alpha for test in deciding):  # never so where it is NaN
         return "held", weakest
     return "undecided", weakest
@@ -128,36 +138,37 @@ def finite(value: Any) -> Any:
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
-def _test(quantity: str, label: str, readings: list[Reading], claim: Mapping[str, Any]) -> SeedTest:
-    rule, level = claim["quantities"][quantity], claim["level"]
+def _test(quantity: str, label: str, readings: list[Reading], rule: Rule, level: float) -> SeedTest:
     values = np.array([reading.value for reading in readings])
     most = np.array([r.at_most if r.at_least else r.value for r in readings])
     lower_bounds = sum(reading.at_least for reading in readings)
-    log = rule.get("scale") == "log"
+    log = rule.scale == "log"
     if log:
         values, most = np.log(values), np.log(most)
     held, failed = (
-        None if rule.get(name) is None else math.log(rule[name]) if log else float(rule[name])
-        for name in ("held", "failed")
+        math.log(each) if log and each is not None else each for each in (rule.held, rule.failed)
     )
-    if rule["test"] == "share":
+    if rule.test == "share":
         interval = wilson_interval(int(values.sum()), len(values), level=level)
     else:
         interval = mean_interval(values, level=level)
     if lower_bounds:
-        interval = survival_median(values.tolist(), [r.at_least for r in readings], level=level)
+        open_ended = not np.isfinite(most).all()
+        interval = interval._replace(
+            high=math.inf if open_ended else mean_interval(most, level=level).high
+        )
     if log:
         estimate, low, high = (math.exp(each) for each in interval[:3])
         interval = Interval(estimate, low, high, level, interval.seeds)
     if len(values) < 2:
         return SeedTest(quantity, label, interval, math.nan, math.nan, lower_bounds)
-    p_held, p_failed = _p_values(rule["test"], values, held, failed)
-    if lower_bounds and rule["test"] in ("below", "within") and held is not None:
+    p_held, p_failed = _p_values(rule.test, values, held, failed)
+    if lower_bounds and rule.test in ("below", "within") and held is not None:
         worst = mean_p_value(most, held, "below") if np.isfinite(most).all() else 1.0
         p_held = max(p_held, worst)
-    if lower_bounds and rule["test"] == "above":
+    if lower_bounds and rule.test == "above":
         p_failed = 1.0
-    if lower_bounds and rule["test"] == "within" and failed is not None:
+    if lower_bounds and rule.test == "within" and failed is not None:
         p_failed = mean_p_value(values, failed, "above")
     return SeedTest(quantity, label, interval, p_held, p_failed, lower_bounds)
 

@@ -8,8 +8,8 @@ import pytest
 from claimed_runs import SMALL_OUTPUT, Truth, by_layer, judged, write_run, write_runs
 
 from lightning_grok.analysis.interval import Interval, wilson_interval
-from lightning_grok.paper.claims.cohort import Cohort
-from lightning_grok.paper.claims.setup_verdict import SetupVerdict
+from lightning_grok.claims.cohort import Cohort
+from lightning_grok.claims.setup_verdict import SetupVerdict
 from lightning_grok.runs.run import Run
 
 FLAT = Truth(half=0.8, width=1.0)  # generalizes while it memorizes

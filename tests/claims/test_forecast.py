@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from claimed_runs import Truth, write_run
 
-from lightning_grok.paper.claims.cohort import SeedRun
-from lightning_grok.paper.claims.forecast import forecast
+from lightning_grok.claims.cohort import SeedRun
+from lightning_grok.claims.forecast import forecast
 
 HALVES = np.random.default_rng(0).permutation(np.linspace(2.6, 3.4, 10))
 
@@ -101,7 +101,7 @@ def test_the_same_twice(tmp_path: Path) -> None:
 
 
 def test_c_index_by_hand() -> None:
-    from lightning_grok.paper.claims.forecast import _Fitted, _index, _resampled
+    from lightning_grok.claims.forecast import _Fitted, _index, _resampled
 
     r = np.array([0.5, 0.2, 0.4, 0.1])
     owner = np.array([0, 0, 1, 1])

@@ -1,25 +1,25 @@
 """Our runs beside published curves: how far a published value lies from our seeds."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, Protocol
 
 import numpy as np
 
-from lightning_grok.paper.claims.cohort import SeedRun
+from lightning_grok.analysis.statistics import level_at
+from lightning_grok.claims.cohort import SeedRun
+from lightning_grok.claims.content import Published
 
 
 class Curves(Protocol):
-    """Anything that hands out published points, such as `lightning_grok.paper.published`."""
+    """Anything that hands out published points, such as a table of published values."""
 
     def points(self, setup: str, key: str) -> tuple[np.ndarray, np.ndarray]:
         """Epochs (T,) and values (T,) of one of our keys in our unit; empty if there are none."""
         ...
 
 
-def deviations(
-    runs: Sequence[SeedRun], published: Curves, claim: Mapping[str, Any]
-) -> list[dict[str, Any]]:
+def deviations(runs: Sequence[SeedRun], published: Curves, of: Published) -> list[dict[str, Any]]:
     """Where a published value lies among seeds: z = (published − mean) / (s √(1 + 1/n)).
 
     s is the standard deviation over the n seeds (ddof 1). A further seed of the same kind has a z
@@ -28,7 +28,7 @@ def deviations(
     Args:
         runs: seeds of one setup, at least two.
         published: one value an epoch, from one seed.
-        claim: with ``published`` (keys) and ``epochs``.
+        of: keys and epochs.
 
     Returns:
         One object a key and epoch that is published and that every run reached, with ``key``,
@@ -40,12 +40,12 @@ def deviations(
     """
     rows: list[dict[str, Any]] = []
     setup = runs[0].run.setup
-    for key in claim["published"]:
+    for key in of.keys:
         curve = dict(zip(*published.points(setup, key), strict=True))
-        for epoch in claim["epochs"]:
+        for epoch in of.epochs:
             if epoch not in curve:
                 continue
-            values = np.array([run.value_at(key, epoch) for run in runs])
+            values = np.array([level_at(run, key, epoch) for run in runs])
             if not np.isfinite(values).all():
                 continue
             mean, sd = float(values.mean()), float(values.std(ddof=1))

@@ -1,26 +1,43 @@
 import math
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
 
-from lightning_grok.paper.claims.decision import SeedTest, decide, run_tests
-from lightning_grok.paper.claims.statistics import Reading
+from lightning_grok.analysis.decision import SeedTest, decide, run_tests
+from lightning_grok.analysis.interval import mean_interval
+from lightning_grok.analysis.reading import Reading
+from lightning_grok.analysis.rule import Rule
 
 NOISE = np.random.default_rng(0).normal(size=10)
 NOISE = (NOISE - NOISE.mean()) / NOISE.std(ddof=1)  # standard error of its mean: 0.32
 
 
-def claim(test: str, level: float = 0.95, **rule: Any) -> dict[str, Any]:
-    return {"level": level, "quantities": {"q": {"test": test} | rule}}
+Readings = dict[tuple[str, str], list[Reading]]
 
 
-def outcome(
-    mean: float, of: dict[str, Any], bounds: int = 0, spread: float = 1.0
-) -> tuple[str, SeedTest]:
+class Of(NamedTuple):
+    """A claim on one quantity."""
+
+    rules: dict[str, Rule]
+    level: float
+    together: bool = False
+
+    def tests(self, readings: Readings) -> list[SeedTest]:
+        return run_tests(readings, self.rules, self.level, together=self.together)
+
+    def decide(self, readings: Readings) -> tuple[str, SeedTest]:
+        return decide(self.tests(readings), self.rules, self.level)
+
+
+def claim(test: Any, level: float = 0.95, together: bool = False, **rule: Any) -> Of:
+    return Of({"q": Rule(test=test, **rule)}, level, together)
+
+
+def outcome(mean: float, of: Of, bounds: int = 0, spread: float = 1.0) -> tuple[str, SeedTest]:
     values = mean + spread * NOISE
     readings = [Reading(float(v), k < bounds) for k, v in enumerate(values)]
-    return decide(run_tests({("q", ""): readings}, of), of)
+    return of.decide({("q", ""): readings})
 
 
 @pytest.mark.parametrize(
@@ -61,7 +78,7 @@ def test_share() -> None:
     share = claim("share", held=0.9)
     for hits, expected in ((9, "held"), (8, "undecided")):
         readings = {("q", ""): [Reading(float(k < hits)) for k in range(10)]}
-        found, single = decide(run_tests(readings, share), share)
+        found, single = share.decide(readings)
         assert (found, single.interval.estimate) == (expected, hits / 10)
 
 
@@ -69,11 +86,11 @@ def test_geometric_means() -> None:
     of = claim("above", held=3, failed=1.5, scale="log")
     values = [2.0, 8.0] * 4
     readings = {("q", ""): [Reading(v) for v in values]}
-    found, single = decide(run_tests(readings, of), of)
+    found, single = of.decide(readings)
     assert single.interval.estimate == pytest.approx(4)  # of the means of logarithms
     assert found == "undecided"
     readings = {("q", ""): [Reading(v) for v in [6.0, 8.0] * 4]}
-    assert decide(run_tests(readings, of), of)[0] == "held"
+    assert of.decide(readings)[0] == "held"
 
 
 def test_lower_bounds_help_nobody() -> None:
@@ -89,12 +106,20 @@ def test_lower_bounds_help_nobody() -> None:
     assert found == ["undecided", "failed", "undecided"]
 
 
-def test_with_lower_bounds_the_estimate_is_a_median() -> None:
-    of = claim("below", held=0.0, failed=0.0)
-    readings = {("q", ""): [Reading(v, at_least=v == 9) for v in (1.0, 2.0, 3.0, 9.0, 9.0)]}
-    (test,) = run_tests(readings, of)
-    assert (test.interval.estimate, test.lower_bounds) == (3.0, 2)
-    assert math.isinf(test.interval.high)
+def test_with_lower_bounds_the_interval_is_of_what_is_tested() -> None:
+    of = claim("below", held=4.0, failed=0.5)
+    for most, high in ((9.0, 9.0), (math.inf, math.inf)):
+        late = [Reading(3.0, at_least=True, at_most=most)] * 2
+        readings = {("q", ""): [*map(Reading, (1.0, 2.0, 3.0)), *late]}
+        (test,) = of.tests(readings)
+        assert test.lower_bounds == 2
+        least, largest = ([1.0, 2.0, 3.0, each, each] for each in (3.0, high))
+        assert test.interval.estimate == np.mean(least)
+        assert test.interval.low == mean_interval(least).low
+        assert test.interval.high == (high if high == math.inf else mean_interval(largest).high)
+        # Held and failed are what its two ends say.
+        assert (test.p_held < 0.025) == (test.interval.high < 4)
+        assert (test.p_failed < 0.025) == (test.interval.low > 0.5)
 
 
 def test_a_lower_bound_with_an_upper_one_can_bear_out() -> None:
@@ -102,13 +127,13 @@ def test_a_lower_bound_with_an_upper_one_can_bear_out() -> None:
     for most, expected in ((-1.0, "held"), (9.0, "undecided")):
         late = [Reading(-3.0, at_least=True, at_most=most)] * 2
         readings = {("q", ""): [Reading(v) for v in (-3.0, -2.9, -3.1, -3.0)] + late}
-        assert decide(run_tests(readings, of), of)[0] == expected
+        assert of.decide(readings)[0] == expected
 
 
 def test_seeds_without_a_value_are_counted_with_what_they_lack() -> None:
     of = claim("below", held=0.0, failed=0.0)
     lost = [Reading(math.nan, reason="it never rose")] * 2 + [Reading(math.nan, reason="other")]
-    (test,) = run_tests({("q", ""): [*map(Reading, NOISE), *lost]}, of)
+    (test,) = of.tests({("q", ""): [*map(Reading, NOISE), *lost]})
     assert (test.without, test.why) == (3, "it never rose")
     assert test.record()["without"] == 3
 
@@ -119,7 +144,7 @@ def test_a_true_threshold_is_seldom_passed(count: int) -> None:
     random = np.random.default_rng(0)
     of = claim("below", held=0.0, failed=0.0)
     found = [
-        decide(run_tests({("q", ""): [Reading(v) for v in random.normal(size=count)]}, of), of)[0]
+        of.decide({("q", ""): [Reading(v) for v in random.normal(size=count)]})[0]
         for _ in range(300)
     ]
     assert found.count("failed") < 18
@@ -133,25 +158,26 @@ def test_holm_over_layers() -> None:
     others = {
         ("q", f"layers.{k}"): [Reading(float(v)) for v in 0.01 * k + NOISE] for k in range(1, 20)
     }
-    assert decide(run_tests(against, of | {"layers": [0]}), of)[0] == "failed"
-    tests = run_tests(against | others, of | {"layers": list(range(20))})
-    assert decide(tests, of)[0] == "undecided"
-    alone = run_tests(against | others, of)
+    together = of._replace(together=True)
+    assert together.decide(against)[0] == "failed"
+    tests = together.tests(against | others)
+    assert decide(tests, of.rules, of.level)[0] == "undecided"
+    alone = of.tests(against | others)
     assert tests[0].p_failed == pytest.approx(20 * alone[0].p_failed)
 
 
 def test_the_deciding_layer_is_named() -> None:
-    of = claim("below", held=0.0, failed=0.0) | {"layers": [1, 2]}
+    of = claim("below", held=0.0, failed=0.0, together=True)
     readings = {
         ("q", f"layers.{k}"): [Reading(float(v)) for v in mean + NOISE]
         for k, mean in ((1, -3.0), (2, -0.1))
     }
-    assert decide(run_tests(readings, of), of)[1].label == "layers.2"
+    assert of.decide(readings)[1].label == "layers.2"
 
 
 def test_few_values_have_no_p_value() -> None:
     of = claim("above", held=0.0, failed=0.0)
-    (single,) = run_tests({("q", ""): [Reading(1.0), Reading(math.nan)]}, of)
+    (single,) = of.tests({("q", ""): [Reading(1.0), Reading(math.nan)]})
     assert single.interval.estimate == 1
     assert math.isnan(single.p_held)
     record = single.record()

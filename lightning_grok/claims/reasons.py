@@ -6,12 +6,12 @@ from typing import Any
 
 import numpy as np
 
+from lightning_grok.analysis.decision import Outcome, SeedTest, lacking
 from lightning_grok.analysis.interval import wilson_interval
-from lightning_grok.paper.claims.cohort import Cohort
-from lightning_grok.paper.claims.decision import Outcome, SeedTest, lacking
-from lightning_grok.paper.claims.statistics import Reading
-
-Claim = Mapping[str, Any]
+from lightning_grok.analysis.reading import Reading
+from lightning_grok.analysis.rule import Rule
+from lightning_grok.claims.cohort import Cohort
+from lightning_grok.claims.content import Claim
 
 
 def lacking_values(readings: Mapping[tuple[str, str], Sequence[Reading]], least: int) -> str:
@@ -29,38 +29,53 @@ def lacking_values(readings: Mapping[tuple[str, str], Sequence[Reading]], least:
 
 def too_sparse(readings: Mapping[tuple[str, str], Sequence[Reading]], claim: Claim) -> str:
     """Whether the measurements stand too far apart to time what the claim times."""
-    if "spacing" not in claim:
+    if claim.spacing is None:
         return ""
     widest = 0.0
     for each in readings.values():
         known = [r.spacing for r in each if math.isfinite(r.value) and not r.at_least]
         widest = max(widest, float(np.median(known)) if known else 0.0)
-    if widest <= claim["spacing"]:
+    if widest <= claim.spacing:
         return ""
-    return f"measured too sparsely: {widest:.2f} decades apart, at most {claim['spacing']} allowed"
+    return f"measured too sparsely: {widest:.2f} decades apart, at most {claim.spacing} allowed"
 
 
-def why_decided(outcome: Outcome, test: SeedTest, what: str, claim: Claim) -> str:
+def why_decided(
+    outcome: Outcome, test: SeedTest, what: str, claim: Claim, rules: Mapping[str, Rule]
+) -> str:
     """On which side of its threshold the decisive quantity `what` lies."""
     if outcome == "failed":
         return f"{what} lies on the other side of its threshold"
     if test.lower_bounds and outcome == "undecided":
         return f"{what} is known from one side only in {count_seeds(test.lower_bounds)}"
     if outcome == "undecided":
-        return f"{what} is not shown to be {_thresholds(claim['quantities'][test.quantity])}"
-    several = len({*claim.get("layers", ())}) > 1 or len(claim["quantities"]) > 1
+        return f"{what} is not shown to be {_thresholds(rules[test.quantity])}"
+    several = len(claim.layers) > 1 or len(claim.quantities) > 1
     return f"in every quantity; closest: {what}" if several else "beyond its threshold"
 
 
-def _thresholds(rule: Mapping[str, Any]) -> str:
+def by_layer(outcome: Outcome, tests: Sequence[Mapping[str, Any]]) -> str:
+    """The layers of which another thing can be said than of all together; empty for none."""
+    layers = list(dict.fromkeys(test["label"] for test in tests if test["label"]))
+    alone: dict[str, list[str]] = {}
+    for layer in layers:
+        each = {test["verdict"] for test in tests if test["label"] == layer}
+        word = next((w for w in ("failed", "undecided") if w in each), "held")
+        alone.setdefault(word, []).append(layer)
+    if set(alone) <= {outcome}:
+        return ""
+    return "; by layer " + ", ".join(f"{word} in {', '.join(n)}" for word, n in alone.items())
+
+
+def _thresholds(rule: Rule) -> str:
     """What a quantity would have to be for its statement to be held or, if it can be, failed."""
-    held, failed = rule.get("held"), rule.get("failed")
+    held, failed = rule.held, rule.failed
     words = {
         "above": ("above", "below"),
         "below": ("below", "above"),
         "within": ("within ±", "outside ±"),
         "share": ("at least", "below"),
-    }[rule["test"]]
+    }[rule.test]
     parts = [
         f"{word}{'' if word.endswith('±') else ' '}{value:g}"
         for word, value in zip(words, (held, failed), strict=True)
@@ -92,7 +107,7 @@ def fixed_images(found: Cohort) -> str:
 
 def induction(claim: Claim, found: Cohort) -> str:
     """How many runs grokked, where only these count."""
-    if not claim.get("grokked"):
+    if not claim.grokked:
         return ""
     count, total = len(found.grokked), len(found.runs)
     share = wilson_interval(count, total)
@@ -103,7 +118,7 @@ def induction(claim: Claim, found: Cohort) -> str:
 
 def measure_command(claim: Claim) -> str:
     """What takes the claim's measurements of a run afterwards."""
-    return f"python -m lightning_grok measure RUN {claim.get('measure', '')}".rstrip()
+    return f"python -m lightning_grok measure RUN {claim.measure}".rstrip()
 
 
 def count_seeds(count: int) -> str:

@@ -22,7 +22,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from lightning_grok.paper.claims.cohort import NotMeasuredError, SeedRun, Setup, cohort
+from lightning_grok.analysis.reading import NotMeasuredError
+from lightning_grok.analysis.statistics import level_at
+from lightning_grok.claims.cohort import SeedRun, cohort
+from lightning_grok.claims.content import Setup
 from lightning_grok.runs.panels import panels_of
 from lightning_grok.runs.quantities import CATALOGUE, LAYER, PERFORMANCE
 from lightning_grok.runs.run import Run
@@ -97,7 +100,10 @@ def forecast_runs(runs: Sequence[Run]) -> dict[str, Any]:
     """
     seeds = [SeedRun(run) for run in runs]
     names = sorted({(run.run.dataset, run.run.setup) for run in seeds})
-    cohorts = {name: cohort(seeds, Setup("", *name, ())) for name in names}
+    cohorts = {
+        name: cohort(seeds, Setup(where=dict(zip(("dataset", "setup"), name, strict=True))))
+        for name in names
+    }
     best = max(names, key=lambda name: len(cohorts[name].grokked))
     return {"dataset": best[0], "setup": best[1], **forecast(cohorts[best].runs)}
 
@@ -138,14 +144,14 @@ def _seed(run: SeedRun, keys: Mapping[str, str]) -> _Seed:
     features = {_EPOCH: x[:, None]}
     for name, key in {**keys, **_PERFORMANCE}.items():
         try:
-            level = np.array([run.value_at(key, epoch) for epoch in common])
+            level = np.array([level_at(run, key, epoch) for epoch in common])
         except NotMeasuredError:
             level = np.zeros(len(x))
         change = np.diff(level, prepend=level[:1]) / np.diff(x, prepend=x[:1] - 1)
         features[name] = np.nan_to_num(np.stack([x, level, change], axis=1))
     late = common >= run.events.t_mem
-    observed = math.isfinite(run.x_half)
-    event = run.x_half if observed else math.log10(max(run.last, 1))
+    observed = math.isfinite(run.events.test.t_half)
+    event = math.log10(run.events.test.t_half) if observed else math.log10(max(run.last, 1))
     return _Seed(x[late], {k: v[late] for k, v in features.items()}, event, observed)
 
 

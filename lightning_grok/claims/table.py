@@ -26,22 +26,49 @@ class Row(NamedTuple):
     reason: str
 
 
-def verdict_rows(verdicts: Mapping[str, Any], forecast: Mapping[str, Any]) -> list[Row]:
+def verdict_rows(
+    verdicts: Mapping[str, Any], forecast: Mapping[str, Any] | None = None
+) -> list[Row]:
     """The rows of all claims, their parts among them, and of the forecast as the last.
 
     Args:
-        verdicts: of `lightning_grok.paper.claims.verdict.verdict`.
-        forecast: of `lightning_grok.paper.claims.forecast.forecast_runs`.
+        verdicts: of `lightning_grok.claims.verdict.judge`.
+        forecast: of `lightning_grok.claims.forecast.forecast_runs`; None for no such row.
     """
-    rows = []
+    rows = [_row(name, claim) for name, claim in _with_parts(verdicts).items()]
+    return rows if forecast is None else [*rows, _forecast_row(forecast)]
+
+
+def variant_lines(verdicts: Mapping[str, Any], variants: Mapping[str, Any]) -> list[str]:
+    """What every outcome would be by other definitions: a line each that it differs by.
+
+    Args:
+        verdicts: of `lightning_grok.claims.verdict.judge`.
+        variants: the same by other definitions, by their names.
+    """
+    if not variants:
+        return []
+    own, lines = _with_parts(verdicts), ["by other definitions"]
+    for name, found in variants.items():
+        other = _with_parts(found)
+        changes = [
+            f"{claim} {each['verdict']} (not {own[claim]['verdict']}), "
+            f"{_estimate(each['estimate'], each['interval'])}"
+            for claim, each in other.items()
+            if claim in own and each["verdict"] != own[claim]["verdict"]
+        ]
+        lines.append(f"  {name}: {'; '.join(changes) or 'no other outcome'}")
+    return lines
+
+
+def _with_parts(verdicts: Mapping[str, Any]) -> dict[str, Any]:
+    """Every claim and its parts, by name."""
+    found: dict[str, Any] = {}
     for name, claim in verdicts.items():
-        parts = {key: each for key, each in claim.items() if _is_part(name, key)}
-        rows += [_row(label, each) for label, each in ({name: claim} | parts).items()]
-    return [*rows, _forecast_row(forecast)]
-
-
-def _is_part(name: str, key: str) -> bool:
-    return key.startswith(name) and key[len(name) :].isalpha()
+        found[name] = claim
+        parts = {key: each for key, each in claim.items() if isinstance(each, dict)}
+        found |= {k: each for k, each in parts.items() if isinstance(each.get("verdict"), str)}
+    return found
 
 
 def _row(name: str, claim: Mapping[str, Any]) -> Row:

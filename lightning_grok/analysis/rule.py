@@ -1,0 +1,37 @@
+"""What a quantity must be for a statement to be held or failed: the thresholds of a claim."""
+
+import math
+from typing import Literal
+
+import msgspec
+
+
+class Rule(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Thresholds of one quantity.
+
+    Attributes:
+        test: ``above``, ``below``: the mean over seeds lies beyond `held`, with its interval, and
+            `failed` likewise on the other side. ``within``: the interval lies within ± `held`;
+            failed where it lies outside of ± `failed`. ``share``: at least the part `held` of the
+            seeds have a value of 1.
+        held, failed: the thresholds. A quantity without `held` can only refute, one without
+            `failed` only bear out.
+        scale: ``log``: means of logarithms, for positive values.
+    """
+
+    test: Literal["above", "below", "within", "share"]
+    held: float | None = None
+    failed: float | None = None
+    scale: Literal["linear", "log"] = "linear"
+
+    def __post_init__(self) -> None:
+        """Refuse thresholds that decide nothing."""
+        given = [each for each in (self.held, self.failed) if each is not None]
+        if not given or not all(map(math.isfinite, given)):
+            raise ValueError("expected a finite number as held or failed, received none")
+        if self.test == "share" and self.held is None:
+            raise ValueError("expected held for a share, received none")
+        if self.test == "within" and not all(each > 0 for each in given):
+            raise ValueError(f"expected margins above 0, received {given}")
+        if self.scale == "log" and not all(each > 0 for each in given):
+            raise ValueError(f"expected thresholds above 0 on a log scale, received {given}")

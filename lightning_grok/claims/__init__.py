@@ -1,0 +1,1 @@
+"""Claims about runs, written in YAML and tested over seeds: held, failed or undecided."""
