@@ -4,7 +4,7 @@
 
 Trains configs/grok.yaml with betas of 0.9 and 0.99, whose training set breaks down within 600
 epochs instead of thousands, the same with all labels permuted, and configs/modular/quadratic.yaml;
-runs that stand in the folder already are not trained anew. Then every measure of
+runs that stand in the folder already are not trained anew. Then what any network has of
 ``python -m lightning_grok measures`` is taken of their snapshots. Some minutes of two cores.
 """
 
@@ -65,6 +65,9 @@ KEYS = {
 }  # fmt: skip
 """What is drawn of each: the end of its key, behind the layer or the weight."""
 
+MEASURES = [measure for measure in BUILT_IN if measure.name in KEYS]
+"""What any network has; measures of one task are shown on its page."""
+
 OPTIONS = {
     "glue": ("per_class=15", "arguments={draws: 100}"),
     "local_complexity": ("samples=200",),
@@ -103,18 +106,18 @@ def take(path: Path, subject: Subject, measure: Measure) -> str:
 
 def key_of(subject: Subject, measure: Measure) -> str:
     """The logged key that is drawn."""
-    place = {"layer": subject.layer, "weight": subject.weight, "model": "/"}[measure.of]
-    return f"{measure.name}/{place}{KEYS[measure.name]}".replace("//", "")
+    place = {"layer": subject.layer, "weight": subject.weight, "model": ""}[measure.of]
+    return f"{measure.name}/{place}{KEYS[measure.name]}"
 
 
 def draw(runs: dict[str, Run]) -> Any:
     """A row for every measure, a column for every run, the test accuracy behind each curve."""
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(9, 1.3 * len(BUILT_IN)), layout="constrained")
-    axes = figure.subplots(len(BUILT_IN), len(runs), sharex="col", squeeze=False)
+    figure = Figure(figsize=(9, 1.3 * len(MEASURES)), layout="constrained")
+    axes = figure.subplots(len(MEASURES), len(runs), sharex="col", squeeze=False)
     for column, (name, run) in enumerate(runs.items()):
-        for row, measure in enumerate(BUILT_IN):
+        for row, measure in enumerate(MEASURES):
             axis = axes[row, column]
             behind = axis.twinx()
             behind.fill_between(*run.series("test/accuracy"), color="0.9", linewidth=0)
@@ -141,7 +144,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     failures: list[str] = []
     for name, subject in SUBJECTS.items():
         path = train(options.root, name, subject)
-        chosen = [each for each in BUILT_IN if each.name in (options.only or each.name).split(",")]
+        chosen = [each for each in MEASURES if each.name in (options.only or each.name).split(",")]
         failures += [take(path, subject, measure) for measure in chosen]
         runs[name] = read_run(path)
     print("\n".join(filter(None, failures)))
