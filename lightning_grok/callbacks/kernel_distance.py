@@ -178,9 +178,8 @@ class KernelDistance(Measurement):
         self, model: nn.Module, inputs: Any, parameters: Parameters | None = None
     ) -> _Kernel:
         """Of the network at `parameters`, by the method that its shapes settle."""
-        factors = ntk_factors(
-            model, inputs, parameters=parameters, dtype=self.dtype, output=self.output
-        )
+        # The network answers with the chosen output already.
+        factors = ntk_factors(model, inputs, parameters=parameters, dtype=self.dtype)
         sketched = self._method_for(factors) == "sketch"
         return _Kernel(factors, self._sketch(model, inputs, parameters) if sketched else None)
 
@@ -293,7 +292,7 @@ class KernelDistance(Measurement):
         for kind, key in keys.items():
             if kind == "trace" or self._taken != "trace":
                 arrays[key] = pairwise_kernel_distance(
-                    states, model, inputs, kind=kind, dtype=self.dtype, output=self.output
+                    states, model, inputs, kind=kind, dtype=self.dtype
                 )
         run.save_arrays(self.name, "pairwise", arrays)
         run.remove_arrays(self.name, "pairwise_estimate")

@@ -1,5 +1,6 @@
 """Measurements in somebody's own training: any module, any loaders, any batches."""
 
+import copy
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +13,7 @@ import torch
 from lightning.pytorch.loggers import CSVLogger
 from own_training import QUIET, Convolutions, blobs, loaders, train
 from torch import Tensor, nn
-from torch.utils.data import DataLoader, IterableDataset
+from torch.utils.data import DataLoader, IterableDataset, TensorDataset
 
 from lightning_grok.callbacks import (
     KernelDistance,
@@ -25,7 +26,7 @@ from lightning_grok.callbacks import (
 from lightning_grok.callbacks.measurement import Measurement, placed
 from lightning_grok.callbacks.reference import drawn_reference, given_reference
 from lightning_grok.errors import InputError
-from lightning_grok.geometry import participation_ratio
+from lightning_grok.geometry import empirical_ntk, kernel_distance, participation_ratio
 from lightning_grok.geometry.activations import record
 from lightning_grok.loggers.run_logger import RunLogger
 from lightning_grok.runs.network import load_model
@@ -299,6 +300,46 @@ def test_an_output_of_many_positions_is_narrowed() -> None:
 
         Kept(output=output).taken(model, reference, 0)
         assert torch.equal(narrowed[0], model(reference.test.images)[:, 2])
+
+
+class Tagging(L.LightningModule):
+    """Answers (n, T, V)."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.network = nn.Sequential(nn.Linear(2, 6), nn.Tanh(), nn.Linear(6, 5))
+
+    def training_step(self, batch: list[Tensor], batch_idx: int) -> Tensor:
+        return nn.functional.cross_entropy(self.network(batch[0])[:, -1], batch[1])
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        return torch.optim.SGD(self.parameters(), lr=0.1)
+
+
+@pytest.mark.parametrize("method", ["exact", "sketch"])
+@pytest.mark.parametrize("output", [-1, lambda found: found[:, 2]])
+def test_the_kernel_of_a_chosen_output(output: Any, method: Any, tmp_path: Path) -> None:
+    inputs = torch.randn(12, 3, 2, generator=torch.Generator().manual_seed(0))
+    data = TensorDataset(inputs, torch.arange(12) % 5)
+    options: dict[str, Any] = {"method": method, "output": output, "epochs": [0, 1, 2]}
+    module = Tagging()
+    start = copy.deepcopy(module.network)
+    # By modules of its own for one method, by a function for the other.
+    fresh = None if method == "exact" else lambda: Tagging().network
+    callback = KernelDistance(inputs=inputs, fresh=fresh, probes=8, **options)
+    logger = RunLogger(tmp_path / "run")
+    trainer = L.Trainer(max_epochs=2, callbacks=[callback], logger=logger, **QUIET)
+    trainer.fit(module, DataLoader(data, 4))
+    kernels = (empirical_ntk(each, inputs, output=output) for each in (start, module.network))
+    expected = kernel_distance(*kernels)
+    values = trainer.callback_metrics
+    if method == "exact":
+        pairs = read_run(tmp_path / "run").array("kernel_distance", "pairwise")
+        for found in (values["kernel_distance/full/own"], pairs["distance"][0, 2]):
+            assert float(found) == pytest.approx(expected, rel=1e-3, abs=1e-6)
+    else:
+        found, error = (values[f"kernel_distance/sketch/own{end}"] for end in ("", "_se"))
+        assert abs(float(found) - expected) < 5 * float(error)
 
 
 def test_two_measurements_of_one_training_share_their_samples() -> None:
