@@ -9,6 +9,7 @@ import sys
 PAGE = "docs/benchmarks.md"
 PARTS = {
     "geometry": ["--write", PAGE],
+    "growth": ["--write", PAGE],
     "capacity": ["--seeds", "10", "--epochs", "1500", "--write", PAGE],
     "training": ["--epochs", "10000", "--write", PAGE],
     "kernels": ["--write", PAGE],

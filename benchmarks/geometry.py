@@ -7,15 +7,14 @@ are what is measured, on one thread: every quantity beside a slow way to the sam
 peak memory and difference; all pairwise kernel distances of 32 checkpoints (256 samples); one full
 kernel beside the published loop over outputs with its explicit Jacobian, at the largest number of
 samples that the loop finishes within two minutes; the manifold capacity of one layer (see
-`benchmarks.capacity`, whose published side needs pymanopt 0.2.5, autograd and cvxopt); how times
-grow with every size.
+`benchmarks.capacity`, whose published side needs pymanopt 0.2.5, autograd and cvxopt). How times
+grow with every size is told by `benchmarks.growth`.
 """
 
 import argparse
 import json
 import time
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -231,45 +230,6 @@ def _compared(ours: Cost, oracle: Any, slow: Cost) -> list[str]:
     return [f"{slow.seconds:.1f}", f"{float(difference / expected.norm()):.0e}"]
 
 
-def capacity_growth() -> list[list[str]]:
-    """Seconds of the capacity of Gaussian clouds, one size doubled at a time; a table's rows."""
-    from lightning_grok.geometry import manifold_capacity
-
-    base = {"classes": 24, "points a class": 200, "width": 256, "vectors": 200}
-    sizes = [base, *({**base, name: 2 * value} for name, value in base.items())]
-    rows = [[*base, "seconds", "peak, MB"]]
-    for size in sizes:
-        classes, points, width, vectors = size.values()
-        generator = np.random.default_rng(0)
-        centers = generator.standard_normal((classes, 1, width))
-        clouds = (centers + generator.standard_normal((classes, points, width))).reshape(-1, width)
-        labels = np.repeat(np.arange(classes), points)
-        measure = partial(manifold_capacity, clouds, labels, num_vectors=vectors)
-        found = cost(measure, repeat=3)
-        rows.append([*(str(value) for value in size.values()), *_cells(found)])
-    return rows
-
-
-def kernel_growth() -> list[list[str]]:
-    """Seconds of one exact product of two kernels, one size doubled at a time."""
-    from lightning_grok.geometry import ntk_factors
-    from lightning_grok.geometry.ntk.pairwise import kernel_inner_product
-    from lightning_grok.tasks.mlp import MLP
-
-    base = {"images": 128, "outputs": 24, "width": 256}
-    sizes = [base, *({**base, name: 2 * value} for name, value in base.items())]
-    rows = [[*base, "seconds", "peak, MB"]]
-    for size in sizes:
-        images, outputs, width = size.values()
-        torch.manual_seed(0)
-        models = [MLP(100, (width, width, width), outputs) for _ in range(2)]
-        inputs = torch.randn(images, 100)
-        factors = [ntk_factors(model, inputs) for model in models]
-        found = cost(partial(kernel_inner_product, *factors), repeat=3)
-        rows.append([*(str(value) for value in size.values()), *_cells(found)])
-    return rows
-
-
 def page(found: dict[str, Any], layer: str) -> str:
     """The section of docs/benchmarks.md from what was measured."""
     pairs = f"all distances between {found['pairwise_checkpoints']} checkpoints, {SAMPLES} images"
@@ -306,10 +266,6 @@ def page(found: dict[str, Any], layer: str) -> str:
             "Jacobians, two of which are needed for a distance. Differences are relative; that of "
             "the estimate is its error.",
             markdown(found["quantities"]),
-            "Growth of the capacity with its sizes (Gaussian clouds), and of one exact product "
-            "⟨K₁, K₂⟩ (random networks of three hidden layers):",
-            markdown(found["capacity_growth"]),
-            markdown(found["kernel_growth"]),
         ]
     )
 
@@ -358,7 +314,6 @@ def measured(layer: str) -> dict[str, Any]:
     found |= kernel(model, inputs)
     found["quantities"] = quantities(states, model, inputs, labels)
     found |= capacity.measure(layer, EPOCHS, whole=False)
-    found["capacity_growth"], found["kernel_growth"] = capacity_growth(), kernel_growth()
     return found
 
 

@@ -286,6 +286,7 @@ class KernelDistance(Measurement):
             estimate = self._estimate(run, model, inputs, epochs)
             run.save_arrays(self.name, "pairwise_estimate", estimate)
             return
+        rank_zero_info(f"{self.name}: exact distances between {len(epochs)} checkpoints")
         states = [_on(model, run.load_snapshot(epoch)) for epoch in epochs]
         arrays = {"epochs": np.array(epochs)}
         keys: dict[Literal["full", "trace"], str] = {"full": "distance", "trace": "trace_distance"}

@@ -18,8 +18,9 @@ choice differs from seed to seed, in both about equally often (docs/benchmarks.m
 A rank costs C^3 and up to C ranks are tried. Beyond a hundred classes, where the starts of a rank
 end at one residual to within 0.3 %, a rank therefore gets as many starts as cost what they cost
 there, and the search begins near the rank at which a coarse one ends: one subspace that grows by a
-sixteenth at a time, with a few steps after each. The ranks so chosen are those of the whole search
-as nearly as the seeds of the whole search agree among themselves.
+sixteenth at a time, with a few steps after each. Ranks are nearly tied then:
+for 150 and 192 Gaussian, rectified and decaying centers the rank so chosen lies within four of
+those of the whole search, whose seeds differ by up to four, and the residual within 0.3 %.
 
 Functions
     center_structure    basis of the subspace to remove, its rank, correlations before and after
