@@ -17,7 +17,6 @@ from torch import Tensor, nn
 
 from lightning_grok.callbacks.recording import (
     Value,
-    ViewLogger,
     callbacks_of,
     completed_epochs,
     directory_loggers,
@@ -26,6 +25,7 @@ from lightning_grok.callbacks.recording import (
     is_resumed,
     on_rank_zero,
     record,
+    show,
     split_values,
     trained_epochs,
 )
@@ -378,9 +378,8 @@ class Measurement(L.Callback, ABC):
         for run in runs:
             with self._forgiven(trainer, epoch), self._looking(network):
                 self.summarize(run.directory, network, self.reference, final)
-        for logger in trainer.loggers:
-            if isinstance(logger, ViewLogger):
-                logger.log_views(self.name, epoch)
+        with self._forgiven(trainer, epoch):
+            show(trainer, self.name, epoch)
         if runs:
             cost = {f"{self.name}/summary_seconds": max(0.0, time.perf_counter() - start)}
             record(trainer, "timing", epoch, cost)

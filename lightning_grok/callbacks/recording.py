@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from lightning_grok.loggers.pictures import show_pictures
 from lightning_grok.runs.directory import RunDirectory
 
 Value = float | np.ndarray
@@ -148,6 +149,17 @@ def record(
         elif numbers:
             ended = {"epoch": math.ceil(epoch) - 1}
             logger.log_metrics({**numbers, **ended}, step=step - 1)
+
+
+def show(trainer: L.Trainer, measurement: str, epoch: float) -> None:
+    """Show pictures of a measurement that are drawn from the run's directory, if there is one."""
+    for logger in trainer.loggers:
+        if isinstance(logger, ViewLogger):
+            logger.log_views(measurement, epoch)
+        else:
+            for run in directory_loggers(trainer)[:1]:
+                path, step = run.directory.path, trainer.global_step - 1
+                show_pictures(logger, path, measurement, epoch, step)
 
 
 def as_array(tensor: torch.Tensor) -> np.ndarray:

@@ -1,56 +1,21 @@
 """What Weights & Biases is shown of a measurement: pictures, and curves as charts."""
 
-import gc
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from typing import Any
 
-from lightning_grok.errors import InputError
+from lightning_grok.loggers.pictures import free_figures, pictures_of
 from lightning_grok.runs.panels import panels_of
 from lightning_grok.runs.run import Run
 
 
 def views_of(measurement: str, run: Run, epoch: int) -> dict[str, Any]:
     """Pictures and charts of a measurement by key, as W&B logs them."""
-    charts = _layer_charts(measurement, run)
-    try:
-        with free_figures():
-            return charts | PICTURES.get(measurement, lambda run, epoch: {})(run, epoch)
-    except InputError:  # an option has switched off what the picture shows
-        return charts
-
-
-@contextmanager
-def free_figures() -> Iterator[None]:
-    """Free the figures drawn inside, whose cycles would wait long for the collector."""
-    was_enabled = gc.isenabled()
-    gc.disable()  # else some of them grow old meanwhile
-    try:
-        yield
-    finally:
-        if was_enabled:
-            gc.enable()
-        gc.collect(0)
-
-
-def _kernel_pictures(run: Run, epoch: int) -> dict[str, Any]:
-    from lightning_grok.figures import kernel_distance_figure
-
-    if epoch == 0:  # there are no pairs yet
-        return {}
-    return {"kernel_distance/heatmap": _picture(kernel_distance_figure(run), epoch)}
-
-
-def _umap_pictures(run: Run, epoch: int) -> dict[str, Any]:
-    from lightning_grok.figures import umap_figure
-
-    return {"umap/snapshot": _picture(umap_figure(run, epoch), epoch)}
-
-
-def _picture(figure: Any, epoch: int) -> Any:
     import wandb
 
-    return wandb.Image(figure, caption=f"epoch {epoch}")
+    with free_figures():
+        return _layer_charts(measurement, run) | {
+            key: wandb.Image(figure, caption=f"epoch {epoch}")
+            for key, figure in pictures_of(measurement, run, epoch).items()
+        }
 
 
 def _layer_charts(measurement: str, run: Run) -> dict[str, Any]:
@@ -72,10 +37,3 @@ def _layer_charts(measurement: str, run: Run) -> dict[str, Any]:
             xname="epoch",
         )
     return charts
-
-
-PICTURES: dict[str, Callable[[Run, int], dict[str, Any]]] = {
-    "kernel_distance": _kernel_pictures,
-    "umap": _umap_pictures,
-}
-"""Name of a measurement -> what draws it as pictures."""

@@ -18,7 +18,7 @@ from small_runs import QUICK, SMALL
 
 from benchmarks.faults.surroundings import REFUSED_BY_WANDB, wandb_problem
 from lightning_grok.callbacks.checkpoint import RunCheckpoint
-from lightning_grok.loggers.wandb_charts import free_figures
+from lightning_grok.loggers.pictures import free_figures
 from lightning_grok.loggers.wandb_mode import decide_mode
 from lightning_grok.runs.directory import RunDirectory
 from lightning_grok.runs.run import Run
