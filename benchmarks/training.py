@@ -1,21 +1,26 @@
-"""What an epoch costs: this project's fit beside a raw loop, stock Lightning and the paper's loop.
+"""What an epoch costs: our fit beside a raw loop, JAX, stock Lightning and the paper's loop.
 
     python -m benchmarks.training [--json] [--epochs 1500] [--write docs/benchmarks.md]
 
 All train the network of configs/grok.yaml on the same 1,000 images with AdamW, one thread, in
-rounds that alternate within one process; a ratio is the median over rounds. The last part runs
+rounds that alternate within one process; a ratio is the median over rounds of CPU time, and the
+first epochs don't count, in which Lightning takes the steps and what is compiled is compiled. A
+small network, 64-64-10, is trained besides by `fit` and by the raw loop, and the first one by JAX,
+an epoch in one jitted scan, where it is installed (the extra ``benchmark``). The last part runs
 configs/grok.yaml itself, with every measurement, for a stated number of epochs in a process of its
 own and reads from its log what each measurement took. Without EMNIST the embedded digits serve.
 """
 
 import argparse
 import json
+import os
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -31,12 +36,14 @@ from lightning_grok.commands.profiler import NoProfiler
 from lightning_grok.runs.run import Run
 from lightning_grok.tasks.datasets import Samples
 from lightning_grok.tasks.images import GrokData
+from lightning_grok.tasks.in_memory import InMemoryData
 from lightning_grok.tasks.mlp import MLP
 from lightning_grok.tasks.module import GrokModule
 
 CONFIG = Path(__file__).parents[1] / "configs" / "grok.yaml"
 BATCH, LEARNING_RATE, DECAY, SCALE = 128, 1e-3, 1e-3, 10.0
-WARM_UP = 3  # epochs before the clock starts
+SMALL = (64, 64, 10)  # widths of the small network
+WARM_UP = 15  # epochs before the clock starts: those of Lightning's own steps, and one
 
 
 def network(classes: int) -> MLP:
@@ -45,26 +52,31 @@ def network(classes: int) -> MLP:
     return MLP(num_classes=classes, weight_scale=SCALE)
 
 
+def small_network() -> MLP:
+    """The small network at its start."""
+    torch.manual_seed(0)
+    return MLP(SMALL[0], SMALL[1:-1], SMALL[-1])
+
+
 def adamw(model: nn.Module) -> torch.optim.Optimizer:
     """The paper's optimizer in PyTorch's fused form."""
     parameters = model.parameters()
     return torch.optim.AdamW(parameters, lr=LEARNING_RATE, weight_decay=DECAY, fused=True)
 
 
-def raw_loop(train: Samples, classes: int, epochs: int) -> float:
-    """Seconds an epoch of the shortest loop one would write over tensors in memory."""
-    model = network(classes).layers
+def raw_loop(train: Samples, model: nn.Module, epochs: int) -> float:
+    """CPU seconds an epoch of the shortest loop one would write over tensors in memory."""
     optimizer = adamw(model)
     images, labels = train.images.flatten(1), train.labels
     start = 0.0
     for epoch in range(WARM_UP + epochs):
         if epoch == WARM_UP:
-            start = time.perf_counter()
+            start = time.process_time()
         for rows in torch.randperm(len(labels)).split(BATCH):
             optimizer.zero_grad()
             nn.functional.cross_entropy(model(images[rows]), labels[rows]).backward()
             optimizer.step()
-    return (time.perf_counter() - start) / epochs
+    return (time.process_time() - start) / epochs
 
 
 class EpochClock(L.Callback):
@@ -76,7 +88,7 @@ class EpochClock(L.Callback):
 
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Note the time."""
-        self.times.append(time.perf_counter())
+        self.times.append(time.process_time())
 
     @property
     def seconds(self) -> float:
@@ -84,21 +96,93 @@ class EpochClock(L.Callback):
         return (self.times[-1] - self.times[WARM_UP - 1]) / (len(self.times) - WARM_UP)
 
 
-def our_fit(data: GrokData, epochs: int) -> float:
-    """Seconds an epoch of Trainer.fit with this project's module and data, nothing evaluated."""
+class Given(InMemoryData):
+    """Samples as they are, in batches."""
+
+    def __init__(self, samples: Samples) -> None:
+        super().__init__(batch_size=BATCH)
+        self.samples = samples
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """By their numbers."""
+        return tuple(map(str, range(int(self.samples.labels.max()) + 1)))
+
+    @property
+    def dataset_name(self) -> str:
+        """No name is needed."""
+        return "given"
+
+    @property
+    def train_samples(self) -> Samples:
+        """All."""
+        return self.samples
+
+    @property
+    def test_samples(self) -> Samples:
+        """Never looked at."""
+        return self.samples
+
+
+def our_fit(train: Samples, model: MLP, epochs: int) -> float:
+    """CPU seconds an epoch of Trainer.fit with this project's module, nothing evaluated."""
     L.seed_everything(0, verbose=False)
-    module = GrokModule(
-        num_classes=data.num_classes, weight_scale=SCALE, weight_decay=DECAY,
-        learning_rate=LEARNING_RATE,
-    )  # fmt: skip
+    module = GrokModule(network=model, weight_decay=DECAY, learning_rate=LEARNING_RATE)
     clock = EpochClock()
     trainer = L.Trainer(
         max_epochs=WARM_UP + epochs, callbacks=[clock], limit_val_batches=0, accelerator="cpu",
         logger=False, enable_checkpointing=False, enable_progress_bar=False,
         enable_model_summary=False, profiler=NoProfiler(),
     )  # fmt: skip
-    trainer.fit(module, datamodule=data)
+    trainer.fit(module, datamodule=Given(train))
     return clock.seconds
+
+
+def jax_loop(train: Samples, model: nn.Sequential, epochs: int) -> float:
+    """CPU seconds an epoch of JAX: all steps of an epoch in one jitted scan, AdamW by hand."""
+    # Read when it is imported; the others have one thread by torch.set_num_threads.
+    one_thread = "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1"
+    os.environ.setdefault("XLA_FLAGS", one_thread)
+    import jax
+    import jax.numpy as jnp
+
+    layers = [layer for layer in model if isinstance(layer, nn.Linear)]
+    start = [tuple(jnp.array(p.detach().numpy()) for p in layer.parameters()) for layer in layers]
+    images, labels = (jnp.array(each.numpy()) for each in (train.images.flatten(1), train.labels))
+
+    def loss(parameters: Any, rows: Any) -> Any:
+        hidden = images[rows]
+        for weight, bias in parameters[:-1]:
+            hidden = jax.nn.relu(hidden @ weight.T + bias)
+        logits = jax.nn.log_softmax(hidden @ parameters[-1][0].T + parameters[-1][1])
+        return -jnp.take_along_axis(logits, labels[rows][:, None], 1).mean()
+
+    def step(state: Any, rows: Any) -> Any:
+        parameters, first, second, count = state
+        gradient, count = jax.grad(loss)(parameters, rows), count + 1
+        first = jax.tree.map(lambda m, g: 0.9 * m + 0.1 * g, first, gradient)
+        second = jax.tree.map(lambda v, g: 0.999 * v + 0.001 * g * g, second, gradient)
+        rate, root = LEARNING_RATE / (1 - 0.9**count), jnp.sqrt(1 - 0.999**count)
+
+        def moved(p: Any, m: Any, v: Any) -> Any:
+            return p * (1 - LEARNING_RATE * DECAY) - rate * m / (jnp.sqrt(v) / root + 1e-8)
+
+        return (jax.tree.map(moved, parameters, first, second), first, second, count), None
+
+    def epoch(state: Any, order: Any) -> Any:
+        whole = len(order) // BATCH * BATCH
+        state, _ = jax.lax.scan(step, state, order[:whole].reshape(-1, BATCH))
+        return step(state, order[whole:])[0] if whole < len(order) else state
+
+    jitted = jax.jit(epoch, donate_argnums=0)
+    zeros = jax.tree.map(jnp.zeros_like, start)
+    state = (start, zeros, jax.tree.map(jnp.zeros_like, start), jnp.float32(0))
+    begun = 0.0
+    for each in range(WARM_UP + epochs):
+        if each == WARM_UP:
+            begun = time.process_time()
+        state = jax.block_until_ready(jitted(state, torch.randperm(len(labels)).numpy()))
+    return (time.process_time() - begun) / epochs
 
 
 class StockModule(L.LightningModule):
@@ -175,7 +259,7 @@ def paper_loop(train: Samples, test: Samples, data: GrokData, epochs: int) -> fl
     ]
     model = network(data.num_classes).layers
     optimizer = torch.optim.AdamW(model.parameters(), lr=LEARNING_RATE, weight_decay=DECAY)
-    start = time.perf_counter()
+    start = time.process_time()
     for _ in range(epochs):
         for images, labels in loaders[0]:
             optimizer.zero_grad()
@@ -188,7 +272,7 @@ def paper_loop(train: Samples, test: Samples, data: GrokData, epochs: int) -> fl
             for images, labels in loaders[1]:
                 outputs = model(images.flatten(1))
                 _running(nn.functional.cross_entropy(outputs, labels), outputs, labels)
-    return (time.perf_counter() - start) / epochs
+    return (time.process_time() - start) / epochs
 
 
 def _running(loss: Tensor, outputs: Tensor, labels: Tensor) -> tuple[float, int]:
@@ -203,32 +287,47 @@ def _pixels(part: Samples, data: GrokData) -> Tensor:
 
 
 def compare(rounds: int, epochs: int) -> dict[str, Any]:
-    """Milliseconds an epoch of each loop, and the ratios to the raw one: medians over rounds."""
+    """Milliseconds an epoch of each loop, and ratios: medians over rounds."""
     data = GrokData()
     data.prepare_data()
     data.setup("fit")
-    train, test = data.reference_set.train, data.reference_set.test
+    train, test, classes = data.reference_set.train, data.reference_set.test, data.num_classes
     print(f"{data.dataset_name}: {len(train.labels)} images, {len(test.labels)} test images")
+    generator = torch.Generator().manual_seed(0)
+    inputs = torch.randn(len(train.labels), SMALL[0], generator=generator)
+    small = Samples(inputs, torch.arange(len(inputs)) % SMALL[-1])
+    small_epochs = 5 * epochs
     with tempfile.TemporaryDirectory() as folder:
         loops: dict[str, Callable[[], float]] = {
-            "raw": lambda: raw_loop(train, data.num_classes, epochs),
-            "fit": lambda: our_fit(data, epochs),
+            "raw": lambda: raw_loop(train, network(classes).layers, epochs),
+            "fit": lambda: our_fit(train, network(classes), epochs),
+            "raw_small": lambda: raw_loop(small, small_network(), small_epochs),
+            "fit_small": lambda: our_fit(small, small_network(), small_epochs),
             "stock_lightning": lambda: stock_lightning(
-                train, data.num_classes, max(5, epochs // 4), Path(folder)
+                train, classes, max(5, epochs // 4), Path(folder)
             ),
         }
+        if find_spec("jax") is not None:
+            loops["jax"] = lambda: jax_loop(train, network(classes).layers, epochs)
         times: dict[str, list[float]] = {name: [] for name in loops}
         for _ in range(rounds):
             for name, loop in loops.items():
                 times[name].append(loop())
     times["paper"] = [paper_loop(train, test, data, 1) for _ in range(3)]
-    raw = statistics.median(times["raw"])
     found: dict[str, Any] = {"dataset": data.dataset_name}
     found |= {f"{name}_ms_an_epoch": 1e3 * statistics.median(t) for name, t in times.items()}
-    for name in ("fit", "stock_lightning"):
-        ratios = [ours / base for ours, base in zip(times[name], times["raw"], strict=True)]
-        found[f"{name}_over_raw"] = statistics.median(ratios)
-    found["paper_over_raw"] = statistics.median(times["paper"]) / raw
+    pairs = {
+        "fit_over_raw": ("fit", "raw"),
+        "fit_over_jax": ("fit", "jax"),
+        "fit_over_raw_small": ("fit_small", "raw_small"),
+        "jax_over_raw": ("jax", "raw"),
+        "stock_lightning_over_raw": ("stock_lightning", "raw"),
+    }
+    for key, (above, below) in pairs.items():
+        if above in times and below in times:
+            ratios = [a / b for a, b in zip(times[above], times[below], strict=True)]
+            found[key] = statistics.median(ratios)
+    found["paper_over_raw"] = statistics.median(times["paper"]) / statistics.median(times["raw"])
     return found
 
 
@@ -262,11 +361,14 @@ def page(found: dict[str, Any]) -> str:
     loops = {
         "raw": "a hand-written loop over tensors in memory, fused AdamW",
         "fit": "`Trainer.fit` of this project, nothing evaluated",
+        "jax": "JAX, an epoch in one jitted scan",
         "stock_lightning": "stock Lightning: DataLoader, logging at every step, CSV log, a bar",
         "paper": "the paper's loop: picture transforms, all test images every epoch",
     }
     rows = [["an epoch of 1,000 images", "ms", "ratio"]]
     for name, title in loops.items():
+        if f"{name}_ms_an_epoch" not in found:
+            continue
         ratio = found.get(f"{name}_over_raw", 1.0)
         rows.append([title, f"{found[f'{name}_ms_an_epoch']:.1f}", f"{ratio:.2f}"])
     costs = [["part", "seconds", "%"]]
@@ -280,6 +382,8 @@ def page(found: dict[str, Any]) -> str:
             f"{found['dataset']}; the loops on one thread, in turns, medians of "
             f"{found['rounds']} rounds.",
             markdown(rows),
+            f"Of a small network, {'-'.join(map(str, SMALL))}, an epoch of `fit` takes "
+            f"{found['fit_over_raw_small']:.2f} of the raw loop's.",
             f"`configs/grok.yaml` for {found['epochs']:,} epochs with every measurement, "
             f"{found['threads_of_the_run']} threads: all measurements together "
             f"{found['measurements_seconds']:.0f} s.",
@@ -292,7 +396,7 @@ def main() -> None:
     """Print what was measured; with ``--json`` the last line is one object."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.training", description=__doc__)
     parser.add_argument("--json", action="store_true", help="end with one JSON object")
-    parser.add_argument("--rounds", type=int, default=5, help="of the comparison")
+    parser.add_argument("--rounds", type=int, default=9, help="of the comparison")
     parser.add_argument("--epochs", type=int, default=1500, help="of the run with measurements")
     parser.add_argument("--write", type=Path, help="a page for the docs")
     options = parser.parse_args()
