@@ -20,6 +20,7 @@ from torch.optim.optimizer import _global_optimizer_post_hooks, _global_optimize
 
 from lightning_grok.tasks import kernel
 from lightning_grok.tasks.batches import BatchLoader
+from lightning_grok.tasks.denormals import flushed_denormals
 from lightning_grok.tasks.mlp import MLP
 from lightning_grok.tasks.networks import Square
 from lightning_grok.tasks.optimizer import CPUAdam, CPUAdamW
@@ -249,20 +250,21 @@ class Epoch:
         sizes = [0 if each is None else each.numel() for each in chain.parameters]
         size = self.loader.batch_size
         _share_threads()
-        loss = kernel.train_epoch(
-            self.inputs.numpy(),
-            self.labels.numpy(),
-            self.loader.order()[begin * size :][: steps * size].numpy(),
-            size,
-            np.array(chain.widths),
-            np.array(chain.activations),
-            np.array(addresses),
-            np.array(sizes),
-            state.options,
-            state.kind,
-            *self.loss,
-            chain.scale,
-        )
+        with flushed_denormals():
+            loss = kernel.train_epoch(
+                self.inputs.numpy(),
+                self.labels.numpy(),
+                self.loader.order()[begin * size :][: steps * size].numpy(),
+                size,
+                np.array(chain.widths),
+                np.array(chain.activations),
+                np.array(addresses),
+                np.array(sizes),
+                state.options,
+                state.kind,
+                *self.loss,
+                chain.scale,
+            )
         for counted in state.steps:
             counted += steps
         return loss
