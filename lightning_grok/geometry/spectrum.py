@@ -29,7 +29,8 @@ def participation_ratio(points: Points, *, corrected: bool = True) -> float:
         corrected: remove the bias of both traces; their ratio keeps one of higher order.
 
     Returns:
-        The ratio, in [1, d] when not corrected; an estimate may leave that range. Cost n² d.
+        The ratio, in [1, d] when not corrected; an estimate may leave that range. Cost
+        n d min(n, d), memory that of the points and min(n, d)².
 
     Raises:
         ValueError: too few points, an entry is not finite, no variance at all, or an estimate of
@@ -46,29 +47,35 @@ def participation_ratio(points: Points, *, corrected: bool = True) -> float:
     largest = np.abs(centered).max()
     if largest <= np.finfo(float).eps * np.abs(values).max():
         raise ValueError("expected points that differ, received copies of one point")
-    gram = (centered / largest) @ (centered / largest).T
+    centered /= largest
+    norms = np.einsum("nd,nd->n", centered, centered)
+    # The points' Gram matrix and the smaller of the features have the same sum of squares.
+    features = centered.T @ centered if values.shape[1] < n else centered @ centered.T
+    squares = float(np.sum(features**2))
     if not corrected:
-        return float(np.trace(gram) ** 2 / np.sum(gram**2))
-    square_of_trace, trace_of_square = _unbiased_traces(gram)
+        return float(norms.sum() ** 2 / squares)
+    square_of_trace, trace_of_square = _unbiased_traces(norms, squares)
     if trace_of_square <= 0:
         raise ValueError(f"expected more points, received {n}: tr Σ² is estimated as negative")
     return float(square_of_trace / trace_of_square)
 
 
-def _unbiased_traces(gram: np.ndarray) -> tuple[float, float]:
-    """Unbiased (tr Σ)² and tr Σ² from the Gram matrix of n >= 4 points."""
-    n = len(gram)
-    norms = np.diag(gram)
-    half = (norms[:, None] + norms[None, :]) / 2 - gram
-    # Ordered quadruples of distinct samples: all, less those that share one index or two.
-    pairs = half.sum() ** 2 - 4 * np.sum(half.sum(axis=1) ** 2) + 2 * np.sum(half**2)
+def _unbiased_traces(norms: np.ndarray, squares: float) -> tuple[float, float]:
+    """Unbiased (tr Σ)² and tr Σ² of n >= 4 centered points.
+
+    Args:
+        norms: (n,) their squared lengths g, the diagonal of the Gram matrix G, whose rows sum to 0.
+        squares: sum of all G_ij².
+    """
+    n, total, fourth = len(norms), norms.sum(), np.sum(norms**2)
+    # D_ij = (g_i + g_j) / 2 - G_ij. Ordered quadruples of distinct samples: all, less those that
+    # share one index or two.
+    rows = (n * norms + total) / 2
+    pairs = rows.sum() ** 2 - 4 * np.sum(rows**2) + n * fourth + total**2 + 2 * squares
     quadruples = n * (n - 1) * (n - 2) * (n - 3)
-    open_gram = gram - np.diag(norms)
-    rows = open_gram.sum(axis=1)
-    hsic = (
-        np.sum(open_gram**2) + rows.sum() ** 2 / ((n - 1) * (n - 2)) - 2 * np.sum(rows**2) / (n - 2)
-    ) / (n * (n - 3))
-    return float(pairs / quadruples), float(hsic)
+    # Without its diagonal the rows of G sum to -g.
+    hsic = squares - fourth + total**2 / ((n - 1) * (n - 2)) - 2 * fourth / (n - 2)
+    return float(pairs / quadruples), float(hsic / (n * (n - 3)))
 
 
 def effective_rank(matrix: Points) -> float:
