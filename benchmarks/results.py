@@ -9,12 +9,14 @@ says around its tables is written by hand, and has to be read again.
 """
 
 import argparse
+import io
 import re
 import shutil
 import sys
 import tempfile
 from collections import defaultdict
 from collections.abc import Callable, Sequence
+from contextlib import redirect_stdout
 from functools import partial
 from pathlib import Path
 
@@ -24,9 +26,7 @@ from benchmarks.page import markdown
 from lightning_grok.analysis.onset import run_events
 from lightning_grok.analysis.reading import NotMeasuredError
 from lightning_grok.claims.cohort import SeedRun
-from lightning_grok.claims.forecast import forecast_runs
-from lightning_grok.claims.table import verdict_rows
-from lightning_grok.commands.verdict import table
+from lightning_grok.commands.verdict import main as print_verdict
 from lightning_grok.errors import InputError
 from lightning_grok.paper.claims.verdict import verdict
 from lightning_grok.paper.figures.drawing import write_paper_figures
@@ -166,10 +166,11 @@ def cost_table(setups: Setups) -> str:
     return f"{markdown(rows)}\n\nTogether {total / 60:.1f} hours."
 
 
-def verdict_text(runs: Sequence[Run]) -> str:
+def verdict_text() -> str:
     """What the command prints."""
-    lines = table(verdict_rows(verdict(runs), forecast_runs(runs)))
-    return "```text\n" + "\n".join(lines) + "\n```"
+    with redirect_stdout(io.StringIO()) as printed:
+        print_verdict([str(RUNS)])
+    return f"```text\n{printed.getvalue()}```"
 
 
 def agreement_text(runs: Sequence[Run], published: Path) -> str:
@@ -186,7 +187,7 @@ def tables(published: Path | None) -> dict[str, str]:
         "kernel": kernel_table(setups),
         "probes": probe_table(setups),
         "cost": cost_table(setups),
-        "verdict": verdict_text(runs),
+        "verdict": verdict_text(),
     }
     if published is not None:
         found["agreement"] = agreement_text(runs, published)
