@@ -43,11 +43,13 @@ def run_siblings(points: Sequence[Point], workers: int | None) -> Generator[Outc
 
     Args:
         points: from `plan`.
-        workers: processes at a time; None takes one a core.
+        workers: processes at a time; None takes one a core. They share the cores, unless
+            OMP_NUM_THREADS says how many threads each has.
     """
     cores = os.cpu_count() or 1
     count = min(workers or cores, len(points))
-    threads = max(1, cores // count)
+    given = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0]
+    threads = int(given) if given.isdigit() else max(1, cores // count)
     os.environ.update(thread_counts(threads))  # before anything is imported
     context = _context()
     waiting = [(point, 1) for point in reversed(points)]

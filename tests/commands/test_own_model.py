@@ -37,7 +37,7 @@ def own(tmp_path_factory: pytest.TempPathFactory) -> Run:
 
 def test_a_module_of_ones_own_is_trained_and_measured(own: Run) -> None:
     assert (own.state, own.dataset, own.epoch) == ("finished", "Blobs", 2)
-    assert own.name.startswith("Blobs_Convolutions.")
+    assert own.name.startswith("Convolutions.")
     assert own.name.endswith("_seed0")
     for key in (
         "manifold_capacity/backbone.3/capacity", "linear_probe/own/network", "weight_norm/total",
