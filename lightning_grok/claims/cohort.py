@@ -12,6 +12,7 @@ from lightning_grok.analysis.lag import Series
 from lightning_grok.analysis.onset import GrokkingEvents, run_events
 from lightning_grok.analysis.reading import NotMeasuredError
 from lightning_grok.claims.content import Claims, Setup, Source, Where
+from lightning_grok.runs.panels import panel_of
 from lightning_grok.runs.run import Run
 
 
@@ -120,12 +121,13 @@ class SeedRun:
 
     @property
     def last_layer(self) -> str:
-        """The name of the layer that gives the logits."""
+        """The name of the layer that gives the logits; empty where the run doesn't tell."""
         names = self.run.meta.get("layer_names")
         if names:
             return str(names[-1])
-        norms = [key.partition("/")[2] for key in self.keys if key.startswith("weight_norm/layers")]
-        return max(norms, key=lambda name: int(name.rpartition(".")[2]), default="layers.6")
+        panel = panel_of(self.run, "weights")
+        layers = [line.layer for line in panel.lines if line.layer] if panel else []
+        return layers[-1] if layers else ""
 
 
 class Cohort(NamedTuple):

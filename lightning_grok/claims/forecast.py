@@ -27,7 +27,7 @@ from lightning_grok.analysis.statistics import level_at
 from lightning_grok.claims.cohort import SeedRun, cohort
 from lightning_grok.claims.content import Setup
 from lightning_grok.runs.panels import panels_of
-from lightning_grok.runs.quantities import CATALOGUE, LAYER, PERFORMANCE
+from lightning_grok.runs.quantities import CATALOGUE, PERFORMANCE
 from lightning_grok.runs.run import Run
 
 LEADS = (0.0, 0.1, 0.2, 0.3, 0.5, 0.7, 1.0)
@@ -38,7 +38,6 @@ _LEAST_EPOCHS = 3  # measured between memorization and generalization, in the me
 _RESAMPLES, _LEVEL = 2000, 0.95
 _NO_GAIN = 0.02  # of C-index over the epoch: less than this is none
 
-_LAYERS = ("layers.2", "layers.4", "layers.5", "layers.6")  # whose capacity may have told
 _PERFORMANCE = {
     line.name: line.key
     for panel in CATALOGUE
@@ -57,11 +56,18 @@ class _Seed(NamedTuple):
     observed: bool
 
 
-def forecast(runs: Sequence[SeedRun], *, permutations: int = 200, seed: int = 0) -> dict[str, Any]:
+def forecast(
+    runs: Sequence[SeedRun],
+    *,
+    layers: Sequence[str] | None = None,
+    permutations: int = 200,
+    seed: int = 0,
+) -> dict[str, Any]:
     """How many decades before t_half a measurement had told, for the seeds of one setup.
 
     Args:
         runs: one a seed; those that never memorized are left out.
+        layers: whose geometry may have told; None takes all that were measured.
         permutations: of seeds.
         seed: of permutations and bootstrap.
 
@@ -72,7 +78,7 @@ def forecast(runs: Sequence[SeedRun], *, permutations: int = 200, seed: int = 0)
         loss), ``p_permuted``, ``seeds``, ``generalized`` (seeds that did), ``reason`` and ``leads``
         with all of them.
     """
-    names, seeds = _prepared(runs)
+    names, seeds = _prepared(runs, layers)
     generalized = sum(each.observed for each in seeds)
     base = {"seeds": len(seeds), "generalized": generalized, "lead": None}
     lack = _lacking(names, seeds, generalized)
@@ -92,7 +98,7 @@ def forecast(runs: Sequence[SeedRun], *, permutations: int = 200, seed: int = 0)
     return base | _told(rows) | {"leads": rows}
 
 
-def forecast_runs(runs: Sequence[Run]) -> dict[str, Any]:
+def forecast_runs(runs: Sequence[Run], layers: Sequence[str] | None = None) -> dict[str, Any]:
     """`forecast` of the setup with most seeds that generalized, with its ``dataset`` and ``setup``.
 
     Setups are not pooled: from one to another t_half differs for reasons that no measurement is
@@ -105,32 +111,32 @@ def forecast_runs(runs: Sequence[Run]) -> dict[str, Any]:
         for name in names
     }
     best = max(names, key=lambda name: len(cohorts[name].grokked))
-    return {"dataset": best[0], "setup": best[1], **forecast(cohorts[best].runs)}
+    return {"dataset": best[0], "setup": best[1], **forecast(cohorts[best].runs, layers=layers)}
 
 
-def _prepared(runs: Sequence[SeedRun]) -> tuple[list[str], list[_Seed]]:
+def _prepared(
+    runs: Sequence[SeedRun], layers: Sequence[str] | None
+) -> tuple[list[str], list[_Seed]]:
     """The measurements that every run has, and the runs that memorized."""
     memorized = [run for run in runs if math.isfinite(run.events.t_mem)]
     known = {
         name: key
-        for name, key in _predictors(memorized).items()
+        for name, key in _predictors(memorized, layers).items()
         if all(run.measured(key) for run in memorized)
     }
     return list(known), [_seed(run, known) for run in memorized] if known else []
 
 
-def _predictors(runs: Sequence[SeedRun]) -> dict[str, str]:
+def _predictors(runs: Sequence[SeedRun], layers: Sequence[str] | None) -> dict[str, str]:
     """Name -> key of the measurements that may have told: the catalogue's, and a user's own."""
     found: dict[str, str] = {}
-    for panel in CATALOGUE:
-        for line in panel.lines if panel.id not in PERFORMANCE else ():
-            if line.predicts and LAYER in line.key:
-                found |= {f"{line.name} {each}": line.key.replace(LAYER, each) for each in _LAYERS}
-            elif line.predicts:
-                found[line.name] = line.key
     for run in runs:
-        own = [panel for panel in panels_of(run.run) if not panel.known]
-        found |= {line.key: line.key for panel in own for line in panel.lines if not line.floor}
+        for panel in panels_of(run.run):
+            for line in panel.lines if panel.id not in PERFORMANCE else ():
+                if not panel.known and not line.floor:
+                    found[line.key] = line.key
+                elif line.predicts and (not line.layer or layers is None or line.layer in layers):
+                    found[f"{line.name} {line.layer}".strip()] = line.key
     return found
 
 

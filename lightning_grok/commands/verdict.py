@@ -43,7 +43,7 @@ def main(arguments: Sequence[str]) -> None:
     from lightning_grok.claims.forecast import forecast_runs
     from lightning_grok.claims.table import variant_lines, verdict_rows
     from lightning_grok.claims.verdict import judge
-    from lightning_grok.paper.claims.verdict import CLAIMS
+    from lightning_grok.paper.claims.verdict import CLAIMS, FORECAST_LAYERS
     from lightning_grok.paper.published import Published
     from lightning_grok.runs.run import read_runs
 
@@ -58,7 +58,7 @@ def main(arguments: Sequence[str]) -> None:
         name: judge(each, runs, curves=curves, arm=options.arm)
         for name, each in (read_variants(path) if options.variants else {}).items()
     }
-    coming = forecast_runs(runs) if options.claims is None else None
+    coming = forecast_runs(runs, FORECAST_LAYERS) if options.claims is None else None
     definitions = {"version": content.version, "hash": content.digest}
     definitions |= {"arm": options.arm or content.arm}
     if options.json:

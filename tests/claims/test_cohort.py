@@ -9,6 +9,7 @@ from lightning_grok.analysis.reading import NotMeasuredError
 from lightning_grok.analysis.statistics import level_at
 from lightning_grok.claims.cohort import SeedRun, cohort
 from lightning_grok.claims.content import Setup, parse_claims
+from lightning_grok.runs.directory import RunDirectory
 from lightning_grok.runs.run import Run
 
 SETUP = Setup(where={"dataset": "EMNIST balanced", "setup": N1000})
@@ -90,3 +91,13 @@ def test_events_are_those_of_the_run(tmp_path: Path) -> None:
         "python -m lightning_grok fit --config a.yaml --config b.yaml "
         "--data.subset=random --seed_everything=SEED --x=1"
     )
+
+
+def test_the_last_layer_is_that_of_the_network_whatever_it_is_called(tmp_path: Path) -> None:
+    directory = RunDirectory.create(tmp_path, "run", numbered=False)
+    directory.update_meta(modules=["enter", "between", "answer"])
+    assert SeedRun(Run(directory.path)).last_layer == ""
+    for layer in ("answer", "enter"):
+        directory.log("weight_norm", 1, 8, {f"weight_norm/{layer}": 1.0})
+    directory.close()
+    assert SeedRun(Run(directory.path)).last_layer == "answer"

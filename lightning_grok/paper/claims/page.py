@@ -8,7 +8,7 @@ from lightning_grok.claims.content import read_claims
 from lightning_grok.claims.forecast import forecast_runs
 from lightning_grok.claims.table import Row, verdict_rows
 from lightning_grok.claims.verdict import concerned
-from lightning_grok.paper.claims.verdict import CLAIMS, verdict
+from lightning_grok.paper.claims.verdict import CLAIMS, FORECAST_LAYERS, verdict
 from lightning_grok.runs.run import Run
 
 _HEAD = ("Claim", "Verdict", "Estimate [interval]", "Seeds", "Paper's figure, ours")
@@ -27,7 +27,7 @@ def verdict_table(
     read = concerned([Run(path) for path in runs], read_claims(CLAIMS))
     if not read:
         return ""
-    rows = verdict_rows(verdict(read, published=published), forecast_runs(read))
+    rows = verdict_rows(verdict(read, published=published), forecast_runs(read, FORECAST_LAYERS))
     of = f"{len(read)} runs" if len(read) > 1 else "this run"
     counts = ", ".join(
         f"{sum(row.verdict == word for row in rows[:-1])} {word}"

@@ -11,6 +11,9 @@ from lightning_grok.runs.run import Run
 
 CLAIMS = Path(str(files("lightning_grok.paper.claims") / "claims.yaml"))
 
+FORECAST_LAYERS = ("layers.2", "layers.4", "layers.5", "layers.6")
+"""Of the paper's network, whose capacity may have told that generalization was coming."""
+
 
 def verdict(
     runs: Sequence[Run], *, claims: Path = CLAIMS, published: Path | None = None, arm: str = ""
