@@ -18,6 +18,7 @@ from lightning_grok.runs.run import Run
 LAYERS = range(7)
 N1000, SMALL_OUTPUT = "AdamW-10-1000-1-0.001", "AdamW-10-2000-0.001-0"
 HALF_OUTPUT, SMALL_WEIGHT = "AdamW-10-2000-0.5-0", "AdamW-1-2000-1-0.001"
+FLOAT64, FAST_CLOCK = f"{N1000}-loss64", f"{N1000}-betas0.9+0.99"
 ADAM, MNIST_HALF = "Adam-10-1000-1-0.001", "AdamW-8-1000-0.5-0-mse-200x200"
 
 
@@ -51,6 +52,8 @@ class Truth:
         norm_lag, norm_fall, norm_return: of the weights against half-rise; how much of the norm
             comes back at the end.
         train_offset: of train geometry from test geometry, in parts of the test's whole change.
+        train_noise: of train geometry, relative, from one epoch to the next.
+        unstable: x at which the training loss jumps up; None for a run that logs no loss.
         lost: x about which the training set is lost for a while and all is far off; None for never.
     """
 
@@ -75,6 +78,8 @@ class Truth:
     norm_fall: float = 0.3
     norm_return: float = 0.0
     train_offset: float = 0.0
+    train_noise: float = 0.0
+    unstable: float | None = None
     lost: float | None = None
 
 
@@ -111,6 +116,8 @@ def series_of(truth: Truth, seed: int) -> tuple[np.ndarray, dict[str, np.ndarray
             key = f"layers.{k}/{name}"
             found[f"manifold_capacity/{key}"] = values * (1 + noise(1e-4))
             moved = values + truth.train_offset * np.ptp(values)
+            if truth.train_noise:
+                moved = moved * (1 + noise(truth.train_noise))
             found[f"manifold_capacity_20/{key}"] = values
             found[f"manifold_capacity_20/train/{key}"] = moved
     late = step(x, 4.48, 0.1)
@@ -119,6 +126,8 @@ def series_of(truth: Truth, seed: int) -> tuple[np.ndarray, dict[str, np.ndarray
     norm = 100 * (1 - truth.norm_fall * step(x, truth.half + truth.norm_lag + 0.15, 0.3))
     norm += 100 * truth.norm_return * step(x, truth.half + 0.5, 0.1)
     found |= {"weight_norm/total": norm, "weight_norm/layers.6": norm / 4}
+    if truth.unstable is not None:
+        found["train/loss"] = np.where(x < truth.unstable, 1e-8, 1e-2)
     if truth.lost is not None:
         off = np.abs(x - truth.lost) < 0.05
         for key, values in found.items():

@@ -148,6 +148,7 @@ def _test(quantity: str, label: str, readings: list[Reading], rule: Rule, level:
     held, failed = (
         math.log(each) if log and each is not None else each for each in (rule.held, rule.failed)
     )
+    values, most = values - rule.around, most - rule.around
     if rule.test == "share":
         interval = wilson_interval(int(values.sum()), len(values), level=level)
     else:
@@ -159,6 +160,9 @@ def _test(quantity: str, label: str, readings: list[Reading], rule: Rule, level:
         )
     if log:
         estimate, low, high = (math.exp(each) for each in interval[:3])
+        interval = Interval(estimate, low, high, level, interval.seeds)
+    elif rule.around:
+        estimate, low, high = (each + rule.around for each in interval[:3])
         interval = Interval(estimate, low, high, level, interval.seeds)
     if len(values) < 2:
         return SeedTest(quantity, label, interval, math.nan, math.nan, lower_bounds)
@@ -180,6 +184,8 @@ def _p_values(
     p_held = p_failed = math.nan
     if test == "share":
         p_held = 0.0 if values.mean() >= held else 1.0
+        if failed is not None:
+            p_failed = 0.0 if values.mean() < failed else 1.0
     elif test == "within":
         if held is not None:
             p_held = equivalence_p_value(values, held)

@@ -11,17 +11,19 @@ class Rule(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 
     Attributes:
         test: ``above``, ``below``: the mean over seeds lies beyond `held`, with its interval, and
-            `failed` likewise on the other side. ``within``: the interval lies within ± `held`;
-            failed where it lies outside of ± `failed`. ``share``: at least the part `held` of the
-            seeds have a value of 1.
+            `failed` likewise on the other side. ``within``: the interval lies within ± `held` of
+            `around`; failed where it lies outside of ± `failed`. ``share``: at least the part
+            `held` of the seeds have a value of 1; failed where less than the part `failed` do.
         held, failed: the thresholds. A quantity without `held` can only refute, one without
             `failed` only bear out.
+        around: the value that ``within`` is about; on a linear scale only.
         scale: ``log``: means of logarithms, for positive values.
     """
 
     test: Literal["above", "below", "within", "share"]
     held: float | None = None
     failed: float | None = None
+    around: float = 0.0
     scale: Literal["linear", "log"] = "linear"
 
     def __post_init__(self) -> None:
@@ -31,6 +33,9 @@ class Rule(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
             raise ValueError("expected a finite number as held or failed, received none")
         if self.test == "share" and self.held is None:
             raise ValueError("expected held for a share, received none")
+        linear_within = self.test == "within" and self.scale == "linear"
+        if self.around and not (linear_within and math.isfinite(self.around)):
+            raise ValueError(f"expected around beside a linear within, received {self.around}")
         if self.test == "within" and not all(each > 0 for each in given):
             raise ValueError(f"expected margins above 0, received {given}")
         if self.scale == "log" and not all(each > 0 for each in given):

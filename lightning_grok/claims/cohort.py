@@ -163,8 +163,9 @@ def cohort(
 
     Runs on a fixed training subset are another design than runs whose seeds draw it: they count
     only where there are no others. Of several runs of one seed the one that holds most of `keys`
-    stays, then one that matches `prefer`, then the longest, then the first by name; the others are
-    its siblings. A run without a seed is one of its own.
+    stays, then one that matches `prefer`, then the one that measured them most often, then the
+    longest, then the first by name; the others are its siblings. A run without a seed is one of its
+    own.
     """
     own = [run for run in runs if run.matches(setup.where)]
     finished = [run for run in own if run.run.state == "finished"]
@@ -174,8 +175,9 @@ def cohort(
     finished = drawn or finished
 
     def rank(run: SeedRun) -> tuple[Any, ...]:
-        held = sum(key in run.keys for key in keys)
-        return -held, not run.matches(prefer or {}), -run.last, run.run.name
+        held = [key for key in keys if key in run.keys]
+        often = sum(len(run.whole(key)[0]) for key in held)
+        return -len(held), not run.matches(prefer or {}), -often, -run.last, run.run.name
 
     by_seed: dict[str, list[SeedRun]] = {}
     for run in sorted(finished, key=rank):

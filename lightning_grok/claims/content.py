@@ -41,7 +41,8 @@ class Setup(_Strict, frozen=True):
 
     Attributes:
         where: what tells them from others.
-        configs: files of which ``fit`` makes such a run; for what is said of runs that are missing.
+        configs: files, and options, of which ``fit`` makes such a run; for what is said of missing
+            runs.
         name: as it stands in the file.
     """
 
@@ -53,7 +54,7 @@ class Setup(_Strict, frozen=True):
         """The command line that makes a run of it; empty where the file doesn't say."""
         if not self.configs:
             return ""
-        files = [f"--config {file}" for file in self.configs]
+        files = [f if f.startswith("--") else f"--config {f}" for f in self.configs]
         rest = ["--data.subset=random --seed_everything=SEED", *options]
         return " ".join(["python -m lightning_grok fit", *files, *rest])
 
@@ -184,13 +185,26 @@ class Claims(_Strict, frozen=True):
         text = msgspec.json.encode(plain, order="sorted")
         return hashlib.sha256(text).hexdigest()[:12]
 
-    def chosen(self, arm: str) -> Where:
-        """What the runs of an arm are known by: of one that the file names, or ``KEY=VALUE``.
+    def of_arm(self, arm: str = "") -> "Claims":
+        """The same claims on the runs of one arm.
+
+        A setup that says itself what tells the arms apart keeps its own runs, so that a claim can
+        compare arms.
+
+        Args:
+            arm: one that the file names, or ``KEY=VALUE`` of the configuration; empty for `arm`.
 
         Raises:
             InputError: there is no such arm.
         """
-        name = arm or self.arm
+        where = self._arm_where(arm or self.arm)
+        setups = {
+            name: msgspec.structs.replace(setup, where={**where, **setup.where})
+            for name, setup in self.setups.items()
+        }
+        return msgspec.structs.replace(self, setups=setups)
+
+    def _arm_where(self, name: str) -> Where:
         if name in self.arms or not name:
             return self.arms.get(name, {})
         key, equals, value = name.partition("=")

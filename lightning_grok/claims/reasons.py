@@ -76,8 +76,9 @@ def _thresholds(rule: Rule) -> str:
         "within": ("within ±", "outside ±"),
         "share": ("at least", "below"),
     }[rule.test]
+    about = f" about {rule.around:g}" if rule.around else ""
     parts = [
-        f"{word}{'' if word.endswith('±') else ' '}{value:g}"
+        f"{word}{'' if word.endswith('±') else ' '}{value:g}{about}"
         for word, value in zip(words, (held, failed), strict=True)
         if value is not None
     ]

@@ -28,7 +28,7 @@ def judge(
         content: of a claims file.
         runs: of any setups; other runs are passed over.
         curves: published values, for claims that are compared with them.
-        arm: which of the runs count, as in `Claims.chosen`.
+        arm: which of the runs count, as in `Claims.of_arm`.
 
     Returns:
         By claim (parts stand inside it) plain values for JSON: ``statement``, ``verdict``,
@@ -39,8 +39,8 @@ def judge(
     Raises:
         InputError: there is no such arm.
     """
-    chosen = content.chosen(arm)
-    seeds = [run for run in (SeedRun(each, content) for each in runs) if run.matches(chosen)]
+    content = content.of_arm(arm)
+    seeds = [SeedRun(each, content) for each in runs]
     return {n: _verdict(claim, content, seeds, curves) for n, claim in content.claims.items()}
 
 

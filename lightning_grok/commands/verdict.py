@@ -50,7 +50,7 @@ def main(arguments: Sequence[str]) -> None:
     path = options.claims or CLAIMS
     content = read_claims(path)
     curves = None if options.published is None else Published(options.published)
-    content.chosen(options.arm)
+    content.of_arm(options.arm)
     runs = read_runs(options.runs)
     say_damage(runs)
     found = judge(content, runs, curves=curves, arm=options.arm)

@@ -74,9 +74,21 @@ def test_a_wide_interval_is_neither_equivalent_nor_different() -> None:
     assert outcome(0.0, of)[0] == "undecided"
 
 
+def test_equivalence_to_another_value_than_0() -> None:
+    of = claim("within", level=0.9, held=0.9, failed=0.9, around=-1.0)
+    for mean, expected in ((-1.0, "held"), (1.0, "failed"), (-3.0, "failed"), (-0.2, "undecided")):
+        found, single = outcome(mean, of)
+        assert found == expected
+        assert single.interval.estimate == pytest.approx(mean)
+        assert single.interval.low < mean < single.interval.high
+    for wrong in ({"test": "above"}, {"test": "within", "scale": "log"}):
+        with pytest.raises(ValueError, match="expected around beside a linear within"):
+            Rule(held=1.0, around=-1.0, **wrong)
+
+
 def test_share() -> None:
-    share = claim("share", held=0.9)
-    for hits, expected in ((9, "held"), (8, "undecided")):
+    share = claim("share", held=0.9, failed=0.5)
+    for hits, expected in ((9, "held"), (8, "undecided"), (5, "undecided"), (4, "failed")):
         readings = {("q", ""): [Reading(float(k < hits)) for k in range(10)]}
         found, single = share.decide(readings)
         assert (found, single.interval.estimate) == (expected, hits / 10)

@@ -109,11 +109,19 @@ def test_the_hash_is_of_what_decides_only() -> None:
 
 def test_arms() -> None:
     content = parse_claims(CONTENT, "test")
-    assert content.chosen("") == {}
-    assert content.chosen("double") == {"model.loss_precision": "float64"}
-    assert content.chosen("model.eps=1.0e-6") == {"model.eps": 1e-6}
+
+    def where(arm: str) -> dict[str, object]:
+        return content.of_arm(arm).setups["s"].where
+
+    own = content.setups["s"].where
+    assert where("") == own
+    assert where("double") == {"model.loss_precision": "float64", **own}
+    assert where("model.eps=1.0e-6") == {"model.eps": 1e-6, **own}
+    fixed = parse_claims(changed("setups.s.where", {"model.loss_precision": "float32"}), "test")
+    assert fixed.of_arm("double").setups["s"].where == {"model.loss_precision": "float32"}
+    assert content.of_arm("double").digest != content.digest  # the one that is told is the file's
     with pytest.raises(InputError, match=r"received dubble \(did you mean double\?\)"):
-        content.chosen("dubble")
+        content.of_arm("dubble")
 
 
 def test_variants_are_the_file_with_other_values(tmp_path: Path) -> None:
