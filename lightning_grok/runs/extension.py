@@ -167,6 +167,8 @@ def branch(
         group, _, option = key.partition(".")
         if group == "branch" or (option == "epochs" and group not in _OF_A_BRANCH):
             continue
+        if option != "enabled" and group not in _OF_A_BRANCH and _does_without(config, group):
+            continue
         if group not in _OF_A_BRANCH and not (option == "enabled" and new is False):
             raise InputError(
                 f"run.branches: expected a branch that measures as {path} does and has its seed, "
@@ -174,6 +176,11 @@ def branch(
             )
         beginning.changed[key] = old, new
     return beginning
+
+
+def _does_without(config: Mapping[str, Any], group: str) -> bool:
+    given = config.get(group)
+    return isinstance(given, Mapping) and given.get("enabled") is False
 
 
 def _readable(option: str, path: Path) -> Run:

@@ -104,6 +104,7 @@ def test_an_option_differs_from_the_epoch_on(
         ["--optimizer=AdamW", "--lr_scheduler=ExponentialLR", "--lr_scheduler.gamma=0.5"],
         ["--model.hold_norm=true", '--run.set={"weights": 0.5}'],
         ["--weight_norm.epochs=[0,1,2,4]", "--evaluation.every=2"],
+        ["--weight_norm.enabled=false", "--weight_norm.strict=true", "--evaluation.every=2"],
     ],
 )
 def test_any_option_of_model_optimizer_data_and_trainer_may_differ(
