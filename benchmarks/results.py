@@ -22,6 +22,7 @@ from pathlib import Path
 
 import numpy as np
 
+from benchmarks.coverage import coverage_table
 from benchmarks.page import markdown
 from lightning_grok.analysis.onset import run_events
 from lightning_grok.analysis.reading import NotMeasuredError
@@ -184,6 +185,7 @@ def tables(published: Path | None) -> dict[str, str]:
     setups = by_setup(runs)
     found = {
         "seeds": seeds_table(setups),
+        "coverage": coverage_table(),
         "kernel": kernel_table(setups),
         "probes": probe_table(setups),
         "cost": cost_table(setups),

@@ -14,9 +14,10 @@ def main(arguments: Sequence[str]) -> None:
     parser = CommandParser(
         "figures",
         description="Write the figures of runs (the paper's Figure 2 of each, and its panels) as "
-        "PNG and PDF into their directories. A run in progress is drawn as far as it is. With "
-        "--paper, Figures 1 to 15 and Table 1 of the paper from all runs together, seeds of one "
-        "setup as medians and bands; a figure whose runs are missing says what makes them.",
+        "PNG and PDF into their directories, a run with branches beside it together with these. A "
+        "run in progress is drawn as far as it is. With --paper, Figures 1 to 15 and Table 1 of "
+        "the paper from all runs together, seeds of one setup as medians and bands; a figure whose "
+        "runs are missing says what makes them.",
     )
     parser.add_argument("runs", type=Path, nargs="+", help="directories of runs, or of many")
     parser.add_argument("--paper", action="store_true", help="the paper's figures, by number")
@@ -30,12 +31,12 @@ def main(arguments: Sequence[str]) -> None:
     for name in ("only", "out", "published"):
         if getattr(options, name) is not None:
             raise InputError(f"expected --paper with --{name}, received none")
-    from lightning_grok.figures import write_run_figures
+    from lightning_grok.figures import write_branches_figure, write_run_figures
     from lightning_grok.runs.run import Run
 
     say_damage(map(Run, options.runs))
     for run in options.runs:
-        for path in write_run_figures(run):
+        for path in [*write_run_figures(run), *write_branches_figure(run)]:
             print(path)
 
 

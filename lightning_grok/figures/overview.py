@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lightning_grok.errors import InputError
+from lightning_grok.figures.branches import branches_figure, branches_of
 from lightning_grok.figures.curves import (
     further_figures,
     geometry_figure,
@@ -25,7 +26,7 @@ from lightning_grok.figures.seeds import Runs
 from lightning_grok.figures.umap import umap_figure, umap_part
 from lightning_grok.runs.files import write_atomically
 from lightning_grok.runs.names import place_inside
-from lightning_grok.runs.run import read_run
+from lightning_grok.runs.run import Run, read_run
 from lightning_grok.runs.source import find_archive
 
 if TYPE_CHECKING:
@@ -83,6 +84,7 @@ def write_run_figures(run_path: str | os.PathLike[str], folder: Path | None = No
         InputError: there is no run.
     """
     run = read_run(run_path)
+    folder = folder or _folder_of(run)
     drawn: dict[str, Callable[[Runs], Figure]] = {
         "run": run_figure,
         "performance": performance_figure,
@@ -91,9 +93,6 @@ def write_run_figures(run_path: str | os.PathLike[str], folder: Path | None = No
         "linear_probe": linear_probe_figure,
         "umap": _newest_umap,
     }
-    if folder is None:
-        archived = find_archive(run.path) is not None
-        folder = Path("figures") / run.name if archived else place_inside(run.path, "figures")
     written = []
     for name, draw in drawn.items():
         try:
@@ -104,6 +103,27 @@ def write_run_figures(run_path: str | os.PathLike[str], folder: Path | None = No
     for number, figure in enumerate(further_figures(run), 1):
         written += write_figure(figure, folder / f"further{f'_{number}' * (number > 1)}")
     return written
+
+
+def write_branches_figure(run_path: str | os.PathLike[str]) -> list[Path]:
+    """Write `branches_figure` of a trunk into its folder of figures, as PNG and PDF.
+
+    Returns:
+        The files written; none for a run from which nothing beside it branches.
+
+    Raises:
+        InputError: there is no run.
+    """
+    run = read_run(run_path)
+    if not branches_of(run):
+        return []
+    return write_figure(branches_figure(run), _folder_of(run) / "branches")
+
+
+def _folder_of(run: Run) -> Path:
+    if find_archive(run.path) is not None:
+        return Path("figures") / run.name
+    return place_inside(run.path, "figures")
 
 
 def write_figure(figure: "Figure", stem: Path) -> list[Path]:

@@ -1,0 +1,122 @@
+"""A trunk and the branches that left it, drawn together: what each change did."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import PurePath
+from typing import TYPE_CHECKING, Any
+
+from lightning_grok.errors import InputError
+from lightning_grok.figures.layout import Part, page_figure
+from lightning_grok.figures.palette import EVENT, SERIES
+from lightning_grok.figures.panel import axis_label, plain
+from lightning_grok.figures.seeds import Runs
+from lightning_grok.runs.folders import find_runs
+from lightning_grok.runs.panels import layer_names, panels_of
+from lightning_grok.runs.run import Run
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure, SubFigure
+
+_KEYS = (
+    "test/accuracy", "train/loss", "stability/zero_loss_share", "stability/sqrt_v_rms",
+    "stability/update_rms", "kernel_distance/full/own", "manifold_capacity/{last}/capacity",
+)  # fmt: skip
+"""What is drawn where two of the runs logged it; ``{last}`` is the layer that gives the logits."""
+_WHATEVER = ("trainer.max_epochs", "evaluation.every")
+_DASHES = ("-", "--", ":")
+_BEFORE = 0.15  # of the axis: epochs that all share
+_COLUMNS = 3  # of the legend
+
+
+def branches_of(trunk: Run) -> list[Run]:
+    """The runs beside `trunk`, in its folder or archive, that branch from it."""
+    siblings = (Run(path) for path in find_runs(trunk.path.parent) if path != trunk.path)
+    return [run for run in siblings if _trunk_name(run) == trunk.name]
+
+
+def change_in_words(branch: Run) -> str:
+    """What a branch was given that its trunk wasn't: ``model.eps 1e-06``; empty for a copy."""
+    given = branch.meta.get("branches") or {}
+    parts = [f"{key} {pair[1]}" for key, pair in given.get("changed", {}).items()
+             if key not in _WHATEVER and not key.endswith(".enabled")]  # fmt: skip
+    parts += [f"{key} × {value:g}" for key, value in (given.get("set") or {}).items()]
+    return ", ".join(parts)
+
+
+def branches_figure(trunk: Runs) -> "Figure":
+    """A trunk and its branches about the epochs at which these left it.
+
+    Accuracy, loss, what is left of the loss, Adam's second moment and update, and kernel distance
+    and capacity where two of the runs have them, on one linear axis of epochs.
+
+    Raises:
+        InputError: nothing branches from it, or they logged nothing that is drawn.
+    """
+    assert isinstance(trunk, Run)
+    branches = branches_of(trunk)
+    if not branches:
+        raise InputError(f"expected a run with branches beside it, received {trunk.path}")
+    lines = {"trunk": trunk}
+    for run in sorted(branches, key=lambda run: run.name):
+        lines.setdefault(change_in_words(run) or "unchanged", run)
+    keys = [each.replace("{last}", (layer_names(trunk) or [""])[-1]) for each in _KEYS]
+    shown = [key for key in keys if sum(key in run.keys for run in lines.values()) > 1]
+    if not shown:
+        raise InputError(f"expected two runs with one measurement, received none in {trunk.path}")
+    parts = [_part(key, lines) for key in shown]
+    rows = [parts[i : i + 2] for i in range(0, len(parts), 2)]
+    return page_figure(trunk, [*rows, [_legend(lines)]], "Trunk and branches: ")
+
+
+def _part(key: str, lines: Mapping[str, Run]) -> Part:
+    run = next(run for run in lines.values() if key in run.keys)
+    panel = next(p for p in panels_of(run) if any(line.key == key for line in p.lines))
+    label = next(line.label for line in panel.lines if line.key == key)
+
+    def draw(parent: "Figure | SubFigure") -> None:
+        axes = parent.subplots()
+        if panel.log:
+            axes.set_yscale("log", nonpositive="mask")
+        low, high = _draw_axis(axes, list(lines.values()))
+        for place, run in enumerate(lines.values()):
+            epochs, values = run.series(key)
+            seen = (epochs >= low) & (epochs <= high)
+            axes.plot(epochs[seen], values[seen], gid=f"{run.name}/{key}", **_style(place))
+        axes.set_ylabel(axis_label(panel))
+
+    return Part(plain(f"{panel.title}: {label}"), 1.7, draw)
+
+
+def _draw_axis(axes: "Axes", runs: Sequence[Run]) -> tuple[float, float]:
+    left = sorted({run.meta["branches"]["epoch"] for run in runs if "branches" in run.meta})
+    end = max(run.epoch for run in runs if "branches" in run.meta)
+    low = left[0] - _BEFORE * (end - left[0])
+    axes.set(xlabel="epoch", xlim=(low, end))
+    for epoch in left:
+        axes.axvline(epoch, color=EVENT, linewidth=0.6, linestyle="--", gid="branch")
+    return low, float(end)
+
+
+def _legend(lines: Mapping[str, Run]) -> Part:
+    def draw(parent: "Figure | SubFigure") -> None:
+        from matplotlib.lines import Line2D
+
+        handles = [
+            Line2D([], [], label=plain(name), **_style(place)) for place, name in enumerate(lines)
+        ]
+        parent.legend(handles=handles, loc="lower left", ncols=_COLUMNS)
+
+    height = 0.13 * -(-len(lines) // _COLUMNS)
+    return Part("What each branch changed; dashed: where it left", height, draw)
+
+
+def _style(place: int) -> dict[str, Any]:
+    return {
+        "color": SERIES[place % len(SERIES)],
+        "linestyle": _DASHES[place // len(SERIES) % len(_DASHES)],
+        "zorder": 2 + (place == 0),
+    }
+
+
+def _trunk_name(run: Run) -> str:
+    return PurePath(str((run.meta.get("branches") or {}).get("run", ""))).name
