@@ -19,7 +19,7 @@ PAPER_EPOCHS: tuple[int, ...] = (
 OPEN_END = 10**6
 """Where the schedule of a run ends that has no last epoch."""
 
-Points = Sequence[int] | int | None
+EpochPoints = Sequence[int] | int | None
 """Listed, or so many evenly in the logarithm a decade, or none."""
 
 
@@ -41,8 +41,8 @@ class Schedule:
         [0, 1, 2, 3, 6, 10, 18, 32, 56, 100, 178]
     """
 
-    epochs: Points = None
-    steps: Points = None
+    epochs: EpochPoints = None
+    steps: EpochPoints = None
     every_n_epochs: int | None = None
     every_n_steps: int | None = None
 
@@ -68,7 +68,7 @@ class Schedule:
         return _is_due(step, self.steps, self.every_n_steps)
 
 
-def _is_due(point: int, listed: Points, every: int | None) -> bool:
+def _is_due(point: int, listed: EpochPoints, every: int | None) -> bool:
     if every is not None and point % every == 0:
         return True
     return _is_log_spaced(point, listed) if isinstance(listed, int) else point in (listed or ())

@@ -60,7 +60,7 @@ class Arrival(NamedTuple):
     spacing: float
 
 
-class Lag(NamedTuple):
+class RunLag(NamedTuple):
     """The lag of one run.
 
     Attributes:
@@ -101,13 +101,13 @@ def settled(x: float, last: float) -> bool:
     return x <= 0.95 * math.log10(last) - _SETTLED
 
 
-def lag(first: Series, second: Series, at_first: Level, at_second: Level) -> Lag:
+def lag(first: Series, second: Series, at_first: Level, at_second: Level) -> RunLag:
     """x(first) − x(second) of one run, both read at the epochs of the coarser series."""
     first, second = on_common_epochs(first, second)
     one, other = arrival(first, at_first), arrival(second, at_second)
     if other.censored:
-        return Lag(math.nan, False, one.spacing)
-    return Lag(one.x - other.x, one.censored, one.spacing)
+        return RunLag(math.nan, False, one.spacing)
+    return RunLag(one.x - other.x, one.censored, one.spacing)
 
 
 def on_common_epochs(first: Series, second: Series) -> tuple[Series, Series]:

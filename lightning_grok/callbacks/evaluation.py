@@ -15,7 +15,7 @@ from lightning_grok.callbacks.recording import (
     completed_epochs,
     ends_by_itself,
     is_resumed,
-    record,
+    record_event,
     split_values,
     trained_epochs,
 )
@@ -112,7 +112,7 @@ class Evaluation(L.Callback):
         """Evaluate outside of Lightning's validation."""
         self._started = time.perf_counter()
         if not isinstance(pl_module, GrokModule):
-            record(trainer, "evaluation", epoch, _validated(trainer))
+            record_event(trainer, "evaluation", epoch, _validated(trainer))
             return
         if not trainer.val_dataloaders:
             return
@@ -158,7 +158,7 @@ class Evaluation(L.Callback):
     def _record(self, trainer: L.Trainer, pl_module: Any, epoch: int) -> None:
         scalars, arrays = split_values(getattr(pl_module, "evaluated", {}))
         scalars["evaluation/seconds"] = max(0.0, time.perf_counter() - self._started)
-        record(trainer, "evaluation", epoch, scalars, arrays)
+        record_event(trainer, "evaluation", epoch, scalars, arrays)
 
 
 def _validated(trainer: L.Trainer) -> dict[str, float]:

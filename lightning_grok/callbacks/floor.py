@@ -8,10 +8,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from lightning_grok.callbacks.measurement import Output, selection
+from lightning_grok.callbacks.measurement import selection
 from lightning_grok.callbacks.recording import split_values
 from lightning_grok.geometry import fresh_copy, random_walk, squared_steps
 from lightning_grok.geometry.ntk.floor import mean_and_spread
+from lightning_grok.geometry.ntk.network import Output
 
 Floor = Literal["init", "shuffle", "walk"]
 Fresh = Callable[[], nn.Module]

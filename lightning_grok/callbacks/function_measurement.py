@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from lightning_grok.callbacks.floor import Floor, Floors, Fresh, state_of
 from lightning_grok.callbacks.layers import check_layers, layers_of
 from lightning_grok.callbacks.measurement import Epochs, Measurement, placed
-from lightning_grok.callbacks.recording import Value, as_array
+from lightning_grok.callbacks.recording import LoggedValue, as_array
 from lightning_grok.errors import InputError
 from lightning_grok.geometry.activations import record
 from lightning_grok.geometry.samples import take_samples
@@ -112,7 +112,9 @@ class FunctionMeasurement(Measurement):
         self._floors.start(model)
         self._states = self._remembered("start", model)
 
-    def measure(self, model: nn.Module, reference: ReferenceSet) -> Mapping[str, Value | Tensor]:
+    def measure(
+        self, model: nn.Module, reference: ReferenceSet
+    ) -> Mapping[str, LoggedValue | Tensor]:
         """The function's result wherever it is called, and its floors."""
         past = {name: self._past(name, model, reference) for name in self._states}
         take = partial(self._values, reference=reference, past=past)
@@ -135,8 +137,8 @@ class FunctionMeasurement(Measurement):
         reference: ReferenceSet,
         past: Mapping[str, Mapping[str, Any]],
         shuffle: np.random.Generator | None = None,
-    ) -> dict[str, Value | Tensor]:
-        values: dict[str, Value | Tensor] = {}
+    ) -> dict[str, LoggedValue | Tensor]:
+        values: dict[str, LoggedValue | Tensor] = {}
         below: dict[str, Any] = {}
         for place, given in self.calls(model, reference):
             if shuffle is not None:

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from lightning_grok.callbacks.floor import begin_anew, state_of
 from lightning_grok.callbacks.function_measurement import imported
 from lightning_grok.callbacks.measurement import Epochs, Measurement
-from lightning_grok.callbacks.recording import Value
+from lightning_grok.callbacks.recording import LoggedValue
 from lightning_grok.errors import InputError
 from lightning_grok.geometry import (
     KernelSketch,
@@ -150,7 +150,9 @@ class KernelDistance(Measurement):
         self._sketches = {}
         self._estimates = {}
 
-    def measure(self, model: nn.Module, reference: ReferenceSet) -> Mapping[str, Value | Tensor]:
+    def measure(
+        self, model: nn.Module, reference: ReferenceSet
+    ) -> Mapping[str, LoggedValue | Tensor]:
         """All distances of the network as it is now."""
         inputs, labels = self._samples(model, reference)
         now = self._kernel(model, inputs)
@@ -207,9 +209,11 @@ class KernelDistance(Measurement):
             dtype=self.dtype,
         )
 
-    def _distances(self, key: str, first: _Kernel, second: _Kernel) -> dict[str, Value | Tensor]:
+    def _distances(
+        self, key: str, first: _Kernel, second: _Kernel
+    ) -> dict[str, LoggedValue | Tensor]:
         """Of two kernels, under the name of the reference, by kind."""
-        values: dict[str, Value | Tensor] = {
+        values: dict[str, LoggedValue | Tensor] = {
             f"trace/{key}": distance_between(first.factors, second.factors, kind="trace")
         }
         if first.sketch is not None and second.sketch is not None:
@@ -220,7 +224,9 @@ class KernelDistance(Measurement):
             values[f"full/{key}"] = distance_between(first.factors, second.factors)
         return values
 
-    def _velocity(self, values: Mapping[str, Value | Tensor]) -> dict[str, Value | Tensor]:
+    def _velocity(
+        self, values: Mapping[str, LoggedValue | Tensor]
+    ) -> dict[str, LoggedValue | Tensor]:
         if self._previous_epoch == 0:
             return {}
         epochs = np.array([self._previous_epoch, self.epoch])
@@ -253,7 +259,7 @@ class KernelDistance(Measurement):
             return False
         return True
 
-    def _floor(self, model: nn.Module, inputs: Any) -> dict[str, Value | Tensor]:
+    def _floor(self, model: nn.Module, inputs: Any) -> dict[str, LoggedValue | Tensor]:
         if not self._begins_anew(model):
             rank_zero_info(
                 f"{self.name}: no foreign and no floor, since a part of the network has no "
@@ -267,7 +273,7 @@ class KernelDistance(Measurement):
             first, second = (self._kernel(each, inputs) for each in pair)
             for key, value in self._distances("floor", first, second).items():
                 found.setdefault(key, []).append(float(value))
-        values: dict[str, Value | Tensor] = {}
+        values: dict[str, LoggedValue | Tensor] = {}
         for key, distances in found.items():
             if not key.endswith("_se"):
                 values[key], values[f"{key}_sd"] = mean_and_spread(distances)
@@ -332,9 +338,9 @@ class KernelDistance(Measurement):
         self._previous_epoch = state_dict["previous_epoch"]
 
 
-def _of_the_trace_kernel(kernel: Tensor, labels: Any) -> dict[str, Value | Tensor]:
+def _of_the_trace_kernel(kernel: Tensor, labels: Any) -> dict[str, LoggedValue | Tensor]:
     """Effective rank, and alignments where there are labels."""
-    values: dict[str, Value | Tensor] = {"effective_rank": effective_rank(kernel)}
+    values: dict[str, LoggedValue | Tensor] = {"effective_rank": effective_rank(kernel)}
     if labels is not None:
         values["alignment"] = kernel_target_alignment(kernel, labels)
         values["centered_alignment"] = kernel_target_alignment(kernel, labels, centered=True)

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from lightning_grok.callbacks.layers import check_layers, layer_before_last
 from lightning_grok.callbacks.measurement import Epochs, Measurement, placed
-from lightning_grok.callbacks.recording import Value, as_array
+from lightning_grok.callbacks.recording import LoggedValue, as_array
 from lightning_grok.geometry import direct_accuracy, own_readout, paper_probe, sound_probe
 from lightning_grok.geometry.activations import record
 from lightning_grok.geometry.samples import take_samples
@@ -78,7 +78,9 @@ class LinearProbe(Measurement):
         layer = layer_before_last(model, self.layer, self.name, inputs)
         check_layers(model, [layer, ""], inputs, self.pool, self.name)
 
-    def measure(self, model: nn.Module, reference: ReferenceSet) -> Mapping[str, Value | Tensor]:
+    def measure(
+        self, model: nn.Module, reference: ReferenceSet
+    ) -> Mapping[str, LoggedValue | Tensor]:
         """All readouts: of the digits in both orientations, or of the own task."""
         inputs = placed(take_samples(reference.test.images, slice(2)), model)
         layer = layer_before_last(model, self.layer, self.name, inputs)
@@ -88,7 +90,7 @@ class LinearProbe(Measurement):
 
     def _own(
         self, model: nn.Module, layer: str, reference: ReferenceSet
-    ) -> Mapping[str, Value | Tensor]:
+    ) -> Mapping[str, LoggedValue | Tensor]:
         found = record(model, [layer, ""], placed(reference.test.images, model), pool=self.pool)
         training = None
         if reference.train is not reference.test:
@@ -107,11 +109,11 @@ class LinearProbe(Measurement):
 
     def _transferred(
         self, model: nn.Module, layer: str, transfer: Transfer
-    ) -> Mapping[str, Value | Tensor]:
+    ) -> Mapping[str, LoggedValue | Tensor]:
         labels = transfer.labels.numpy()
         options = self._options(labels)
         logits = getattr(model, "layer_names", [""])[-1]  # of another network, its output
-        values: dict[str, Value | Tensor] = {}
+        values: dict[str, LoggedValue | Tensor] = {}
         readouts: dict[str, Callable[[], tuple[float, ...]]] = {}
         for suffix, images in (("", transfer.matched), ("_stored", transfer.stored)):
             recorded = record(model, [layer, logits], placed(images, model), pool=self.pool)

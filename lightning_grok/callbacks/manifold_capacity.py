@@ -12,9 +12,9 @@ from torch import Tensor, nn
 
 from lightning_grok.callbacks.layers import check_layers, layers_of
 from lightning_grok.callbacks.measurement import Epochs, Measurement, placed
-from lightning_grok.callbacks.recording import Value
+from lightning_grok.callbacks.recording import LoggedValue
 from lightning_grok.errors import InputError
-from lightning_grok.geometry import ManifoldCapacity as ManifoldGeometry, manifold_capacity
+from lightning_grok.geometry import ManifoldGeometry, manifold_capacity
 from lightning_grok.geometry.activations import record
 from lightning_grok.ranges import Range, Seed, within_ranges
 from lightning_grok.tasks.reference_set import ReferenceSet
@@ -92,9 +92,11 @@ class ManifoldCapacity(Measurement):
             inputs = placed(inputs, model)
             check_layers(model, layers_of(model, self.layers, inputs), inputs, self.pool, self.name)
 
-    def measure(self, model: nn.Module, reference: ReferenceSet) -> Mapping[str, Value | Tensor]:
+    def measure(
+        self, model: nn.Module, reference: ReferenceSet
+    ) -> Mapping[str, LoggedValue | Tensor]:
         """The geometry of every split and layer."""
-        values: dict[str, Value | Tensor] = {}
+        values: dict[str, LoggedValue | Tensor] = {}
         per_class = self._samples_a_class(reference)
         for split in self.splits:
             inputs, labels = reference.manifold_points(split, per_class, self.seed)

@@ -16,7 +16,7 @@ from threadpoolctl import threadpool_limits
 from torch import Tensor, nn
 
 from lightning_grok.callbacks.recording import (
-    Value,
+    LoggedValue,
     callbacks_of,
     completed_epochs,
     directory_loggers,
@@ -24,19 +24,20 @@ from lightning_grok.callbacks.recording import (
     epochs_so_far,
     is_resumed,
     on_rank_zero,
-    record,
+    record_event,
     show,
     split_values,
     trained_epochs,
 )
 from lightning_grok.callbacks.reference import (
-    Batch,
+    BatchReader,
     drawn_reference,
     given_reference,
     loaders_of,
 )
 from lightning_grok.errors import InputError, first_line
 from lightning_grok.geometry.activations import Pool, evaluating
+from lightning_grok.geometry.ntk.network import Output
 from lightning_grok.geometry.samples import answer, place_samples, take_samples, tensors_of
 from lightning_grok.ranges import Epoch, PerDecade
 from lightning_grok.runs.directory import RunDirectory
@@ -47,9 +48,6 @@ from lightning_grok.tasks.reference_set import ReferenceSet
 
 Epochs = Sequence[Epoch] | PerDecade | None
 """Completed epochs; or how many log-spaced ones a decade beside the paper's; or the paper's."""
-
-Output = int | Callable[[Any], Tensor] | None
-"""The output (n, V) to look at: at a position of (n, T, V), or by a function; or all of it."""
 
 
 class Aside(Protocol):
@@ -117,7 +115,7 @@ class Measurement(L.Callback, ABC):
         inputs: Any = None,
         labels: Any = None,
         dataloader: Any = None,
-        batch_keys: Batch = None,
+        batch_keys: BatchReader = None,
         output: Output = None,
         pool: Pool = "auto",
     ) -> None:
@@ -153,7 +151,9 @@ class Measurement(L.Callback, ABC):
         return key if self._set_up else f"{key}:{id(self)}"
 
     @abstractmethod
-    def measure(self, model: nn.Module, reference: ReferenceSet) -> Mapping[str, Value | Tensor]:
+    def measure(
+        self, model: nn.Module, reference: ReferenceSet
+    ) -> Mapping[str, LoggedValue | Tensor]:
         """Numbers and arrays of the network, by keys that will stand behind ``name/``.
 
         It is called in the order of epochs and may keep state from one to the next; what it keeps
@@ -362,7 +362,7 @@ class Measurement(L.Callback, ABC):
             scalars, arrays = on_rank_zero(
                 trainer, lambda: self.taken(network, self.reference, epoch)
             )
-            record(trainer, self.name, epoch, scalars, arrays)
+            record_event(trainer, self.name, epoch, scalars, arrays)
             for run in directory_loggers(trainer) if self.keeps_snapshots else []:
                 run.keep_snapshot(epoch, network)
             self._summarize(trainer, pl_module, epoch, final=False)
@@ -382,7 +382,7 @@ class Measurement(L.Callback, ABC):
             show(trainer, self.name, epoch)
         if runs:
             cost = {f"{self.name}/summary_seconds": max(0.0, time.perf_counter() - start)}
-            record(trainer, "timing", epoch, cost)
+            record_event(trainer, "timing", epoch, cost)
 
     @contextmanager
     def _forgiven(self, trainer: L.Trainer, epoch: float) -> Iterator[None]:
@@ -401,7 +401,7 @@ class Measurement(L.Callback, ABC):
 
     def _note_error(self, trainer: L.Trainer, epoch: float, reason: str) -> None:
         rank_zero_warn(f"{self.name} at epoch {epoch:g} failed, training goes on. {reason}")
-        record(trainer, "error", epoch, {"measurement": self.name, "message": reason})
+        record_event(trainer, "error", epoch, {"measurement": self.name, "message": reason})
 
     def log_answer(
         self,
@@ -418,7 +418,7 @@ class Measurement(L.Callback, ABC):
             InputError: it is `strict`, or not even the initialization could be measured.
         """
         if error is None:
-            record(trainer, self.name, epoch, scalars, arrays, step)
+            record_event(trainer, self.name, epoch, scalars, arrays, step)
         elif self.strict or epoch == 0:
             raise InputError(
                 f"expected a network and samples that {self.name} can measure, received: {error}; "

@@ -10,7 +10,7 @@ from lightning_grok.analysis.detector import OnsetDetector
 from lightning_grok.analysis.onset import counted_on
 from lightning_grok.analysis.outcome import in_epochs
 from lightning_grok.callbacks.measurement import network_of
-from lightning_grok.callbacks.recording import completed_epochs, directory_loggers, record
+from lightning_grok.callbacks.recording import completed_epochs, directory_loggers, record_event
 from lightning_grok.errors import InputError
 from lightning_grok.ranges import Epoch, within_ranges
 
@@ -107,12 +107,14 @@ class Onset(L.Callback):
         self.train_key, self.test_key = keys
         train, test = (float(metrics[key]) for key in keys)
         if keys != ["train/accuracy", "test/accuracy"]:  # under which readers look for them
-            record(trainer, "evaluation", epoch, {"train/accuracy": train, "test/accuracy": test})
+            record_event(
+                trainer, "evaluation", epoch, {"train/accuracy": train, "test/accuracy": test}
+            )
         for event in self.detector.update(epoch, train, test):
             key, what = _NAMES[event.name]
             known = f"known at epoch {in_epochs(epoch)}"
             pl_module.print(f"{what} at epoch {in_epochs(event.epoch)} ({known})")
-            record(trainer, event.name, event.epoch, {"known_at": epoch})
+            record_event(trainer, event.name, event.epoch, {"known_at": epoch})
             for logger in directory_loggers(trainer):
                 logger.directory.update_meta(**{key: event.epoch})
             if event.name == "generalization":

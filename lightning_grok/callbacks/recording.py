@@ -12,7 +12,7 @@ from torch import nn
 from lightning_grok.loggers.pictures import show_pictures
 from lightning_grok.runs.directory import RunDirectory
 
-Value = float | np.ndarray
+LoggedValue = float | np.ndarray
 Result = TypeVar("Result")
 
 
@@ -125,7 +125,7 @@ def ends_by_itself(trainer: L.Trainer) -> bool:
     return all(getattr(callback, "received", None) is None for callback in callbacks_of(trainer))
 
 
-def record(
+def record_event(
     trainer: L.Trainer,
     event: str,
     epoch: float,

@@ -19,7 +19,7 @@ from lightning_grok.geometry.samples import map_tensors, take_samples, tensors_o
 from lightning_grok.tasks.datasets import Samples
 from lightning_grok.tasks.reference_set import ReferenceSet, count
 
-Batch = Sequence[str] | Callable[[Any], tuple[Any, Any]] | None
+BatchReader = Sequence[str] | Callable[[Any], tuple[Any, Any]] | None
 """How inputs and labels stand in a batch: two keys, a function, or as the first two of a tuple."""
 
 _SAMPLES = 10_000  # the paper draws as many test images
@@ -46,7 +46,7 @@ def given_reference(inputs: Any, labels: Any) -> ReferenceSet:
     return ReferenceSet(samples, samples)
 
 
-def drawn_reference(loaders: Mapping[str, Any], batch: Batch) -> ReferenceSet:
+def drawn_reference(loaders: Mapping[str, Any], batch: BatchReader) -> ReferenceSet:
     """A reference set of up to 10,000 samples (256 MB) of each loader, and a line that says so.
 
     A loader over a dataset with a length is not iterated: the samples are taken from its dataset, a
@@ -126,7 +126,7 @@ def _has_rows(loader: Any) -> bool:
     )
 
 
-def _draw(loader: Any, batch: Batch) -> Samples:
+def _draw(loader: Any, batch: BatchReader) -> Samples:
     batches = loader
     if _has_rows(loader):
         # Its own iterator would take its workers, its sampler's state and its generator with it.
@@ -149,7 +149,7 @@ def _draw(loader: Any, batch: Batch) -> Samples:
     return Samples(take_samples(_joined(inputs), limit), joined)
 
 
-def _split(batch: Any, how: Batch) -> tuple[Any, Any]:
+def _split(batch: Any, how: BatchReader) -> tuple[Any, Any]:
     """Inputs and labels of a batch; None for labels that it hasn't."""
     if callable(how):
         return how(batch)

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from lightning_grok.analysis.instability import COLLAPSED, stability_events
 from lightning_grok.callbacks.evaluation import Evaluation
 from lightning_grok.callbacks.measurement import Measurement, placed
-from lightning_grok.callbacks.recording import Value, callbacks_of, record
+from lightning_grok.callbacks.recording import LoggedValue, callbacks_of, record_event
 from lightning_grok.geometry.gradients import adam_update, rms
 from lightning_grok.geometry.losses import Loss, logit_margins, sample_losses, zero_loss_share
 from lightning_grok.geometry.samples import answer
@@ -76,9 +76,9 @@ class Stability(Measurement):
         """Let the last epoch of a run that ended early be due, as it is for the evaluation."""
         return self.due(epoch) and bool(self._seen) and self._seen[-1][0] < epoch
 
-    def measure(self, model: nn.Module, reference: Any) -> Mapping[str, Value | Tensor]:
+    def measure(self, model: nn.Module, reference: Any) -> Mapping[str, LoggedValue | Tensor]:
         """All numbers."""
-        values: dict[str, Value | Tensor] = dict(self._of_the_loss(model, reference.train))
+        values: dict[str, LoggedValue | Tensor] = dict(self._of_the_loss(model, reference.train))
         if self._trainer is not None:
             values |= optimizer_values(self._trainer.optimizers, dict(model.named_parameters()))
         return values
@@ -120,7 +120,7 @@ class Stability(Measurement):
                 continue
             self._told.append([name, at])
             pl_module.print(f"{name} at epoch {at} (known at epoch {epoch})")
-            record(trainer, name, at, {"known_at": epoch})
+            record_event(trainer, name, at, {"known_at": epoch})
             first = next(when for which, when in self._told if which == name)
             for logger in trainer.loggers:
                 if isinstance(logger, RunLogger):

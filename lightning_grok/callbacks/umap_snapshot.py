@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from lightning_grok.callbacks.layers import check_layers, layer_before_last
 from lightning_grok.callbacks.measurement import Epochs, Measurement, placed
-from lightning_grok.callbacks.recording import Value
+from lightning_grok.callbacks.recording import LoggedValue
 from lightning_grok.errors import InputError
 from lightning_grok.extras import MISSING
 from lightning_grok.geometry import compile_umap, embed
@@ -105,7 +105,9 @@ class UmapSnapshot(Measurement):
         _load_umap()
         self._previous = None
 
-    def measure(self, model: nn.Module, reference: ReferenceSet) -> Mapping[str, Value | Tensor]:
+    def measure(
+        self, model: nn.Module, reference: ReferenceSet
+    ) -> Mapping[str, LoggedValue | Tensor]:
         """The next map."""
         inputs, labels = reference.embedding_points(self.count, self.classes, self.seed)
         inputs = placed(inputs, model)

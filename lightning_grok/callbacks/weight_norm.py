@@ -6,7 +6,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from lightning_grok.callbacks.measurement import Epochs, Measurement
-from lightning_grok.callbacks.recording import Value
+from lightning_grok.callbacks.recording import LoggedValue
 from lightning_grok.geometry import parameter_cosine, parameter_norms
 from lightning_grok.ranges import within_ranges
 
@@ -40,11 +40,11 @@ class WeightNorm(Measurement):
         """Keep the initialization."""
         self._initial = {key: p.detach().cpu().clone() for key, p in model.named_parameters()}
 
-    def measure(self, model: nn.Module, reference: Any) -> Mapping[str, Value | Tensor]:
+    def measure(self, model: nn.Module, reference: Any) -> Mapping[str, LoggedValue | Tensor]:
         """All norms; no sample plays a part."""
         now = {key: p.detach().cpu() for key, p in model.named_parameters()}
         norms = parameter_norms(now)
-        values: dict[str, Value | Tensor] = {**norms.layers, "total": norms.total}
+        values: dict[str, LoggedValue | Tensor] = {**norms.layers, "total": norms.total}
         if self._initial is not None:
             values["relative"] = norms.total / parameter_norms(self._initial).total
             values["cosine"] = parameter_cosine(now, self._initial)

@@ -11,7 +11,7 @@ from lightning_grok.analysis.interval import Interval, wilson_interval
 from lightning_grok.analysis.lag import Series
 from lightning_grok.analysis.onset import GrokkingEvents, run_events
 from lightning_grok.analysis.reading import NotMeasuredError
-from lightning_grok.claims.content import Claims, Setup, Source, Where
+from lightning_grok.claims.content import Claims, SeriesSource, Setup, Where
 from lightning_grok.runs.panels import panel_of
 from lightning_grok.runs.run import Run
 
@@ -29,7 +29,7 @@ class SeedRun:
 
     def __init__(self, run: Run, content: Claims | None = None) -> None:
         self.run = run
-        self._named: Mapping[str, Sequence[Source]] = content.series if content else {}
+        self._named: Mapping[str, Sequence[SeriesSource]] = content.series if content else {}
         self._breakdowns_count = content is not None and content.breakdowns == "in"
         self.siblings: list[SeedRun] = []
         self.seed = run.seed

@@ -59,14 +59,14 @@ class Setup(_Strict, frozen=True):
         return " ".join(["python -m lightning_grok fit", *files, *rest])
 
 
-class Source(_Strict, frozen=True):
+class SeriesSource(_Strict, frozen=True):
     """Where a named series may stand: a logged key, of runs that have these options."""
 
     key: str
     where: Where = {}
 
 
-class Published(_Strict, frozen=True):
+class PublishedCurves(_Strict, frozen=True):
     """Curves from elsewhere that a claim compares our runs with, at some epochs.
 
     Attributes:
@@ -119,7 +119,7 @@ class Claim(_Strict, frozen=True):
     measure: str = ""
     parts: dict[str, "Claim"] = {}
     repeats: list[str] = []
-    published: Published | None = None
+    published: PublishedCurves | None = None
     beyond: str = ""
 
     def __post_init__(self) -> None:
@@ -164,7 +164,7 @@ class Claims(_Strict, frozen=True):
     claims: dict[str, Claim]
     version: int = 1
     min_seeds: Annotated[int, msgspec.Meta(ge=2)] = 5
-    series: dict[str, list[Source]] = {}
+    series: dict[str, list[SeriesSource]] = {}
     arms: dict[str, Where] = {}
     arm: str = ""
     prefer: Where = {}

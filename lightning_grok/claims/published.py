@@ -8,7 +8,7 @@ import numpy as np
 
 from lightning_grok.analysis.statistics import level_at
 from lightning_grok.claims.cohort import SeedRun
-from lightning_grok.claims.content import Published
+from lightning_grok.claims.content import PublishedCurves
 
 
 class Curves(Protocol):
@@ -19,7 +19,9 @@ class Curves(Protocol):
         ...
 
 
-def deviations(runs: Sequence[SeedRun], published: Curves, of: Published) -> list[dict[str, Any]]:
+def deviations(
+    runs: Sequence[SeedRun], published: Curves, of: PublishedCurves
+) -> list[dict[str, Any]]:
     """Where a published value lies among seeds: z = (published − mean) / (s √(1 + 1/n)).
 
     s is the standard deviation over the n seeds (ddof 1). A further seed of the same kind has a z

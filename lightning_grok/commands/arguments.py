@@ -129,7 +129,7 @@ def _in_yaml(argument: str, following: str) -> str:
     return argument
 
 
-def find_file(value: str, folder: str) -> Path:
+def find_packaged(value: str, folder: str) -> Path:
     """A file by its path, else the packaged one of that name; where there is none, the path.
 
     Args:
@@ -176,7 +176,7 @@ def read_config(value: str) -> tuple[str, dict[str, Any]]:
     Raises:
         InputError: it is no configuration.
     """
-    path = find_file(value, "configs")
+    path = find_packaged(value, "configs")
     shown = str(path)[:_SHOWN]
     if _is_file(path):
         text = read_text(path, "a configuration")

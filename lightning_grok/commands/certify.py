@@ -16,7 +16,7 @@ from lightning_grok.analysis.instability import onset_in_words
 from lightning_grok.analysis.onset import run_events
 from lightning_grok.analysis.outcome import in_epochs
 from lightning_grok.commands import CommandParser, number
-from lightning_grok.commands.arguments import find_file, hint_file
+from lightning_grok.commands.arguments import find_packaged, hint_file
 from lightning_grok.commands.sweep import parse_seeds, run_todo
 from lightning_grok.commands.sweep_file import Sweep
 from lightning_grok.commands.sweep_points import grid, plan
@@ -40,7 +40,7 @@ _HEAD = (
 )  # fmt: skip
 
 
-class Outcome(NamedTuple):
+class SeedOutcome(NamedTuple):
     """What one seed came to.
 
     Attributes:
@@ -85,7 +85,7 @@ def main(arguments: Sequence[str]) -> None:
     if Path(options.config).is_dir():
         print(certificates(Path(options.config)))
         return
-    config = find_file(options.config, "configs")
+    config = find_packaged(options.config, "configs")
     if not config.is_file():
         near = hint_file(options.config, "configs")
         raise InputError(f"expected a configuration, received {config}: no such file{near}")
@@ -101,17 +101,17 @@ def main(arguments: Sequence[str]) -> None:
     if options.write:
         write_atomically(kept, lambda path: path.write_text(text, encoding="utf-8"))
         print(f"written: {kept}")
-    if different := [line for each in outcomes for line in differences(each, certified)]:
+    if different := [line for each in outcomes for line in departures(each, certified)]:
         print("\n".join(different), file=sys.stderr)
         sys.exit(1)
 
 
-def outcome_of(run: Run) -> Outcome:
+def outcome_of(run: Run) -> SeedOutcome:
     """What a run came to."""
     events = run_events(run)
     epochs, test = run.series("test/accuracy")
     held = first_held(np.asarray(test) >= _RIGHT)
-    return Outcome(
+    return SeedOutcome(
         run.seed or 0,
         events.t_mem,
         events.begins,
@@ -125,7 +125,7 @@ def outcome_of(run: Run) -> Outcome:
     )
 
 
-def certificate(config: str, outcomes: Sequence[Outcome]) -> str:
+def certificate(config: str, outcomes: Sequence[SeedOutcome]) -> str:
     """The certificate as a page in Markdown: a line a seed, and what they share."""
     grokked = sum(each.grokked for each in outcomes)
     right = sum(each.test >= _RIGHT for each in outcomes)
@@ -180,7 +180,7 @@ def _markdown(rows: Sequence[Sequence[str]]) -> str:
     return "\n".join(f"| {' | '.join(row)} |" for row in rows)
 
 
-def read_certificate(path: Path) -> list[Outcome]:
+def read_certificate(path: Path) -> list[SeedOutcome]:
     """The outcomes that a certificate holds.
 
     Raises:
@@ -195,7 +195,7 @@ def read_certificate(path: Path) -> list[Outcome]:
         raise InputError(f"expected a certificate, received {path}: {error}") from None
 
 
-def differences(outcome: Outcome, certified: Sequence[Outcome]) -> list[str]:
+def departures(outcome: SeedOutcome, certified: Sequence[SeedOutcome]) -> list[str]:
     """In what a seed leaves a certificate, a line each; nothing without one.
 
     It does where most seeds of the certificate grokked and it did not, or the other way round, the
@@ -221,32 +221,32 @@ def differences(outcome: Outcome, certified: Sequence[Outcome]) -> list[str]:
     return [f"seed {outcome.seed}: {each}" for each in found]
 
 
-def _grokked(outcome: Outcome) -> bool:
+def _grokked(outcome: SeedOutcome) -> bool:
     return outcome.grokked
 
 
-def _right(outcome: Outcome) -> bool:
+def _right(outcome: SeedOutcome) -> bool:
     return outcome.test >= _RIGHT
 
 
-def _unstable(outcome: Outcome) -> bool:
+def _unstable(outcome: SeedOutcome) -> bool:
     return outcome.unstable
 
 
-def _cells(outcome: Outcome) -> tuple[str, ...]:
+def _cells(outcome: SeedOutcome) -> tuple[str, ...]:
     times = map(_time, outcome[1:5])
     accuracies = [f"{100 * value:.1f} %" for value in (outcome.train, outcome.test)]
     words = ["yes" if value else "no" for value in (outcome.grokked, outcome.unstable)]
     return (str(outcome.seed), *times, *accuracies, *words, f"{outcome.seconds:.0f}")
 
 
-def _outcome(cells: Sequence[str]) -> Outcome:
+def _outcome(cells: Sequence[str]) -> SeedOutcome:
     memorized, begins, half, right = (
         math.inf if cell == "never" else float(cell.replace(",", "")) for cell in cells[1:5]
     )
     train, test = (float(cell.removesuffix(" %")) / 100 for cell in cells[5:7])
     grokked, unstable = (cell == "yes" for cell in cells[7:9])
     seconds = float(cells[9])
-    return Outcome(
+    return SeedOutcome(
         int(cells[0]), memorized, begins, half, right, train, test, grokked, unstable, seconds
     )

@@ -39,7 +39,7 @@ from lightning_grok.commands.one_process import (
     stand_alone,
 )
 from lightning_grok.commands.options_help import help_of
-from lightning_grok.commands.parser import GrokParser, groups_of, reason_of
+from lightning_grok.commands.parser import GrokParser, option_groups, parser_error
 from lightning_grok.commands.profiler import NoProfiler
 from lightning_grok.errors import InputError, first_line
 from lightning_grok.loggers.wandb_logger import WandbOptions
@@ -151,7 +151,9 @@ class GrokCLI(LightningCLI):
             raise InputError(f"expected numbers of at most 64 bits, received: {error}") from None
         command = self.config.get("subcommand")
         given = self.config[command] if command else self.config
-        check_options(given, groups_of(self._parser(command)) - ({"data"} if self._bare else set()))
+        check_options(
+            given, option_groups(self._parser(command)) - ({"data"} if self._bare else set())
+        )
         if given.get("seeds") is not None:
             raise InputError("expected --seeds on the line of fit, received it elsewhere")
         if given.get("ckpt_path") is not None:
@@ -180,7 +182,7 @@ class GrokCLI(LightningCLI):
                 f"expected options that a Trainer can serve, received: {first_line(error)}"
             ) from None
         except (ValueError, TypeError, ImportError) as error:
-            raise reason_of(str(error), error) from None
+            raise parser_error(str(error), error) from None
         processes = self.trainer.num_devices * self.trainer.num_nodes
         if processes > 1:
             raise InputError(

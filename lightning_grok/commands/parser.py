@@ -45,7 +45,7 @@ class GrokParser(LightningArgumentParser):
                 if action.dest == key[1] and get_origin(action._typehint) is not None:
                     kind, value = action._typehint, message.rpartition("Got value: ")[2]
                     message = f"{key[0]} Expected a {kind}. Got value: {value}"
-        raise reason_of(message, ex, self._hint(message)) from ex
+        raise parser_error(message, ex, self._hint(message)) from ex
 
     def _hint(self, message: str) -> str:
         """The option that an unknown one is nearest to, else those of its group."""
@@ -77,13 +77,13 @@ class GrokParser(LightningArgumentParser):
                 yield action
 
 
-def groups_of(parser: LightningArgumentParser) -> set[str]:
+def option_groups(parser: LightningArgumentParser) -> set[str]:
     """Keys that have options below them whatever is chosen, as ``trainer``."""
     groups = {group for group, dot, _ in (a.dest.partition(".") for a in parser._actions) if dot}
     return groups - parser._optimizers.keys() - parser._lr_schedulers.keys()
 
 
-def reason_of(message: str, error: BaseException | None, behind: str = "") -> InputError:
+def parser_error(message: str, error: BaseException | None, behind: str = "") -> InputError:
     """What to say of an error of the parser or of a class that it builds, in one line.
 
     Args:

@@ -60,11 +60,11 @@ def main(arguments: Sequence[str]) -> None:
         row["state"] = ", no ".join([row["state"], *row["failed"]])
         row["outcome"] = "; ".join(filter(None, (row["reason"], row["outcome"])))
     width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
-    for line in table(rows, width):
+    for line in runs_table(rows, width):
         print(line)
 
 
-def table(rows: Sequence[Mapping[str, Any]], width: int | None) -> list[str]:
+def runs_table(rows: Sequence[Mapping[str, Any]], width: int | None) -> list[str]:
     """The lines of a table of runs, under their head.
 
     Args:

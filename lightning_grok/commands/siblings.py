@@ -18,7 +18,7 @@ from multiprocessing.context import BaseContext
 from multiprocessing.process import BaseProcess
 
 from lightning_grok.commands.sweep_cluster import (
-    Outcome,
+    PointOutcome,
     end_with_parent,
     run_point,
     thread_counts,
@@ -34,7 +34,7 @@ _ATTEMPTS = 3
 _KILLED = (-getattr(signal, "SIGKILL", 9), 255)
 
 
-def run_siblings(points: Sequence[Point], workers: int | None) -> Generator[Outcome]:
+def run_siblings(points: Sequence[Point], workers: int | None) -> Generator[PointOutcome]:
     """Run points on this machine; outcomes in the order in which they end.
 
     A point whose process is killed is begun again, three times at most, and goes on from its
@@ -68,7 +68,7 @@ def run_siblings(points: Sequence[Point], workers: int | None) -> Generator[Outc
                 if status in _KILLED and attempt < _ATTEMPTS:
                     waiting.append((point, attempt + 1))
                 else:
-                    yield Outcome(point.name, int(status or 0), time.monotonic() - start)
+                    yield PointOutcome(point.name, int(status or 0), time.monotonic() - start)
     finally:
         for process, *_ in running.values():
             process.terminate()

@@ -12,7 +12,7 @@ from tqdm import tqdm
 
 from lightning_grok.commands import CommandParser, number
 from lightning_grok.commands.siblings import run_siblings
-from lightning_grok.commands.sweep_cluster import Outcome, run_points
+from lightning_grok.commands.sweep_cluster import PointOutcome, run_points
 from lightning_grok.commands.sweep_file import check_size, read_sweep
 from lightning_grok.commands.sweep_points import Point, grid, plan
 from lightning_grok.errors import InputError
@@ -66,7 +66,7 @@ def run_todo(todo: list[Point], workers: int | None = None, scheduler: str | Non
     if not todo:
         return
     _check_place(todo[0].run.parent)
-    outcomes: list[Outcome] = []
+    outcomes: list[PointOutcome] = []
     bar = tqdm(total=len(todo), unit="point", file=sys.stderr)
     try:
         with closing(

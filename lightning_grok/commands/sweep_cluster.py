@@ -20,7 +20,7 @@ _LOCK_SECONDS = 120.0
 """How long a point waits for the process of a worker that died to write its checkpoint."""
 
 
-class Outcome(NamedTuple):
+class PointOutcome(NamedTuple):
     """How a point ended: its name, the exit status of its process and its seconds."""
 
     name: str
@@ -28,7 +28,7 @@ class Outcome(NamedTuple):
     seconds: float
 
 
-def run_point(point: Point, threads: int) -> Outcome:
+def run_point(point: Point, threads: int) -> PointOutcome:
     """Run one point in a process of its own and wait for it; called on a worker.
 
     The process stops with a checkpoint when the worker dies. A point whose former worker died waits
@@ -57,7 +57,7 @@ def run_point(point: Point, threads: int) -> Outcome:
         )
     if process.returncode == 0:
         point.log.with_suffix(".sha256").write_text(digest, encoding="utf-8")
-    return Outcome(point.name, process.returncode, time.monotonic() - start)
+    return PointOutcome(point.name, process.returncode, time.monotonic() - start)
 
 
 def threads_of(run: Path) -> int | None:
@@ -85,7 +85,7 @@ def end_with_parent() -> None:
         ctypes.CDLL(None).prctl(1, signal.SIGTERM)
 
 
-def run_points(points: Sequence[Point], scheduler: str) -> Generator[Outcome]:
+def run_points(points: Sequence[Point], scheduler: str) -> Generator[PointOutcome]:
     """Run points on a Dask cluster; outcomes in the order in which they end.
 
     A point whose worker dies is run again on another, three times at most.
@@ -119,6 +119,6 @@ def run_points(points: Sequence[Point], scheduler: str) -> Generator[Outcome]:
                 point.log.parent.mkdir(parents=True, exist_ok=True)
                 with open(point.log, "a", encoding="utf-8") as log:
                     log.write(f"\n{type(failure).__name__}: {failure}\n")
-                yield Outcome(point.name, -1, 0.0)
+                yield PointOutcome(point.name, -1, 0.0)
     finally:
         client.close()

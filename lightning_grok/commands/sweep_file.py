@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, TypeGuard
 
-from lightning_grok.commands.arguments import find_file, hint_file
+from lightning_grok.commands.arguments import find_packaged, hint_file
 from lightning_grok.errors import InputError
 from lightning_grok.runs.yaml_file import read_yaml
 
@@ -52,7 +52,7 @@ def read_sweep(given: str | Path) -> Sweep:
     Raises:
         InputError: it can't be read, is no grid, or has something that only W&B can do.
     """
-    path = find_file(str(given), "sweeps")
+    path = find_packaged(str(given), "sweeps")
     if not path.exists():
         hint = hint_file(str(given), "sweeps")
         raise InputError(f"expected a sweep file, received {path}: no such file{hint}")

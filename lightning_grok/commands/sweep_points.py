@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from lightning_grok.commands.arguments import config_values, find_file
+from lightning_grok.commands.arguments import config_values, find_packaged
 from lightning_grok.commands.sweep_file import Sweep, as_text, check_size, fill
 from lightning_grok.runs.names import validate_name
 from lightning_grok.runs.run import Run
@@ -53,8 +53,8 @@ class Point(NamedTuple):
         """Of the command and of what stands in its configuration files."""
         text = "\0".join(self.command)
         for value in config_values(self.command):
-            file = find_file(str(self.folder / value), "configs")
-            file = file if file.is_file() else find_file(value, "configs")
+            file = find_packaged(str(self.folder / value), "configs")
+            file = file if file.is_file() else find_packaged(value, "configs")
             if file.is_file():
                 text += "\0" + file.read_text(encoding="utf-8")
         return hashlib.sha256(text.encode()).hexdigest()

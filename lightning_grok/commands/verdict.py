@@ -66,12 +66,12 @@ def main(arguments: Sequence[str]) -> None:
         more |= {"definitions": definitions} | ({"variants": others} if others else {})
         print(json.dumps(found | more, indent=1, allow_nan=False))
         return
-    for line in [*table(verdict_rows(found, coming)), *variant_lines(found, others)]:
+    for line in [*verdict_lines(verdict_rows(found, coming)), *variant_lines(found, others)]:
         print(line)
     print(", ".join(f"{key} {value}" for key, value in definitions.items() if value))
 
 
-def table(rows: "Sequence[Row]") -> list[str]:
+def verdict_lines(rows: "Sequence[Row]") -> list[str]:
     """The lines of the table: a line a claim, its statement and its reason under it."""
     lines = [_line(_COLUMNS)]
     for row in rows:

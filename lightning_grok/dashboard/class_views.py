@@ -10,10 +10,10 @@ from lightning_grok.analysis.transition import Transition, find_transition
 from lightning_grok.dashboard.colors import harmless
 from lightning_grok.dashboard.epoch_axis import (
     axis,
+    axis_limits,
     break_mark,
-    chosen,
     event_lines_on_heat,
-    limits,
+    shown_epochs,
 )
 from lightning_grok.dashboard.traces import epoch_figure, heatmap, numbers
 from lightning_grok.dashboard.umap_view import class_name
@@ -54,7 +54,7 @@ def class_views(run: Run, events: Events, layer: str | None) -> list[View]:
 
 def class_series(run: Run, event: str, name: str) -> ClassSeries | None:
     """An array of every class at (a choice of) the epochs of an event; None for none."""
-    found = {e: run.array_of(event, e, name) for e in chosen(run.epochs_of(event))}
+    found = {e: run.array_of(event, e, name) for e in shown_epochs(run.epochs_of(event))}
     kept = {e: v for e, v in found.items() if v is not None and _is_of_classes(v)}
     if not kept:
         return None
@@ -205,7 +205,7 @@ def _map(
     title, unit, options = words
     # The columns of a heatmap over pairs of epochs have the edges that are needed here.
     pairs = np.zeros((len(series.epochs), len(series.epochs)))
-    edges, gap = cells(series.epochs, pairs, limits(run.epoch))
+    edges, gap = cells(series.epochs, pairs, axis_limits(run.epoch))
     values = series.values[:, order].T  # (C, T)
     if len(gap) > values.shape[1]:
         values = np.insert(values, 1, np.nan, axis=1)

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from lightning_grok.analysis.lag import Series
 from lightning_grok.dashboard.colors import harmless, series_style
 from lightning_grok.dashboard.run_facts import settings_of
 from lightning_grok.dashboard.run_views import y_axis
@@ -20,10 +21,8 @@ from lightning_grok.runs.run import Run
 MOST = 21
 """Lines that are told apart at all: seven colours by three line styles."""
 
-Series = tuple[np.ndarray, np.ndarray]
 
-
-class Group(NamedTuple):
+class RunGroup(NamedTuple):
     """What one line stands for.
 
     Attributes:
@@ -35,13 +34,13 @@ class Group(NamedTuple):
     runs: list[tuple[Run, Events]]
 
 
-def groups_of(runs: Iterable[tuple[Run, Events]], by: str) -> list[Group]:
+def groups_of(runs: Iterable[tuple[Run, Events]], by: str) -> list[RunGroup]:
     """Runs one by one (`by` = ``run``), or those of a data set and setup together (``setup``).
 
     Any other `by` is the dotted key of an option: runs of the same value are together.
     """
     if by == "run":
-        return [Group(run.name, [(run, events)]) for run, events in runs]
+        return [RunGroup(run.name, [(run, events)]) for run, events in runs]
     found: dict[tuple[str, str], list[tuple[Run, Events]]] = {}
     for run, events in runs:
         if by == "setup":
@@ -54,11 +53,11 @@ def groups_of(runs: Iterable[tuple[Run, Events]], by: str) -> list[Group]:
         count, distinct = len(members), len({str(run.seed) for run, _ in members})
         seeds = "1 seed" if distinct == 1 else f"{distinct} seeds"
         seeds = seeds if count == distinct else f"{count} runs of {seeds}"
-        groups.append(Group(f"{dataset}, {setup} ({seeds})".removeprefix(", "), members))
+        groups.append(RunGroup(f"{dataset}, {setup} ({seeds})".removeprefix(", "), members))
     return groups
 
 
-def comparison_legend(groups: list[Group]) -> list[dict[str, str]]:
+def comparison_legend(groups: list[RunGroup]) -> list[dict[str, str]]:
     """The one legend of all views of a comparison."""
     return [
         {"label": group.label, "group": f"series {k}", **series_style(k)}
@@ -66,7 +65,7 @@ def comparison_legend(groups: list[Group]) -> list[dict[str, str]]:
     ]
 
 
-def comparison_views(groups: list[Group]) -> list[View]:
+def comparison_views(groups: list[RunGroup]) -> list[View]:
     """When the runs memorize and generalize, and a view for every quantity that one of them has."""
     last = max((run.epoch for group in groups for run, _ in group.runs), default=0)
     found: dict[tuple[str, str], _Compared] = {}
@@ -114,7 +113,7 @@ class _Compared(NamedTuple):
     keys: dict[Path, str]
 
 
-def _quantity_view(groups: list[Group], last: int, of: _Compared) -> View:
+def _quantity_view(groups: list[RunGroup], last: int, of: _Compared) -> View:
     traces: list[dict[str, Any]] = []
     for k, group in enumerate(groups):
         style = series_style(k)
@@ -138,7 +137,7 @@ def _quantity_view(groups: list[Group], last: int, of: _Compared) -> View:
     return View(name, title, panel.note, "epoch", figure, [], sources=sources)
 
 
-def _events_view(groups: list[Group], last: int) -> View:
+def _events_view(groups: list[RunGroup], last: int) -> View:
     """When every run memorized and generalized: a row a group, two marks a run."""
     traces = []
     marks = (("memorization", "circle-open"), ("generalization", "circle"))

@@ -20,14 +20,14 @@ _ON_HEAT = {"color": "#14181e", "width": 1.4}
 _DASHES = {"memorization": "dash", "generalization": "solid"}
 
 
-def limits(last: int) -> tuple[float, float]:
+def axis_limits(last: int) -> tuple[float, float]:
     """Both ends of the axis over the epochs 0 to `last`."""
     return LEFT, _MARGIN * max(last, _LEAST)
 
 
 def axis(last: int, **options: Any) -> dict[str, Any]:
     """A Plotly axis over the epochs 0 to `last`, labelled at powers of ten."""
-    low, high = limits(last)
+    low, high = axis_limits(last)
     powers = [10**k for k in range(int(np.log10(high)) + 1)]
     labels = powers if len(powers) > 2 else [d * p for p in powers for d in (1, 2, 5)]
     labels = [each for each in labels if each <= high]
@@ -83,7 +83,7 @@ def thin(
     return epochs[at], values[at]
 
 
-def chosen(epochs: Num[np.ndarray, " t"] | list[int], per_decade: int = 24) -> list[int]:
+def shown_epochs(epochs: Num[np.ndarray, " t"] | list[int], per_decade: int = 24) -> list[int]:
     """At most so many epochs a decade, and the newest: for views that need a file an epoch.
 
     A list that grows keeps what was chosen before, but for its last epoch.

@@ -20,7 +20,7 @@ from lightning_grok.dashboard.comparison import (
     comparison_views,
     groups_of,
 )
-from lightning_grok.dashboard.epoch_axis import chosen
+from lightning_grok.dashboard.epoch_axis import shown_epochs
 from lightning_grok.dashboard.marks import Marks
 from lightning_grok.dashboard.run_facts import facts_of, final_values, settings_of
 from lightning_grok.dashboard.run_folder import RunFolder, reason_of
@@ -273,7 +273,7 @@ def _stops(runs: list[Run]) -> list[int]:
     stops: set[int] = set()
     for run in runs:
         for event in set(run.event_names) - {"error", "log", "timing"}:
-            stops |= set(chosen(run.epochs_of(event), _STOPS))
+            stops |= set(shown_epochs(run.epochs_of(event), _STOPS))
     return sorted(stops)
 
 

@@ -8,7 +8,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from lightning_grok.dashboard.epoch_axis import chosen
+from lightning_grok.dashboard.epoch_axis import shown_epochs
 from lightning_grok.dashboard.pages import Pages, UnknownError, encode
 from lightning_grok.dashboard.run_folder import RunFolder
 from lightning_grok.dashboard.server import SCRIPTS, STATIC
@@ -120,7 +120,7 @@ def _frames(pages: Pages, key: str, answer: dict[str, Any]) -> dict[int, Any]:
     frames: dict[int, Any] = {}
     for view in answer["views"]:
         if view["frames"]:
-            kept = chosen(sorted(view["frames"]))
+            kept = shown_epochs(sorted(view["frames"]))
             view["frames"] = {epoch: view["frames"][epoch] for epoch in kept}
             for epoch in kept:
                 try:

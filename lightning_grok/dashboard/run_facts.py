@@ -14,10 +14,10 @@ _ORIGIN = ("command", "commit", "host", "machine", "version", "created")
 _MOST = 1000  # settings, final values and files of a run that are shown
 _LONGEST = 400  # characters of a value
 
-Value = str | float | bool | None
+Fact = str | float | bool | None
 
 
-def settings_of(run: Run) -> dict[str, Value]:
+def settings_of(run: Run) -> dict[str, Fact]:
     """Every option of the resolved configuration, by dotted key."""
     found = list(flatten("", run.config))[:_MOST]
     return {printable(key): _plain(value) for key, value in found if key}
@@ -59,7 +59,7 @@ def _going_on(run: Run, path: str) -> list[str] | None:
     return ["extend it" if finished else "resume it", command]
 
 
-def _plain(value: object) -> Value:
+def _plain(value: object) -> Fact:
     """A scalar as it is, anything else as JSON."""
     if value is None or isinstance(value, bool | int | float):
         return value

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from lightning_grok.dashboard.colors import harmless
-from lightning_grok.dashboard.epoch_axis import axis, break_mark, event_lines_on_heat, limits
+from lightning_grok.dashboard.epoch_axis import axis, axis_limits, break_mark, event_lines_on_heat
 from lightning_grok.dashboard.traces import epoch_figure, heatmap, level, line
 from lightning_grok.dashboard.umap_view import umap_view
 from lightning_grok.dashboard.view import SYMBOLS, TALL, View
@@ -85,7 +85,7 @@ def _level(run: Run, of: Line, color: str) -> tuple[list[dict[str, Any]], list[d
         return [], []
     look = {"color": color, "group": of.level}
     spread = spreads[0] if len(spreads) else np.nan
-    traces = level(values[0], spread, limits(run.epoch)[1], **look)
+    traces = level(values[0], spread, axis_limits(run.epoch)[1], **look)
     label = f"{of.label}: {of.level_label}"
     return traces, [{"label": label, "dash": "dot", "band": "true", **look}]
 
@@ -102,7 +102,7 @@ def pairs_view(run: Run, events: Events) -> View | None:
     count = len(found.get("epochs", ()))
     if count < 2 or found["distance"].shape != (count, count):
         return None
-    edges, distance = cells(found["epochs"], found["distance"], limits(run.epoch))
+    edges, distance = cells(found["epochs"], found["distance"], axis_limits(run.epoch))
     cell = heatmap(edges, edges, distance, unit="kernel distance S", hover="%{z:.3f}", zmin=0)
     layout = {
         "xaxis": axis(run.epoch, title={"text": "epoch"}, constrain="domain"),

@@ -14,7 +14,7 @@ from .capacity.glue import (
     glue as glue,
 )
 from .capacity.manifold_capacity import (
-    ManifoldCapacity as ManifoldCapacity,
+    ManifoldGeometry as ManifoldGeometry,
     manifold_capacity as manifold_capacity,
 )
 from .collapse import (

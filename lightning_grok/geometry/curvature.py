@@ -22,7 +22,7 @@ from torch.func import functional_call, grad, vjp, vmap
 from lightning_grok.geometry.activations import evaluating
 from lightning_grok.geometry.losses import Loss, MeanLoss, mean_loss
 
-Batch = tuple[Tensor, Tensor]
+LabeledBatch = tuple[Tensor, Tensor]
 
 
 class Commutator(NamedTuple):
@@ -53,7 +53,10 @@ class GradientNoise(NamedTuple):
 
 
 def commutator(
-    model: nn.Module, first: Batch, second: Batch, loss: Loss | MeanLoss = "cross_entropy"
+    model: nn.Module,
+    first: LabeledBatch,
+    second: LabeledBatch,
+    loss: Loss | MeanLoss = "cross_entropy",
 ) -> Commutator:
     """The commutator of two batches' gradient fields, without a step size.
 

@@ -11,7 +11,7 @@ from lightning_grok.runs.quantities import CATALOGUE, LAYER, Panel
 if TYPE_CHECKING:
     from wandb_workspaces.workspaces import Section, Workspace
 
-NAME = "Geometry of grokking"
+WORKSPACE_NAME = "Geometry of grokking"
 
 
 def build_workspace(entity: str, project: str, runs: Sequence[Described] = ()) -> "Workspace":
@@ -34,7 +34,7 @@ def build_workspace(entity: str, project: str, runs: Sequence[Described] = ()) -
     return workspaces.Workspace(
         entity=entity,
         project=project,
-        name=NAME,
+        name=WORKSPACE_NAME,
         sections=[_section(name, panels) for name, panels in _sections(runs).items()],
         settings=workspaces.WorkspaceSettings(x_axis="epoch", remove_legends_from_panels=False),
     )

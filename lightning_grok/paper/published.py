@@ -19,7 +19,7 @@ import numpy as np
 from lightning_grok.errors import InputError
 from lightning_grok.runs.yaml_file import read_text
 
-Points = tuple[np.ndarray, np.ndarray]
+PublishedPoints = tuple[np.ndarray, np.ndarray]
 """Epochs (T,) and values (T,)."""
 
 _MOST_BYTES = 10**8
@@ -92,7 +92,7 @@ class Published:
         else:
             raise InputError(f"expected an epoch of at least 0 in {place}, received {epoch}")
 
-    def points(self, setup: str, key: str) -> Points:
+    def points(self, setup: str, key: str) -> PublishedPoints:
         """Places (T,) and values (T,) of one of our keys in our unit; empty where there are none.
 
         Places are epochs, or steps of an MNIST run. The paper's reference network stands at place 0
@@ -105,12 +105,12 @@ class Published:
         scale = source[1] if source else 1.0
         return places, np.array([found[at] / scale for at in places])
 
-    def all_points(self, setup: str, keys: list[str]) -> dict[str, Points]:
+    def all_points(self, setup: str, keys: list[str]) -> dict[str, PublishedPoints]:
         """`points` of those of `keys` that have some."""
         found = {key: self.points(setup, key) for key in keys}
         return {key: points for key, points in found.items() if len(points[0])}
 
-    def kernel_points(self, setup: str, images: tuple[str, int]) -> dict[str, Points]:
+    def kernel_points(self, setup: str, images: tuple[str, int]) -> dict[str, PublishedPoints]:
         """`points` of the kernel distance over some images, ``(split, count)``, by quantity."""
         group = "kernel_distance"
         if images != ("train", 256):

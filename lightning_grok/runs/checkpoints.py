@@ -6,8 +6,8 @@ from typing import Any
 import msgspec
 
 from lightning_grok.errors import InputError
-from lightning_grok.runs.directory import epoch_of, load_torch
-from lightning_grok.runs.schema import Epoch
+from lightning_grok.runs.directory import epoch_of_file, load_torch
+from lightning_grok.runs.schema import LoggedEpoch
 
 LAST = "last.ckpt"
 PREVIOUS = "previous.ckpt"
@@ -42,7 +42,7 @@ def checkpoint_of(folder: Path, epoch: int) -> tuple[Path, dict[str, Any]]:
     Raises:
         InputError: there is none, or it is damaged; with the epochs that there are.
     """
-    epochs = {e for path in folder.glob("epoch_*.ckpt") if (e := epoch_of(path)) is not None}
+    epochs = {e for path in folder.glob("epoch_*.ckpt") if (e := epoch_of_file(path)) is not None}
     for path in (kept_path(folder, epoch), folder / LAST, folder / PREVIOUS):
         content = _readable(path) if path.exists() else None
         if content is not None:
@@ -68,8 +68,8 @@ def _can_be_resumed(content: object) -> bool:
     if not is_checkpoint(content) or not isinstance(content, dict) or "loops" not in content:
         return False
     try:
-        msgspec.convert(content["epoch"], Epoch)
-        msgspec.convert(content["callbacks"]["RunCheckpoint"]["log_size"], Epoch)
+        msgspec.convert(content["epoch"], LoggedEpoch)
+        msgspec.convert(content["callbacks"]["RunCheckpoint"]["log_size"], LoggedEpoch)
     except (msgspec.ValidationError, KeyError, TypeError):
         return False
     return True

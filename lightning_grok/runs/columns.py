@@ -9,6 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from lightning_grok.analysis.lag import Series
+
 _HEAD = frozenset({"event", "epoch", "step"})
 _MOST = 10_000  # different keys, and events; a log with more is no log of ours
 _LAST = 2.0**53
@@ -16,10 +18,8 @@ _SHARES = ("train/accuracy", "test/accuracy")
 _HUGE = 1e100  # of which squares can still be summed
 _COSTS = ("seconds", "summary_seconds")
 
-Series = tuple[np.ndarray, np.ndarray]
-"""Epochs (T,), whole unless something was measured within one, and values (T,)."""
 
-Row = dict[str, Any]
+EventRow = dict[str, Any]
 
 
 class Column:
@@ -86,7 +86,7 @@ class Columns:
         """How many values were none of their key and are left out: text, accuracies above 1."""
         return sum(count for key, count in self._wrong.items() if key in self.series)
 
-    def add(self, rows: Sequence[Row]) -> int:
+    def add(self, rows: Sequence[EventRow]) -> int:
         """Take lines of the log in their order; how many were none and are left out.
 
         Lines of the same keys are taken together: what they hold is then one array a key.

@@ -17,7 +17,7 @@ from lightning_grok.errors import InputError
 from lightning_grok.runs.files import write_atomically
 from lightning_grok.runs.folders import find_runs
 from lightning_grok.runs.quantities import is_diagnostic
-from lightning_grok.runs.run import EVENTS, Run
+from lightning_grok.runs.run import EVENT_KEYS, Run
 from lightning_grok.runs.source import is_archive, open_archive
 
 _LEFT_OUT_META = ("wandb_id", "command", "host")
@@ -106,7 +106,7 @@ def _lines(run: Run) -> Iterator[str]:
             if key in _HEAD or not _is_left_out(key)
         }
         # Events of the run have no further key, and those of measurements have one at least.
-        if len(kept) > len(_HEAD) or event["event"] in EVENTS:
+        if len(kept) > len(_HEAD) or event["event"] in EVENT_KEYS:
             yield json.dumps(kept, separators=(",", ":")) + "\n"
 
 

@@ -33,7 +33,7 @@ from lightning_grok.errors import InputError
 from lightning_grok.locks import hold
 from lightning_grok.runs.files import PART, Kept, Lost, naming, read_json, write_atomically
 from lightning_grok.runs.names import place_inside, validate_name
-from lightning_grok.runs.schema import EVENT
+from lightning_grok.runs.schema import TYPED_LINE
 from lightning_grok.runs.source import open_file
 
 
@@ -224,7 +224,7 @@ class RunDirectory:
             os.truncate(self.events_path, log_size)
             self._log.note()
         for file in [*self.path.glob("arrays/*/*.npz"), *self.path.glob("snapshots/epoch_*.pt")]:
-            written = epoch_of(file)
+            written = epoch_of_file(file)
             if written is not None and written > epoch:
                 self._remove(file)
 
@@ -312,7 +312,7 @@ def _is_left_over(entry: Path) -> bool:
 def _decoded(line: bytes) -> dict[str, Any]:
     """A line of the log; empty for a damaged one."""
     try:
-        return EVENT.decode(line)
+        return TYPED_LINE.decode(line)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):  # lost in a crash
         return {}
 
@@ -345,7 +345,7 @@ def snapshot_path(run: Path, epoch: float) -> Path:
     return run / "snapshots" / f"epoch_{epoch_stem(epoch)}.pt"
 
 
-def epoch_of(file: Path) -> int | float | None:
+def epoch_of_file(file: Path) -> int | float | None:
     """The epoch in a file's name, or None for a file that belongs to the whole run.
 
     It is a whole number unless the file is of weights in the middle of an epoch.
@@ -358,7 +358,7 @@ def epoch_of(file: Path) -> int | float | None:
 
 def snapshot_epochs(run: Path) -> list[int]:
     """Whole epochs whose weights are kept."""
-    epochs = map(epoch_of, run.glob("snapshots/epoch_*.pt"))
+    epochs = map(epoch_of_file, run.glob("snapshots/epoch_*.pt"))
     return sorted(epoch for epoch in epochs if isinstance(epoch, int))
 
 

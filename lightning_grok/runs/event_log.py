@@ -11,11 +11,11 @@ from typing import Any, BinaryIO
 
 import msgspec
 
-from lightning_grok.runs.columns import Columns, Row
-from lightning_grok.runs.schema import EVENT, LINE
+from lightning_grok.runs.columns import Columns, EventRow
+from lightning_grok.runs.schema import LINE, TYPED_LINE
 from lightning_grok.runs.source import UNREADABLE, Signature, Source
 
-NAME = "events.jsonl"
+LOG_NAME = "events.jsonl"
 _BLOCK = 2**20
 _LONGEST = 2**24  # bytes of a line
 _DAMAGED = b"-"
@@ -51,11 +51,11 @@ class EventLog:
 
         A log that is no continuation of what was read (a resumed run rewound it) is read anew.
         """
-        signature = self._source.signature(NAME)
+        signature = self._source.signature(LOG_NAME)
         if signature is None or signature == self._signature:
             return False
         try:
-            with closing(self._source.open(NAME)) as file, _uncollected():
+            with closing(self._source.open(LOG_NAME)) as file, _uncollected():
                 if self._mark and self._tail(file) != self._mark:
                     self._forget()
                     self.version += 1
@@ -95,14 +95,14 @@ class EventLog:
         return file.read(self._offset - start)
 
 
-def read_events(source: Source) -> Iterator[Row]:
+def read_events(source: Source) -> Iterator[EventRow]:
     """All events of a log, oldest first; damaged lines are left out."""
-    if source.signature(NAME) is None:
+    if source.signature(LOG_NAME) is None:
         return
-    with closing(source.open(NAME)) as file:
+    with closing(source.open(LOG_NAME)) as file:
         for lines, _ in _whole_lines(file):
             for line in lines.split(b"\n"):
-                row = _decoded(line, EVENT)
+                row = _decoded(line, TYPED_LINE)
                 if row is not None and _is_event(row):
                     yield row
 
@@ -139,14 +139,14 @@ def _uncollected() -> Iterator[None]:
             gc.enable()
 
 
-def _decoded(line: bytes, decoder: Any) -> Row | None:
+def _decoded(line: bytes, decoder: Any) -> EventRow | None:
     try:
         return decoder.decode(line)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
 
 
-def _is_event(row: Row) -> bool:
+def _is_event(row: EventRow) -> bool:
     epoch = row.get("epoch")
     return (
         isinstance(row.get("event"), str) and isinstance(epoch, int | float) and 0 <= epoch <= 2**53

@@ -15,10 +15,10 @@ import yaml
 from lightning_grok.errors import InputError
 from lightning_grok.runs.checkpoints import LAST, checkpoint_of, newest_checkpoint
 from lightning_grok.runs.configuration import differences, listed
-from lightning_grok.runs.directory import RunDirectory, epoch_of
+from lightning_grok.runs.directory import RunDirectory, epoch_of_file
 from lightning_grok.runs.files import write_atomically
 from lightning_grok.runs.folders import is_alive
-from lightning_grok.runs.run import EVENTS, Run
+from lightning_grok.runs.run import EVENT_KEYS, Run
 
 _LENGTH = "trainer.max_epochs"
 _OF_A_BRANCH = (
@@ -71,9 +71,9 @@ class Beginning:
         directory.begin_log(covered)
         copied = Run(directory.path)
         epochs = {event: copied.measured(event) for event in copied.event_names}
-        directory.update_meta(**{key: epochs[e][0] for e, key in EVENTS.items() if e in epochs})
+        directory.update_meta(**{key: epochs[e][0] for e, key in EVENT_KEYS.items() if e in epochs})
         for file in [*self.run.path.glob("arrays/*/*.npz"), *self.run.path.glob("snapshots/*.pt")]:
-            written = epoch_of(file)
+            written = epoch_of_file(file)
             # What concerns the whole other run, as its exact pairs, would pass for this one's.
             if written is None or written > self.epoch:
                 continue

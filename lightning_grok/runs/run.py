@@ -19,7 +19,7 @@ import numpy as np
 from lightning_grok.errors import InputError, hint_path
 from lightning_grok.runs import event_log
 from lightning_grok.runs.arrays import LIMIT, read_arrays
-from lightning_grok.runs.directory import epoch_of, epoch_stem, snapshot_epochs
+from lightning_grok.runs.directory import epoch_of_file, epoch_stem, snapshot_epochs
 from lightning_grok.runs.folders import find_runs, is_alive
 from lightning_grok.runs.names import printable
 from lightning_grok.runs.schema import (
@@ -44,7 +44,7 @@ if TYPE_CHECKING:
 
 STATES = ("running", "finished", "interrupted", "failed")
 
-EVENTS = {
+EVENT_KEYS = {
     "memorization": "memorization", "generalization": "begins",
     "collapse": "collapse", "instability": "instability", "ungrokking": "ungrokking",
 }  # fmt: skip
@@ -155,13 +155,15 @@ class Run:
             return ""
         meta, _ = self.meta, self.config
         found = [f"{self._shown(name)} {fault}" for name, fault in sorted(self._faults.items())]
-        log, shown = self._log, self._shown(event_log.NAME)
+        log, shown = self._log, self._shown(event_log.LOG_NAME)
         if log.damaged:
             lines = "1 line" if log.damaged == 1 else f"{log.damaged:,} lines"
             found.append(f"{lines} of {shown} {'is' if log.damaged == 1 else 'are'} damaged")
         if log.columns.wrong:
             found.append(f"{log.columns.wrong:,} values in {shown} are none of their key")
-        unread = self._source.exists(event_log.NAME) and not self._source.signature(event_log.NAME)
+        unread = self._source.exists(event_log.LOG_NAME) and not self._source.signature(
+            event_log.LOG_NAME
+        )
         if log.fault or unread:
             found.append(f"{shown} {log.fault or 'is no ordinary file of the run'}")
         last = meta.get("logged", 0)
@@ -228,7 +230,7 @@ class Run:
     def arrays(self, measurement: str) -> dict[int, dict[str, np.ndarray]]:
         """The arrays of a measurement at whole epochs: epoch -> name -> array."""
         files = [Path(name) for name in self._source.names(f"arrays/{measurement}")]
-        epochs = [epoch_of(file) for file in files if file.suffix == ".npz"]
+        epochs = [epoch_of_file(file) for file in files if file.suffix == ".npz"]
         found = {
             e: self._array_file(measurement, epoch_stem(e)) for e in epochs if isinstance(e, int)
         }

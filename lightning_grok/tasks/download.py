@@ -17,7 +17,7 @@ from filelock import Timeout
 
 from lightning_grok.errors import InputError, first_line
 from lightning_grok.locks import hold
-from lightning_grok.tasks.datasets import Part, Source, missing_files
+from lightning_grok.tasks.datasets import DataPart, DatasetSource, missing_files
 from lightning_grok.tasks.idx import read_images, read_labels
 
 Announce = Callable[[str], None]
@@ -45,7 +45,7 @@ class DownloadError(RuntimeError):
     """The data could not be had; the message is one line."""
 
 
-def download(source: Source, root: Path, announce: Announce, *parts: Part) -> None:
+def download(source: DatasetSource, root: Path, announce: Announce, *parts: DataPart) -> None:
     """Fetch what is missing of a data set; do nothing where nothing is.
 
     EMNIST's archive holds all its splits (about half a gigabyte); it is kept as ``gzip.zip``, as

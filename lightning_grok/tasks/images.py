@@ -14,10 +14,10 @@ from lightning_grok.tasks.datasets import (
     EMBEDDED,
     EMBEDDED_TRAIN,
     SIDE,
+    DataPart,
+    DatasetSource,
     EMNISTSplit,
-    Part,
     Samples,
-    Source,
     Subset,
     choose_rows,
     emnist,
@@ -135,7 +135,7 @@ class GrokData(InMemoryData):
         _ = self._source, self._transfer
 
     @cached_property
-    def _source(self) -> Source:
+    def _source(self) -> DatasetSource:
         if self.dataset == "digits":
             return self._embedded("")
         wanted = mnist() if self.dataset == "mnist" else emnist(self.split)
@@ -164,7 +164,7 @@ class GrokData(InMemoryData):
         )
         return self._embedded(f", which stand in for {wanted.name}")
 
-    def _embedded(self, why: str) -> Source:
+    def _embedded(self, why: str) -> DatasetSource:
         if self.train_size > EMBEDDED_TRAIN:
             raise InputError(
                 f"expected data.train_size of at most {EMBEDDED_TRAIN} with the embedded digits"
@@ -172,7 +172,7 @@ class GrokData(InMemoryData):
             )
         return EMBEDDED
 
-    def _provide(self, source: Source, *parts: Part) -> str | None:
+    def _provide(self, source: DatasetSource, *parts: DataPart) -> str | None:
         """Have the files of `source`; None, or the reason why they can't be had."""
         if not missing_files(source, self.root, *parts):
             return None
@@ -199,7 +199,7 @@ class GrokData(InMemoryData):
         images, labels = self._read("test")
         return Samples(to_inputs(images, self.normalization), labels)
 
-    def _read(self, part: Part) -> Samples:
+    def _read(self, part: DataPart) -> Samples:
         images, labels = read(self._source, self.root, part)
         upright = self.orientation == "upright" and self._source.transposed
         return Samples(images.transpose(1, 2).contiguous() if upright else images, labels)
@@ -233,7 +233,7 @@ class GrokData(InMemoryData):
             f"MNIST's test images are not in {self.root / 'MNIST' / 'raw'}; {reason}. "
             "The linear probe takes the embedded digits."
         )
-        parts = [read(EMBEDDED, self.root, part) for part in get_args(Part)]
+        parts = [read(EMBEDDED, self.root, part) for part in get_args(DataPart)]
         return EMBEDDED.name, Samples(*map(torch.cat, zip(*parts, strict=True)))
 
 

@@ -14,7 +14,7 @@ from torch.nn import functional as F
 
 from lightning_grok.ranges import NotNegative, Range, within_ranges
 
-Width = Annotated[int, Range(1, 100_000)]
+LayerWidth = Annotated[int, Range(1, 100_000)]
 """Of a matrix's one side, or of symbols."""
 
 BothWidths = Annotated[int, Range(1, 10_000)]
@@ -38,7 +38,11 @@ class QuadraticMLP(nn.Sequential):
 
     @within_ranges("model.network")
     def __init__(
-        self, in_features: Width, num_classes: Width, hidden: Width = 500, scale: NotNegative = 0.5
+        self,
+        in_features: LayerWidth,
+        num_classes: LayerWidth,
+        hidden: LayerWidth = 500,
+        scale: NotNegative = 0.5,
     ) -> None:
         super().__init__()
         self.hidden = nn.Linear(in_features, hidden, bias=False)
@@ -69,7 +73,11 @@ class EmbeddingMLP(nn.Module):
 
     @within_ranges("model.network")
     def __init__(
-        self, symbols: Width, num_classes: Width, embedding: Width = 256, hidden: Width = 128
+        self,
+        symbols: LayerWidth,
+        num_classes: LayerWidth,
+        embedding: LayerWidth = 256,
+        hidden: LayerWidth = 128,
     ) -> None:
         super().__init__()
         self.left = nn.Embedding(symbols, embedding)
@@ -176,8 +184,8 @@ class Transformer(nn.Module):
     @within_ranges("model.network")
     def __init__(
         self,
-        symbols: Width,
-        num_classes: Width,
+        symbols: LayerWidth,
+        num_classes: LayerWidth,
         operands: Few = 2,
         width: BothWidths = 128,
         heads: Few = 4,
@@ -242,7 +250,7 @@ class SmallCNN(nn.Module):
     @within_ranges("model.network")
     def __init__(
         self,
-        num_classes: Width = 10,
+        num_classes: LayerWidth = 10,
         side: Few = 28,
         channels: Few = 16,
         scale: NotNegative = 1.0,

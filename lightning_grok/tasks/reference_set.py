@@ -10,10 +10,10 @@ from torch import Tensor
 
 from lightning_grok.errors import InputError
 from lightning_grok.geometry.samples import take_samples, tensors_of
-from lightning_grok.tasks.datasets import Part, Samples
+from lightning_grok.tasks.datasets import DataPart, Samples
 
 Inputs = Float[Tensor, "n 1 28 28"]
-Labels = Int[Tensor, " n"]
+ReferenceLabels = Int[Tensor, " n"]
 
 
 def count(inputs: Any) -> int:
@@ -54,7 +54,7 @@ class Transfer(NamedTuple):
 
     matched: Inputs
     stored: Inputs
-    labels: Labels
+    labels: ReferenceLabels
     name: str
     same_distribution: bool
     digits_are_classes: bool
@@ -85,7 +85,7 @@ class ReferenceSet(NamedTuple):
         nothing = Samples(torch.empty(0), torch.empty(0, dtype=torch.long))
         return cls(nothing, nothing)
 
-    def part(self, split: Part) -> Samples:
+    def part(self, split: DataPart) -> Samples:
         """The training samples or the test samples, whole.
 
         Raises:
@@ -106,8 +106,8 @@ class ReferenceSet(NamedTuple):
         return sorted({*_classes(self.train), *_classes(self.test)})
 
     def kernel_inputs(
-        self, samples: int = 256, split: Part = "train", seed: int = 0
-    ) -> tuple[Any, Labels]:
+        self, samples: int = 256, split: DataPart = "train", seed: int = 0
+    ) -> tuple[Any, ReferenceLabels]:
         """Samples for a kernel: the first training rows as in the paper, or random test samples.
 
         Raises:
@@ -126,8 +126,8 @@ class ReferenceSet(NamedTuple):
         return take_samples(inputs, rows), take_samples(labels, rows)
 
     def manifold_points(
-        self, split: Part = "test", per_class: int = 200, seed: int = 0
-    ) -> tuple[Any, Labels]:
+        self, split: DataPart = "test", per_class: int = 200, seed: int = 0
+    ) -> tuple[Any, ReferenceLabels]:
         """Equally many random samples of every class, class after class.
 
         The paper draws 10,000 test images (185 to 213 of each of 47 classes) and truncates every
@@ -142,7 +142,7 @@ class ReferenceSet(NamedTuple):
 
     def embedding_points(
         self, samples: int = 2000, classes: int | Sequence[int] = 10, seed: int = 0
-    ) -> tuple[Any, Labels]:
+    ) -> tuple[Any, ReferenceLabels]:
         """About so many test samples, equally many of each chosen class, class after class.
 
         Args:
@@ -163,8 +163,8 @@ class ReferenceSet(NamedTuple):
         return self._balanced("test", chosen, samples // len(chosen), seed)
 
     def _balanced(
-        self, split: Part, classes: Sequence[int], per_class: int, seed: int
-    ) -> tuple[Any, Labels]:
+        self, split: DataPart, classes: Sequence[int], per_class: int, seed: int
+    ) -> tuple[Any, ReferenceLabels]:
         if per_class < 1:
             raise InputError(f"expected at least 1 sample a class, received {per_class}")
         inputs, labels = self.part(split)

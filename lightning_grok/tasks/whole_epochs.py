@@ -74,9 +74,11 @@ class WholeEpochs(_TrainingEpochLoop):
         """
         trainer, progress = self.trainer, self.automatic_optimization.optim_progress.optimizer
         expect_plain(trainer)
-        from lightning_grok.tasks.chain import Epoch  # which imports a compiler
+        from lightning_grok.tasks.chain import CompiledEpoch  # which imports a compiler
 
-        epoch = Epoch(trainer.lightning_module, trainer.optimizers[0], trainer.train_dataloader)
+        epoch = CompiledEpoch(
+            trainer.lightning_module, trainer.optimizers[0], trainer.train_dataloader
+        )
         self._tell("from here on an epoch is one compiled call (compiling takes a while, once)")
         begin, count = self.batch_progress.current.ready, self._stretch()
         loss = epoch.train(begin, count)

@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 from lightning_grok.commands.certify import (
-    Outcome,
+    SeedOutcome,
     certificate,
     certificates,
-    differences,
+    departures,
     outcome_of,
     read_certificate,
 )
@@ -20,8 +20,8 @@ from lightning_grok.runs.run import read_runs
 
 ROOT = Path(__file__).parents[2]
 CERTIFICATES = sorted((ROOT / "configs").rglob("*.certificate.md"))
-GROKS = Outcome(0, 33, 139, 275, 423, 1.0, 0.998, True, False, 20)
-NEVER = Outcome(1, 33, math.inf, math.inf, math.inf, 1.0, 0.02, False, False, 20)
+GROKS = SeedOutcome(0, 33, 139, 275, 423, 1.0, 0.998, True, False, 20)
+NEVER = SeedOutcome(1, 33, math.inf, math.inf, math.inf, 1.0, 0.02, False, False, 20)
 
 
 def test_a_certificate_is_read_as_it_was_written(tmp_path: Path) -> None:
@@ -82,10 +82,10 @@ def test_the_page_shows_all_certificates() -> None:
     ],
 )  # fmt: skip
 def test_what_leaves_a_certificate_is_said(change: dict, said: list[str]) -> None:
-    found = differences(GROKS._replace(**change), [GROKS, GROKS._replace(seed=1)])
+    found = departures(GROKS._replace(**change), [GROKS, GROKS._replace(seed=1)])
     assert found == [f"seed 0: {each}" for each in said]
-    assert not differences(NEVER, [NEVER])
-    assert len(differences(GROKS, [NEVER])) == 2
+    assert not departures(NEVER, [NEVER])
+    assert len(departures(GROKS, [NEVER])) == 2
 
 
 def test_what_is_no_certificate_is_refused(tmp_path: Path) -> None:

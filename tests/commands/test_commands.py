@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from lightning_grok.commands.main import main
-from lightning_grok.commands.runs import table
+from lightning_grok.commands.runs import runs_table
 from lightning_grok.runs.directory import RunDirectory
 from lightning_grok.runs.run import Run
 
@@ -60,12 +60,12 @@ def test_a_table_of_runs_fits_the_terminal(width: int) -> None:
         "accuracy": 0.6812, "outcome": "Memorized at 316, generalized at 3162",
         "seconds": 3725.4, "created": "2026-11-28T20:59:27.123+00:00",
     }  # fmt: skip
-    lines = table([row, row | {"run": "short", "accuracy": None}], width)
+    lines = runs_table([row, row | {"run": "short", "accuracy": None}], width)
     assert max(map(len, lines)) <= max(width, 40)
     assert lines[1].split("  ")[0].endswith("seed0")
     for kept in ("finished", "68.1 %"):
         assert kept in lines[1]
-    whole = table([row], None)[1]
+    whole = runs_table([row], None)[1]
     for text in (row["run"], "1:02:05", "2026-11-28 20:59", "68.1 %", row["outcome"]):
         assert text in whole
 

@@ -15,7 +15,7 @@ from lightning_grok.runs.run import Run
 @pytest.mark.parametrize("last", [0, 3, 100, 10_000])
 def test_both_ends_are_those_of_the_figures(tmp_path: Path, last: int) -> None:
     run = Run(write_run(tmp_path, last=last).path)
-    assert page.limits(run.epoch) == pytest.approx(figures.limits(run))
+    assert page.axis_limits(run.epoch) == pytest.approx(figures.limits(run))
     low, high = page.axis(last)["range"]
     assert (10**low, 10**high) == pytest.approx(figures.limits(run))
 
@@ -61,7 +61,7 @@ def test_a_spike_of_one_epoch_in_fifty_thousand_stays() -> None:
 def test_chosen_epochs_stay_chosen_while_a_run_grows(epochs: set[int]) -> None:
     ordered = sorted(epochs)
     half = ordered[: len(ordered) // 2 + 1]
-    early, late = page.chosen(half), page.chosen(ordered)
+    early, late = page.shown_epochs(half), page.shown_epochs(ordered)
     assert set(early[:-1]) <= set(late)
     assert late[-1] == ordered[-1]
     for decade in range(6):

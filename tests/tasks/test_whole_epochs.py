@@ -16,7 +16,7 @@ from lightning_grok.callbacks.measurement import Measurement
 from lightning_grok.errors import InputError
 from lightning_grok.tasks import whole_epochs
 from lightning_grok.tasks.batches import BatchLoader, EpochSampler
-from lightning_grok.tasks.chain import Epoch
+from lightning_grok.tasks.chain import CompiledEpoch
 from lightning_grok.tasks.datasets import Samples
 from lightning_grok.tasks.module import GrokModule
 from lightning_grok.tasks.networks import QuadraticMLP
@@ -328,7 +328,7 @@ def test_numbers_below_the_smallest_normal_one_are_zero_in_it_alone() -> None:
     optimizer.step()
     moments = optimizer.state[next(trained.parameters())]
     moments["exp_avg"][:, 0] = 1e-39
-    Epoch(trained, optimizer, batches).train(0, 1)
+    CompiledEpoch(trained, optimizer, batches).train(0, 1)
     assert moments["exp_avg"][:, 0].eq(0).all()
     assert moments["exp_avg"][:, 1].ne(0).any()
     assert torch.tensor(1e-39).mul(0.5) > 0

@@ -36,7 +36,7 @@ FLAGGED_RATIO = 1e-2
 """A center shorter than this fraction of its class's spread makes radius and dimension outliers."""
 
 
-class ManifoldCapacity(NamedTuple):
+class ManifoldGeometry(NamedTuple):
     """Geometry of the class manifolds of one layer.
 
     Means run over the classes that have a value; `failed` counts the others, and `dropped` the
@@ -93,7 +93,7 @@ def manifold_capacity(
     seed: int = 0,
     points_per_class: PointsPerClass = None,
     backend: Backend = "numba",
-) -> ManifoldCapacity:
+) -> ManifoldGeometry:
     """Capacity, radius and dimension of the classes of one layer.
 
     The Gaussian vectors of a class depend on the seed and its place among the classes alone, and
@@ -145,7 +145,7 @@ def manifold_capacity(
         key: np.array([float(getattr(each, field)) for each in geometry])
         for key, field in _PER_CLASS.items()
     }
-    return ManifoldCapacity(
+    return ManifoldGeometry(
         *_means(per_class),
         median_radius=float(np.median(_finite(per_class["radius"]))),
         center_correlation=structure.correlation,

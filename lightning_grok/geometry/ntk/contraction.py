@@ -111,10 +111,10 @@ def units_of(side: Float[np.ndarray, "n c p"]) -> Units:
     return Units(np.ascontiguousarray(side), units, (units != 0).any(axis=2))
 
 
-Term = tuple[Units, Units, Float[np.ndarray, "n n"]]
+UnitTerm = tuple[Units, Units, Float[np.ndarray, "n n"]]
 
 
-def weighted_gram_sums(terms: Sequence[Term]) -> list[float]:
+def weighted_gram_sums(terms: Sequence[UnitTerm]) -> list[float]:
     """Σ_ij W_ij <L_iᵀ R_i, L_jᵀ R_j>_F of each (L, R, W), W symmetric and in float64.
 
     The units are those of the side with fewer multiplications. Products are in the factors' dtype,

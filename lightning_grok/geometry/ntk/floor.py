@@ -18,7 +18,7 @@ from lightning_grok.geometry.ntk.factors import ntk_factors
 from lightning_grok.geometry.ntk.network import Output
 from lightning_grok.geometry.ntk.pairwise import distance_between
 
-Fresh = Callable[[int], nn.Module]
+FreshOfSeed = Callable[[int], nn.Module]
 
 
 class DistanceFloor(NamedTuple):
@@ -80,7 +80,7 @@ def _is_unset(parameter: nn.Parameter) -> bool:
 
 
 def fresh_pairs(
-    fresh: Fresh, *, pairs: int = 5, seed: int = 0
+    fresh: FreshOfSeed, *, pairs: int = 5, seed: int = 0
 ) -> Iterator[tuple[nn.Module, nn.Module]]:
     """Pairs of initializations; none shares a network, so that their values are independent.
 
@@ -100,14 +100,14 @@ def fresh_pairs(
         yield _made(fresh, one), _made(fresh, other)
 
 
-def _made(make: Fresh, seed: int) -> nn.Module:
+def _made(make: FreshOfSeed, seed: int) -> nn.Module:
     with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
         torch.manual_seed(seed)
         return make(seed)
 
 
 def kernel_distance_floor(
-    fresh: Fresh,
+    fresh: FreshOfSeed,
     inputs: Any,
     *,
     pairs: int = 5,

@@ -24,6 +24,8 @@ from lightning_grok.geometry.samples import (
 )
 
 Output = int | Callable[[Any], Tensor] | None
+"""The output (n, V) to look at: at a position of (n, T, V), or by a function; or all of it."""
+
 State = dict[str, Tensor]
 
 

@@ -11,7 +11,7 @@ from lightning_grok.figures.epoch_axis import published_handles, published_style
 from lightning_grok.figures.layout import PAGE
 from lightning_grok.figures.palette import FULL_KERNEL, TOTAL, layer_color
 from lightning_grok.figures.seeds import Seeds
-from lightning_grok.paper.figures.layout import Column, Handles, datasets, no_run, paper_page
+from lightning_grok.paper.figures.layout import Handles, PageColumn, datasets, no_run, paper_page
 from lightning_grok.paper.figures.runs import PaperRuns
 from lightning_grok.paper.figures.training import EMNIST_OUTPUT, columns_of
 from lightning_grok.runs.run import Run
@@ -83,7 +83,7 @@ def figure_10(runs: PaperRuns) -> "Figure":
     return paper_page(title, size, lambda figure: _draw(figure, blocks))
 
 
-def _draw(figure: "Figure", blocks: Sequence[Column]) -> Handles:
+def _draw(figure: "Figure", blocks: Sequence[PageColumn]) -> Handles:
     parts = figure.subfigures(len(blocks), 1, squeeze=False)[:, 0]
     handles: Handles = {}
     for part, letter, block in zip(parts, "abcd", blocks, strict=False):

@@ -98,7 +98,7 @@ FIGURES: tuple[PaperFigure, ...] = (
 """All figures in the order of the paper. 1c is a cartoon and is left out."""
 
 
-def chosen(only: str | None) -> list[PaperFigure]:
+def find_figures(only: str | None) -> list[PaperFigure]:
     """The figures that ``--only`` names: ``2,10``, a part ``15b``, or ``table1``; None: all.
 
     Raises:
@@ -178,7 +178,7 @@ def write_paper_figures(
         InputError: ``only`` names no figure.
     """
     written: list[Path] = []
-    for figure in chosen(only):
+    for figure in find_figures(only):
         for line in missing(figure, runs):
             say(f"{figure.name}: {line}")
         if not drawable(figure, runs):

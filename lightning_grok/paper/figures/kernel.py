@@ -16,8 +16,8 @@ from lightning_grok.figures.layout import PAGE
 from lightning_grok.figures.seeds import Seeds, comparable_runs
 from lightning_grok.paper.figures.distance import draw_distance
 from lightning_grok.paper.figures.layout import (
-    Column,
     Handles,
+    PageColumn,
     column_title,
     datasets,
     no_run,
@@ -72,7 +72,7 @@ def figure_6(runs: PaperRuns) -> "Figure":
             f"{len(found)} of the three; to run: {command_for(SAMPLED)} "
             "--config configs/measurements/kernel_samples.yaml"
         )
-    columns = [Column("", each.seeds) for each in found.values()]
+    columns = [PageColumn("", each.seeds) for each in found.values()]
     title = (
         f"Figure 6. Kernel distance over other images (output scale 0.5): {datasets(columns)}. "
         "Left, to another random network, as the paper measured it; right, to the own start, with "
@@ -149,10 +149,10 @@ def _draw_sampled(figure: "Figure", found: Mapping[tuple[str, int], Sampled]) ->
             handles |= {f"{split}{count}/{key}": line for key, line in drawn.items()}
         axes.label_outer()
         side = "to another network, as the paper" if reference == "foreign" else "to the own start"
-        heading = Column(side, first.seeds)
+        heading = PageColumn(side, first.seeds)
         axes.set_title(column_title("ab"[reference == "own"], heading), loc="left")
     left.set_ylabel("kernel distance $S$, full kernel")
-    named = shared_handles([Column("", first.seeds)])
+    named = shared_handles([PageColumn("", first.seeds)])
     named.pop("published", None)
     return handles | named | _published_named(found)
 
@@ -194,7 +194,7 @@ def figure_9(runs: PaperRuns) -> "Figure":
     return paper_page(title, size, lambda figure: _draw_starts(figure, rows), notes)
 
 
-def _draw_starts(figure: "Figure", rows: Sequence[Column]) -> Handles:
+def _draw_starts(figure: "Figure", rows: Sequence[PageColumn]) -> Handles:
     grid = figure.subplots(len(rows), 2, sharex=True, sharey="row", squeeze=False)
     handles: Handles = {}
     letters = iter("abcdefgh")

@@ -36,7 +36,7 @@ _EVENTS = {
 _LINE, _HANDLE, _CHARACTER = 0.142, 0.4, 0.049  # of legends and captions, in inches
 
 
-class Column(NamedTuple):
+class PageColumn(NamedTuple):
     """A column of a page.
 
     Attributes:
@@ -90,7 +90,7 @@ def legend_rows(labels: Sequence[str], width: float) -> int:
     return len(labels)
 
 
-def seeds_note(columns: Sequence[Column]) -> str:
+def seeds_note(columns: Sequence[PageColumn]) -> str:
     """What lines and bands are."""
     if all(column.seeds is None or len(column.seeds.runs) == 1 for column in columns):
         return "One seed: lines have no band."
@@ -98,7 +98,7 @@ def seeds_note(columns: Sequence[Column]) -> str:
     return f"Lines are medians over seeds, bands {low} to {high} % of them."
 
 
-def steps_note(columns: Sequence[Column]) -> str:
+def steps_note(columns: Sequence[PageColumn]) -> str:
     """Where the axis counts steps: how many an epoch, and that the paper's step 1 is left out."""
     counted = [c.seeds for c in columns if c.seeds is not None and c.seeds.unit == "step"]
     if not counted:
@@ -107,13 +107,13 @@ def steps_note(columns: Sequence[Column]) -> str:
     return f"{an_epoch} steps an epoch; the paper's step 1 lies within an epoch and is left out."
 
 
-def datasets(columns: Sequence[Column]) -> str:
+def datasets(columns: Sequence[PageColumn]) -> str:
     """The data that were really used."""
     names = dict.fromkeys(c.seeds.dataset for c in columns if c.seeds is not None)
     return ", ".join(names)
 
 
-def on_one_axis(columns: Sequence[Column]) -> list[Column]:
+def on_one_axis(columns: Sequence[PageColumn]) -> list[PageColumn]:
     """The same columns, with axes that end at the last epoch of them all."""
     ends = [column.seeds.axis_end for column in columns if column.seeds is not None]
     return [
@@ -122,7 +122,7 @@ def on_one_axis(columns: Sequence[Column]) -> list[Column]:
     ]
 
 
-def column_title(letter: str, column: Column, between: str = "\n") -> str:
+def column_title(letter: str, column: PageColumn, between: str = "\n") -> str:
     """Its letter and heading; behind them how many seeds, and how far they are if not at the end.
 
     Without a letter the heading stands alone.
@@ -139,7 +139,7 @@ def column_title(letter: str, column: Column, between: str = "\n") -> str:
 
 
 def grid_page(
-    title: str, columns: Sequence[Column], panels: Sequence[str], width: float = PAGE
+    title: str, columns: Sequence[PageColumn], panels: Sequence[str], width: float = PAGE
 ) -> "Figure":
     """A column a setup, a row a quantity: names of `PANELS`. Rows share their vertical axis."""
     notes = [f"{datasets(columns)}.", seeds_note(columns), steps_note(columns)]
@@ -163,7 +163,7 @@ def grid_page(
     return paper_page(title, (width, sum(heights) + 0.45), draw, [n for n in notes if n])
 
 
-def _draw_row(row: Sequence["Axes"], name: str, columns: Sequence[Column]) -> Handles:
+def _draw_row(row: Sequence["Axes"], name: str, columns: Sequence[PageColumn]) -> Handles:
     handles: Handles = {}
     draw = PANELS[name][1]
     label = ""
@@ -192,7 +192,7 @@ def no_run(axes: "Axes", text: str = "no run of this setup") -> None:
     axes.tick_params(which="both", left=False, bottom=False, labelleft=False, labelbottom=False)
 
 
-def shared_handles(columns: Sequence[Column]) -> Handles:
+def shared_handles(columns: Sequence[PageColumn]) -> Handles:
     """The events that occur in a column, and published points."""
     from matplotlib.lines import Line2D
 
@@ -207,7 +207,7 @@ def shared_handles(columns: Sequence[Column]) -> Handles:
     return handles | ({"published": named[0]} if named else {})
 
 
-def _draw_pairs(row: Sequence["Axes"], columns: Sequence[Column]) -> str:
+def _draw_pairs(row: Sequence["Axes"], columns: Sequence[PageColumn]) -> str:
     """Heatmaps of all columns on one colour scale; the name of their axes."""
     shown = [(axes, c.seeds) for axes, c in zip(row, columns, strict=True) if c.seeds is not None]
     found = [pairs_of(seeds) for _, seeds in shown]

@@ -6,8 +6,8 @@ from lightning_grok.figures.layout import PAGE
 from lightning_grok.figures.panel import draw_panel
 from lightning_grok.figures.seeds import Seeds
 from lightning_grok.paper.figures.layout import (
-    Column,
     Handles,
+    PageColumn,
     column_title,
     datasets,
     no_run,
@@ -45,7 +45,7 @@ def figure_4(runs: PaperRuns) -> "Figure":
     return paper_page(title, (PAGE, _HEIGHT * len(rows) + 0.2), lambda f: _draw(f, rows), notes)
 
 
-def _draw(figure: "Figure", rows: list[Column]) -> Handles:
+def _draw(figure: "Figure", rows: list[PageColumn]) -> Handles:
     grid = figure.subplots(len(rows), 2, sharex="row", sharey=True, squeeze=False)
     handles: Handles = {}
     letters = iter("abcdefgh")

@@ -17,8 +17,8 @@ from lightning_grok.figures.layout import COLUMN
 from lightning_grok.figures.palette import TEST, TRAIN, layer_color
 from lightning_grok.figures.seeds import Seeds
 from lightning_grok.paper.figures.layout import (
-    Column,
     Handles,
+    PageColumn,
     datasets,
     paper_page,
     shared_handles,
@@ -48,7 +48,7 @@ def figure_11(runs: PaperRuns) -> "Figure":
         )
     grokked = sum(each.grokked for each in seeds.onsets)
     _, low, high, *_ = wilson_interval(grokked, len(seeds.runs))
-    column = Column("", seeds)
+    column = PageColumn("", seeds)
     title = (
         f"Figure 11. The seeds of output scale 0.5 (n = 2,000, {datasets([column])}): {grokked} of "
         f"{len(seeds.runs)} grokked (95 % Wilson interval {100 * low:.0f} to {100 * high:.0f} %). "
@@ -80,7 +80,7 @@ def _draw(figure: "Figure", seeds: Seeds) -> Handles:
     for axes in column:
         axes.label_outer()
     figure.align_ylabels(column)
-    named = shared_handles([Column("", seeds)])
+    named = shared_handles([PageColumn("", seeds)])
     for name, marker in _MARKERS.items():
         if name in named:
             named[name].set(marker=marker, markersize=3.2, mew=0.7)

@@ -11,8 +11,8 @@ from lightning_grok.figures.layout import PAGE
 from lightning_grok.figures.panel import axis_label, draw_panel, matplotlib_style
 from lightning_grok.figures.seeds import Runs, Seeds, comparable_runs
 from lightning_grok.paper.figures.layout import (
-    Column,
     Handles,
+    PageColumn,
     column_title,
     datasets,
     paper_page,
@@ -82,7 +82,7 @@ def figure_13(runs: PaperRuns) -> "Figure":
     """Figure 13: capacity, radius and dimension of training (left) and test images (right)."""
     splits = find_splits(runs)
     seeds, group, _ = splits
-    columns = [Column("training images", seeds), Column("test images", seeds)]
+    columns = [PageColumn("training images", seeds), PageColumn("test images", seeds)]
     title = (
         f"Figure 13. Geometry of the class manifolds of training and of test images "
         f"({datasets(columns)}{_images(splits)})."
@@ -107,7 +107,7 @@ def figure_13(runs: PaperRuns) -> "Figure":
 def figure_14(runs: PaperRuns) -> "Figure":
     """Figure 14: training against test images, with r and Lin's concordance of each layer."""
     splits = find_splits(runs)
-    columns = [Column("", splits.seeds)]
+    columns = [PageColumn("", splits.seeds)]
     title = (
         f"Figure 14. Geometry of training against that of test images, a point a measured epoch "
         f"({datasets(columns)}{_images(splits)}). On the diagonal both are equal. r: Pearson's, as "

@@ -11,7 +11,7 @@ import numpy as np
 from lightning_grok.figures.layout import PAGE
 from lightning_grok.figures.palette import TOTAL
 from lightning_grok.figures.seeds import Seeds
-from lightning_grok.paper.figures.layout import Column, datasets, paper_page
+from lightning_grok.paper.figures.layout import PageColumn, datasets, paper_page
 from lightning_grok.paper.figures.runs import PaperRuns
 from lightning_grok.paper.figures.training import BLOCKS, columns_of
 
@@ -169,7 +169,7 @@ def figure_table(runs: PaperRuns) -> "Figure":
     """Table 1, drawn."""
     rows = table_rows(runs)
     blocks = [setups for _, setups in BLOCKS.values()]
-    columns: list[Column] = [c for setups in blocks for c in columns_of(runs, setups)]
+    columns: list[PageColumn] = [c for setups in blocks for c in columns_of(runs, setups)]
     title = (
         f"Table 1. Setups and what came of them ({datasets(columns)}). Epochs of memorization, of "
         "a tenth and of half of the rise of test accuracy after it; test accuracy on the plateau "

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from lightning_grok.figures.layout import COLUMN, PAGE
 from lightning_grok.figures.overview import run_figure
-from lightning_grok.paper.figures.layout import Column, grid_page
+from lightning_grok.paper.figures.layout import PageColumn, grid_page
 from lightning_grok.paper.figures.runs import PaperRuns
 
 if TYPE_CHECKING:
@@ -37,9 +37,9 @@ BLOCKS = {
 _GEOMETRY = ("capacity", "radius", "dimension")
 
 
-def columns_of(runs: PaperRuns, setups: Mapping[str, str]) -> list[Column]:
+def columns_of(runs: PaperRuns, setups: Mapping[str, str]) -> list[PageColumn]:
     """A column a setup, in the order given."""
-    return [Column(heading, runs.seeds(setup)) for setup, heading in setups.items()]
+    return [PageColumn(heading, runs.seeds(setup)) for setup, heading in setups.items()]
 
 
 def figure_1(runs: PaperRuns) -> "Figure":

@@ -11,7 +11,7 @@ from sklearn.datasets import load_digits
 from torch import nn
 
 from lightning_grok.geometry import anchor_geometry, center_structure, manifold_capacity
-from lightning_grok.geometry.capacity.manifold_capacity import FLAGGED_RATIO, ManifoldCapacity
+from lightning_grok.geometry.capacity.manifold_capacity import FLAGGED_RATIO, ManifoldGeometry
 
 SCALARS = ("capacity", "radius", "dimension")
 
@@ -35,7 +35,7 @@ def hidden() -> tuple[np.ndarray, np.ndarray]:
         return first(images[rows]).double().numpy(), data.target[rows]
 
 
-def measure(points: np.ndarray, labels: np.ndarray, **options: object) -> ManifoldCapacity:
+def measure(points: np.ndarray, labels: np.ndarray, **options: object) -> ManifoldGeometry:
     return manifold_capacity(points, labels, **{"num_vectors": 60, "restarts": 4} | options)
 
 
@@ -48,7 +48,7 @@ def clouds(
     return centers[labels] + extent * generator.standard_normal((len(labels), size)), labels
 
 
-def same(first: ManifoldCapacity, second: ManifoldCapacity, rtol: float) -> None:
+def same(first: ManifoldGeometry, second: ManifoldGeometry, rtol: float) -> None:
     for key in (*SCALARS, "center_correlation"):
         assert getattr(first, key) == pytest.approx(getattr(second, key), rel=rtol), key
 
@@ -276,7 +276,7 @@ def test_short_centers_are_flagged_and_move_the_mean_but_not_the_median() -> Non
     centers = np.stack([points[labels == k].mean(axis=0) for k in range(3)])
     between = (centers[0] + centers[1]) / 2
 
-    def shortened(factor: float) -> ManifoldCapacity:
+    def shortened(factor: float) -> ManifoldGeometry:
         moved = points.copy()
         moved[labels == 2] += (factor - 1) * (centers[2] - between)
         return measure(moved, labels)

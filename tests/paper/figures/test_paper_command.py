@@ -7,21 +7,21 @@ from foretold_paper import write_seed
 
 from lightning_grok.commands.main import main
 from lightning_grok.errors import InputError
-from lightning_grok.paper.figures.drawing import FIGURES, chosen
+from lightning_grok.paper.figures.drawing import FIGURES, find_figures
 
 GROKKING, HALF = "AdamW-10-1000-1-0.001", "AdamW-10-2000-0.5-0"
 
 
 def test_numbers_choose_figures() -> None:
-    assert [each.number for each in chosen("10, 2")] == ["2", "10"]
-    assert [each.number for each in chosen("15")] == ["15a", "15b", "15c"]
-    assert [each.number for each in chosen("15b,table1")] == ["15b", "table1"]
-    assert len(chosen(None)) == len(FIGURES)
+    assert [each.number for each in find_figures("10, 2")] == ["2", "10"]
+    assert [each.number for each in find_figures("15")] == ["15a", "15b", "15c"]
+    assert [each.number for each in find_figures("15b,table1")] == ["15b", "table1"]
+    assert len(find_figures(None)) == len(FIGURES)
     numbers = {each.number.rstrip("abc") for each in FIGURES}
     assert numbers == {*map(str, range(1, 16)), "table1"}
     for wrong in ("16", "2,x", "1c", ","):
         with pytest.raises(InputError, match=r"expected figures .* received"):
-            chosen(wrong)
+            find_figures(wrong)
 
 
 def test_only_the_figures_of_the_runs_are_written(
