@@ -17,7 +17,7 @@ from benchmarks.faults.process import (
     unequal,
 )
 from lightning_grok.runs.checkpoints import newest_checkpoint
-from lightning_grok.runs.directory import load_snapshot
+from lightning_grok.runs.snapshots import load_snapshot
 
 OPTIONS = (*OFF, "--wandb.mode=disabled", "--trainer.max_epochs=100")
 

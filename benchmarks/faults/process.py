@@ -17,10 +17,10 @@ import psutil
 import torch
 
 from lightning_grok.runs.checkpoints import newest_checkpoint
-from lightning_grok.runs.directory import load_torch
 from lightning_grok.runs.files import read_json
 from lightning_grok.runs.folders import find_runs
 from lightning_grok.runs.run import Run
+from lightning_grok.runs.snapshots import load_torch
 
 ROOT = Path(__file__).parents[2]
 CONFIGS = ROOT / "configs"

@@ -23,8 +23,9 @@ from lightning_grok.callbacks.recording import (
 )
 from lightning_grok.errors import InputError
 from lightning_grok.runs.checkpoints import LAST, PREVIOUS, kept_path, newest_checkpoint
-from lightning_grok.runs.directory import RunDirectory, snapshot_epochs
+from lightning_grok.runs.directory import RunDirectory
 from lightning_grok.runs.files import write_atomically
+from lightning_grok.runs.snapshots import snapshot_epochs
 from lightning_grok.schedule import PAPER_EPOCHS
 
 _HANGUP = getattr(signal, "SIGHUP", None)  # which Windows has not

@@ -32,7 +32,8 @@ from lightning_grok.geometry.ntk.pairwise import distance_cost
 from lightning_grok.geometry.ntk.sketch import DistanceEstimate
 from lightning_grok.geometry.samples import count_samples, place_samples, take_samples
 from lightning_grok.ranges import Range, Seed, within_ranges
-from lightning_grok.runs.directory import RunDirectory, snapshot_epochs
+from lightning_grok.runs.directory import RunDirectory
+from lightning_grok.runs.snapshots import snapshot_epochs
 from lightning_grok.tasks.reference_set import ReferenceSet
 
 Parameters = dict[str, Tensor]

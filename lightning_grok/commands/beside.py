@@ -22,8 +22,9 @@ from lightning_grok.callbacks.recording import is_resumed
 from lightning_grok.callbacks.reference import loaders_from
 from lightning_grok.commands.sweep_cluster import end_with_parent
 from lightning_grok.errors import InputError, first_line
-from lightning_grok.runs.directory import RunDirectory, load_snapshot
+from lightning_grok.runs.directory import RunDirectory
 from lightning_grok.runs.run import Run
+from lightning_grok.runs.snapshots import load_snapshot
 
 _STARTS = 3
 

@@ -13,7 +13,7 @@ from lightning_grok.callbacks.recording import callbacks_of
 from lightning_grok.errors import InputError, hint, hint_path
 from lightning_grok.ranges import number_text
 from lightning_grok.runs.checkpoints import is_checkpoint
-from lightning_grok.runs.directory import load_torch
+from lightning_grok.runs.snapshots import load_torch
 from lightning_grok.tasks.module import SETS, GrokModule
 
 _TRAINED = {"loops", "optimizer_states", "lr_schedulers", "callbacks"}

@@ -8,8 +8,8 @@ from lightning_grok.dashboard.colors import harmless
 from lightning_grok.dashboard.view import SYMBOLS, TALL, View
 from lightning_grok.figures.epoch_axis import Events
 from lightning_grok.figures.palette import class_color, class_marker
-from lightning_grok.runs.directory import epoch_stem
 from lightning_grok.runs.run import Run
+from lightning_grok.runs.snapshots import epoch_stem
 
 
 def umap_view(run: Run, events: Events) -> View | None:

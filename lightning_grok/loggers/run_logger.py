@@ -20,9 +20,10 @@ from lightning.pytorch.loggers.logger import Logger
 from lightning.pytorch.utilities.rank_zero import rank_zero_info, rank_zero_only
 from torch import nn
 
-from lightning_grok.runs.directory import RunDirectory, snapshot_path
+from lightning_grok.runs.directory import RunDirectory
 from lightning_grok.runs.files import write_atomically
 from lightning_grok.runs.network import module_names
+from lightning_grok.runs.snapshots import snapshot_path
 from lightning_grok.tasks.reference_set import dataset_of
 
 

@@ -6,8 +6,8 @@ from typing import Any
 import msgspec
 
 from lightning_grok.errors import InputError
-from lightning_grok.runs.directory import epoch_of_file, load_torch
 from lightning_grok.runs.schema import LoggedEpoch
+from lightning_grok.runs.snapshots import epoch_of_file, load_torch
 
 LAST = "last.ckpt"
 PREVIOUS = "previous.ckpt"

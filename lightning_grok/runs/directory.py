@@ -17,24 +17,21 @@ import io
 import json
 import math
 import os
-import re
 import shutil
-import zipfile
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, BinaryIO, Self
+from typing import Any, Self
 
-import msgspec
 import numpy as np
 from filelock import Timeout
 
 from lightning_grok.errors import InputError
 from lightning_grok.locks import hold
+from lightning_grok.runs.event_log import is_after, is_of
 from lightning_grok.runs.files import PART, Kept, Lost, naming, read_json, write_atomically
 from lightning_grok.runs.names import place_inside, validate_name
-from lightning_grok.runs.schema import TYPED_LINE
-from lightning_grok.runs.source import open_file
+from lightning_grok.runs.snapshots import epoch_of_file, epoch_stem, load_snapshot, snapshot_path
 
 
 class RunDirectory:
@@ -232,7 +229,7 @@ class RunDirectory:
         """Forget all that was logged of later epochs, with their arrays and snapshots."""
         if self.events_path.exists():
             lines = self.events_path.read_bytes().splitlines(keepends=True)
-            kept = [line for line in lines if not _is_after(line, epoch)]
+            kept = [line for line in lines if not is_after(line, epoch)]
             write_atomically(self.events_path, lambda path: path.write_bytes(b"".join(kept)))
             self._log.note()
         self.rewind(self.log_size, epoch)
@@ -250,7 +247,7 @@ class RunDirectory:
         kept: list[bytes] = []
         if self.events_path.exists():
             lines = self.events_path.read_bytes().splitlines(keepends=True)
-            kept = [line for line in lines if not _concerns(line, measurement)]
+            kept = [line for line in lines if not is_of(line, measurement)]
             write_atomically(self.events_path, lambda path: path.write_bytes(b"".join(kept)))
             self._log.note()
         shutil.rmtree(self._arrays_of(measurement), ignore_errors=True)
@@ -307,107 +304,6 @@ class RunDirectory:
 def _is_left_over(entry: Path) -> bool:
     """Whether it is what a process leaves that dies before there is a run.json."""
     return entry.name == ".lock" or (entry.name.startswith(".run.") and PART in entry.name)
-
-
-def _decoded(line: bytes) -> dict[str, Any]:
-    """A line of the log; empty for a damaged one."""
-    try:
-        return TYPED_LINE.decode(line)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):  # lost in a crash
-        return {}
-
-
-def _concerns(line: bytes, measurement: str) -> bool:
-    """Whether a line of the log is one of a measurement, or no whole line."""
-    if not line.endswith(b"\n"):
-        return True
-    record = _decoded(line)
-    if record.get("event") == "error":
-        return record.get("measurement") == measurement
-    if record.get("event") == "timing":
-        return any(key.startswith(f"{measurement}/") for key in record)
-    return record.get("event") == measurement
-
-
-def _is_after(line: bytes, epoch: int) -> bool:
-    """Whether a line of the log is of a later epoch, or no whole line."""
-    at = _decoded(line).get("epoch")
-    return not line.endswith(b"\n") or not isinstance(at, int | float) or at > epoch
-
-
-def epoch_stem(epoch: float) -> str:
-    """An epoch in a file's name; a part of one, between two, with six digits."""
-    return f"{epoch:07.0f}" if epoch == int(epoch) else f"{epoch:014.6f}"
-
-
-def snapshot_path(run: Path, epoch: float) -> Path:
-    """Where the weights of an epoch stand."""
-    return run / "snapshots" / f"epoch_{epoch_stem(epoch)}.pt"
-
-
-def epoch_of_file(file: Path) -> int | float | None:
-    """The epoch in a file's name, or None for a file that belongs to the whole run.
-
-    It is a whole number unless the file is of weights in the middle of an epoch.
-    """
-    match = re.fullmatch(r"(?:epoch_)?(\d+)(\.\d+)?", file.stem)
-    if match is None:
-        return None
-    return float(match[1] + match[2]) if match[2] else int(match[1])
-
-
-def snapshot_epochs(run: Path) -> list[int]:
-    """Whole epochs whose weights are kept."""
-    epochs = map(epoch_of_file, run.glob("snapshots/epoch_*.pt"))
-    return sorted(epoch for epoch in epochs if isinstance(epoch, int))
-
-
-def load_snapshot(run: Path, epoch: float) -> dict[str, Any]:
-    """The weights of a run's network at one epoch.
-
-    Raises:
-        InputError: no snapshot of that epoch, or a damaged one. Nothing in it is executed.
-    """
-    path = snapshot_path(run, epoch)
-    if not path.exists():
-        kept = snapshot_epochs(run)
-        raise InputError(f"expected an epoch of {kept} for {run}, received {epoch}")
-    return load_torch(path)
-
-
-def load_torch(path: Path) -> Any:
-    """What ``torch.save`` wrote, on the CPU; nothing in the file is executed.
-
-    Raises:
-        InputError: the file is damaged or holds more than weights and plain values.
-    """
-    import torch
-
-    try:
-        with open_file(path) as file:
-            _refuse_packed(file)
-            return torch.load(file, map_location="cpu", weights_only=True)
-    except FileNotFoundError:
-        raise
-    except Exception as error:  # a damaged file fails anywhere inside the reader
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise InputError(f"expected weights in {path}, received: {reason}") from None
-
-
-def _refuse_packed(file: BinaryIO) -> None:
-    """Refuse what would take more memory than its file: torch packs nothing.
-
-    Raises:
-        InputError: it is an archive with packed content.
-    """
-    size = file.seek(0, os.SEEK_END)
-    file.seek(0)
-    if zipfile.is_zipfile(file):
-        file.seek(0)
-        with zipfile.ZipFile(file) as archive:
-            if sum(info.file_size for info in archive.infolist()) > size:
-                raise InputError("an archive that is larger than its file")
-    file.seek(0)
 
 
 def _jsonable(value: float | str) -> float | int | str | None:

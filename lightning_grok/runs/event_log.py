@@ -107,6 +107,24 @@ def read_events(source: Source) -> Iterator[EventRow]:
                     yield row
 
 
+def is_of(line: bytes, measurement: str) -> bool:
+    """Whether a line of the log is one of a measurement, or no whole line."""
+    if not line.endswith(b"\n"):
+        return True
+    record = _decoded(line, TYPED_LINE) or {}
+    if record.get("event") == "error":
+        return record.get("measurement") == measurement
+    if record.get("event") == "timing":
+        return any(key.startswith(f"{measurement}/") for key in record)
+    return record.get("event") == measurement
+
+
+def is_after(line: bytes, epoch: int) -> bool:
+    """Whether a line of the log is of a later epoch, or no whole line."""
+    at = (_decoded(line, TYPED_LINE) or {}).get("epoch")
+    return not line.endswith(b"\n") or not isinstance(at, int | float) or at > epoch
+
+
 def _whole_lines(file: BinaryIO) -> Iterator[tuple[bytes, int]]:
     """The rest of a file in blocks of whole lines, and how many bytes each block stands for.
 

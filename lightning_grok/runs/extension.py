@@ -15,10 +15,11 @@ import yaml
 from lightning_grok.errors import InputError
 from lightning_grok.runs.checkpoints import LAST, checkpoint_of, newest_checkpoint
 from lightning_grok.runs.configuration import differences, listed
-from lightning_grok.runs.directory import RunDirectory, epoch_of_file
+from lightning_grok.runs.directory import RunDirectory
 from lightning_grok.runs.files import write_atomically
 from lightning_grok.runs.folders import is_alive
 from lightning_grok.runs.run import EVENT_KEYS, Run
+from lightning_grok.runs.snapshots import epoch_of_file
 
 _LENGTH = "trainer.max_epochs"
 _OF_A_BRANCH = (

@@ -7,8 +7,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from lightning_grok.errors import InputError
-from lightning_grok.runs.directory import load_snapshot
 from lightning_grok.runs.run import Run, read_run
+from lightning_grok.runs.snapshots import load_snapshot
 
 if TYPE_CHECKING:
     from torch import Tensor, nn

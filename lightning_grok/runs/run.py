@@ -19,7 +19,6 @@ import numpy as np
 from lightning_grok.errors import InputError, hint_path
 from lightning_grok.runs import event_log
 from lightning_grok.runs.arrays import LIMIT, read_arrays
-from lightning_grok.runs.directory import epoch_of_file, epoch_stem, snapshot_epochs
 from lightning_grok.runs.folders import find_runs, is_alive
 from lightning_grok.runs.names import printable
 from lightning_grok.runs.schema import (
@@ -32,6 +31,7 @@ from lightning_grok.runs.schema import (
     parse_json,
     parse_yaml_mapping,
 )
+from lightning_grok.runs.snapshots import epoch_of_file, epoch_stem, snapshot_epochs
 from lightning_grok.runs.source import (
     UNREADABLE,
     Signature,
