@@ -8,7 +8,7 @@ import lightning as L
 import torch
 from torch import Tensor, nn
 
-from lightning_grok.callbacks.measurement import network_of
+from lightning_grok.callbacks.network import network_of
 from lightning_grok.errors import InputError
 
 _OPTIMIZER_KEYS = {"model.optimizer", "optimizer", "optimizer.class_path"}

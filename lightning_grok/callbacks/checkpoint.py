@@ -13,7 +13,8 @@ import torch
 from lightning.pytorch.callbacks import Checkpoint
 from lightning.pytorch.utilities.rank_zero import rank_zero_info
 
-from lightning_grok.callbacks.measurement import Measurement, network_of
+from lightning_grok.callbacks.measurement import Measurement
+from lightning_grok.callbacks.network import network_of
 from lightning_grok.callbacks.recording import (
     callbacks_of,
     completed_epochs,

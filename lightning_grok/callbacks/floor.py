@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from lightning_grok.callbacks.measurement import selection
+from lightning_grok.callbacks.network import selection
 from lightning_grok.callbacks.recording import split_values
 from lightning_grok.geometry import fresh_copy, random_walk, squared_steps
 from lightning_grok.geometry.ntk.floor import mean_and_spread

@@ -11,10 +11,9 @@ import lightning as L
 import numpy as np
 import torch
 from lightning.pytorch.utilities.rank_zero import rank_zero_warn
-from lightning.pytorch.utilities.seed import isolate_rng
-from threadpoolctl import threadpool_limits
 from torch import Tensor, nn
 
+from lightning_grok.callbacks.network import network_of, placed, selected, undisturbed
 from lightning_grok.callbacks.recording import (
     LoggedValue,
     callbacks_of,
@@ -36,9 +35,9 @@ from lightning_grok.callbacks.reference import (
     loaders_of,
 )
 from lightning_grok.errors import InputError, first_line
-from lightning_grok.geometry.activations import Pool, evaluating
+from lightning_grok.geometry.activations import Pool
 from lightning_grok.geometry.ntk.network import Output
-from lightning_grok.geometry.samples import answer, place_samples, take_samples, tensors_of
+from lightning_grok.geometry.samples import answer, take_samples, tensors_of
 from lightning_grok.ranges import Epoch, PerDecade
 from lightning_grok.runs.directory import RunDirectory
 from lightning_grok.runs.files import is_disk_error
@@ -479,63 +478,9 @@ def check_names(callbacks: Sequence[L.Callback]) -> list[Measurement]:
     return measurements
 
 
-def network_of(module: nn.Module) -> nn.Module:
-    """The network inside a LightningModule: its attribute ``network``, else the module itself."""
-    network = getattr(module, "network", None)
-    return network if isinstance(network, nn.Module) else module
-
-
-def placed(inputs: Any, model: nn.Module) -> Any:
-    """Inputs of any nesting on the device of the model's parameters, real ones in their precision.
-
-    Whole numbers stay whole: they are tokens.
-    """
-    parameter = next(model.parameters(), None)
-    return inputs if parameter is None else place_samples(inputs, parameter.device, parameter.dtype)
-
-
 def _described(inputs: Any) -> str:
     """Dtypes and shapes of all tensors."""
     return ", ".join(
         f"{str(tensor.dtype).removeprefix('torch.')} {tuple(tensor.shape)}"
         for tensor in tensors_of(inputs)
     )
-
-
-def selection(output: Output) -> Callable[[nn.Module, Any, Any], Tensor] | None:
-    """The forward hook that chooses the output; None where all of it is looked at."""
-    if output is None:
-        return None
-    choose = output if callable(output) else lambda found: found[:, output]
-    return lambda module, arguments, found: choose(found)
-
-
-@contextmanager
-def selected(model: nn.Module, output: Output) -> Iterator[None]:
-    """The network answers with one position of its output, or a function of it, inside."""
-    choose = selection(output)
-    if choose is None:
-        yield
-        return
-    hook = model.register_forward_hook(choose)
-    try:
-        yield
-    finally:
-        hook.remove()
-
-
-@contextmanager
-def undisturbed(model: nn.Module) -> Iterator[None]:
-    """Evaluation mode and a random state of its own inside; both are put back.
-
-    So is the number of PyTorch's threads, which a library that shares OpenMP with it may change.
-
-    NumPy's BLAS runs on one thread: its matrices here are so small that two threads take up to
-    sixteen times as long, and measurements that use more cores split their work themselves.
-    """
-    threads = torch.get_num_threads()
-    try:
-        with isolate_rng(), evaluating(model), threadpool_limits(1, user_api="blas"):
-            yield
-    finally:
-        torch.set_num_threads(threads)

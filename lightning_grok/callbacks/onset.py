@@ -9,7 +9,7 @@ from lightning.pytorch.utilities.rank_zero import rank_zero_info
 from lightning_grok.analysis.detector import OnsetDetector
 from lightning_grok.analysis.onset import counted_on
 from lightning_grok.analysis.outcome import in_epochs
-from lightning_grok.callbacks.measurement import network_of
+from lightning_grok.callbacks.network import network_of
 from lightning_grok.callbacks.recording import completed_epochs, directory_loggers, record_event
 from lightning_grok.errors import InputError
 from lightning_grok.ranges import Epoch, within_ranges

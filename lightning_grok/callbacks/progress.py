@@ -9,7 +9,8 @@ from lightning.pytorch.callbacks import ProgressBar
 from lightning.pytorch.utilities.rank_zero import rank_zero_info
 from tqdm.auto import tqdm
 
-from lightning_grok.callbacks.measurement import Measurement, enabled_measurements, network_of
+from lightning_grok.callbacks.measurement import Measurement, enabled_measurements
+from lightning_grok.callbacks.network import network_of
 from lightning_grok.callbacks.recording import completed_epochs, is_resumed
 from lightning_grok.runs.panels import Logged, headlines, panels_of
 

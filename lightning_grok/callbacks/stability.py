@@ -12,7 +12,8 @@ from torch import Tensor, nn
 
 from lightning_grok.analysis.instability import COLLAPSED, stability_events
 from lightning_grok.callbacks.evaluation import Evaluation
-from lightning_grok.callbacks.measurement import Measurement, placed
+from lightning_grok.callbacks.measurement import Measurement
+from lightning_grok.callbacks.network import placed
 from lightning_grok.callbacks.recording import LoggedValue, callbacks_of, record_event
 from lightning_grok.geometry.gradients import adam_update, rms
 from lightning_grok.geometry.losses import Loss, logit_margins, sample_losses, zero_loss_share

@@ -7,7 +7,7 @@ from typing import Any, Protocol
 from torch import nn
 
 from lightning_grok.callbacks.branching import check_changes
-from lightning_grok.callbacks.measurement import network_of
+from lightning_grok.callbacks.network import network_of
 from lightning_grok.errors import InputError
 from lightning_grok.runs.extension import Beginning, branch, longer
 from lightning_grok.schedule import OPEN_END, log_spaced, validate_epochs

@@ -17,7 +17,8 @@ from typing import Any
 import lightning as L
 import torch
 
-from lightning_grok.callbacks.measurement import Measurement, enabled_measurements, network_of
+from lightning_grok.callbacks.measurement import Measurement, enabled_measurements
+from lightning_grok.callbacks.network import network_of
 from lightning_grok.callbacks.recording import is_resumed
 from lightning_grok.callbacks.reference import loaders_from
 from lightning_grok.commands.sweep_cluster import end_with_parent

@@ -27,7 +27,8 @@ from lightning_grok.callbacks import (
     UmapSnapshot,
     WeightNorm,
 )
-from lightning_grok.callbacks.measurement import check_names, network_of
+from lightning_grok.callbacks.measurement import check_names
+from lightning_grok.callbacks.network import network_of
 from lightning_grok.callbacks.progress import EpochProgress
 from lightning_grok.callbacks.recording import callbacks_of
 from lightning_grok.commands.arguments import config_values, read_config

@@ -25,7 +25,7 @@ from lightning_grok.callbacks.checkpoint import (
     Signals,
     Snapshots,
 )
-from lightning_grok.callbacks.measurement import network_of
+from lightning_grok.callbacks.network import network_of
 from lightning_grok.callbacks.recording import callbacks_of
 from lightning_grok.callbacks.reference import loaders_from
 from lightning_grok.commands.beginning import (

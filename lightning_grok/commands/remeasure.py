@@ -2,11 +2,8 @@
 
 from pathlib import Path
 
-from lightning_grok.callbacks.measurement import (
-    Measurement,
-    enabled_measurements,
-    network_of,
-)
+from lightning_grok.callbacks.measurement import Measurement, enabled_measurements
+from lightning_grok.callbacks.network import network_of
 from lightning_grok.callbacks.reference import loaders_from
 from lightning_grok.commands.arguments import config_values, read_config, resolve_configs
 from lightning_grok.commands.fit import GROUPS, GrokCLI

@@ -23,7 +23,8 @@ from lightning_grok.callbacks import (
     Onset,
     WeightNorm,
 )
-from lightning_grok.callbacks.measurement import Measurement, placed
+from lightning_grok.callbacks.measurement import Measurement
+from lightning_grok.callbacks.network import placed
 from lightning_grok.callbacks.reference import drawn_reference, given_reference
 from lightning_grok.errors import InputError
 from lightning_grok.geometry import empirical_ntk, kernel_distance, participation_ratio
