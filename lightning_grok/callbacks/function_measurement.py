@@ -12,8 +12,9 @@ import numpy as np
 from torch import Tensor, nn
 
 from lightning_grok.callbacks.floor import Floor, Floors, Fresh, state_of
-from lightning_grok.callbacks.measurement import Epochs, Measurement
+from lightning_grok.callbacks.measurement import Measurement
 from lightning_grok.callbacks.recording import LoggedValue
+from lightning_grok.callbacks.scheduled import Epochs
 from lightning_grok.errors import InputError
 from lightning_grok.ranges import Range, Seed, within_ranges
 from lightning_grok.runs.panels import FLOORS

@@ -11,8 +11,9 @@ from torch import Tensor, nn
 
 from lightning_grok.callbacks.floor import begin_anew, state_of
 from lightning_grok.callbacks.function_measurement import imported
-from lightning_grok.callbacks.measurement import Epochs, Measurement
+from lightning_grok.callbacks.measurement import Measurement
 from lightning_grok.callbacks.recording import LoggedValue
+from lightning_grok.callbacks.scheduled import Epochs
 from lightning_grok.errors import InputError
 from lightning_grok.geometry import (
     KernelSketch,

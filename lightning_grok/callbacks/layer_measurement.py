@@ -8,9 +8,9 @@ from torch import nn
 
 from lightning_grok.callbacks.function_measurement import FunctionMeasurement
 from lightning_grok.callbacks.layers import check_layers, layers_of
-from lightning_grok.callbacks.measurement import Epochs
 from lightning_grok.callbacks.network import placed
 from lightning_grok.callbacks.recording import as_array
+from lightning_grok.callbacks.scheduled import Epochs
 from lightning_grok.geometry.activations import record
 from lightning_grok.ranges import Count, Seed, within_ranges
 from lightning_grok.tasks.reference_set import ReferenceSet

@@ -11,9 +11,10 @@ from threadpoolctl import threadpool_limits
 from torch import Tensor, nn
 
 from lightning_grok.callbacks.layers import check_layers, layer_before_last
-from lightning_grok.callbacks.measurement import Epochs, Measurement
+from lightning_grok.callbacks.measurement import Measurement
 from lightning_grok.callbacks.network import placed
 from lightning_grok.callbacks.recording import LoggedValue, as_array
+from lightning_grok.callbacks.scheduled import Epochs
 from lightning_grok.geometry import direct_accuracy, own_readout, paper_probe, sound_probe
 from lightning_grok.geometry.activations import record
 from lightning_grok.geometry.samples import take_samples

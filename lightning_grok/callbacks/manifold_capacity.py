@@ -11,9 +11,10 @@ from threadpoolctl import threadpool_limits
 from torch import Tensor, nn
 
 from lightning_grok.callbacks.layers import check_layers, layers_of
-from lightning_grok.callbacks.measurement import Epochs, Measurement
+from lightning_grok.callbacks.measurement import Measurement
 from lightning_grok.callbacks.network import placed
 from lightning_grok.callbacks.recording import LoggedValue
+from lightning_grok.callbacks.scheduled import Epochs
 from lightning_grok.errors import InputError
 from lightning_grok.geometry import ManifoldGeometry, manifold_capacity
 from lightning_grok.geometry.activations import record

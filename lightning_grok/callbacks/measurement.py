@@ -34,19 +34,15 @@ from lightning_grok.callbacks.reference import (
     given_reference,
     loaders_of,
 )
+from lightning_grok.callbacks.scheduled import Epochs, Scheduled
 from lightning_grok.errors import InputError, first_line
 from lightning_grok.geometry.activations import Pool
 from lightning_grok.geometry.ntk.network import Output
 from lightning_grok.geometry.samples import answer, take_samples, tensors_of
-from lightning_grok.ranges import Epoch, PerDecade
 from lightning_grok.runs.directory import RunDirectory
 from lightning_grok.runs.files import is_disk_error
 from lightning_grok.runs.names import validate_measurements
-from lightning_grok.schedule import OPEN_END, PAPER_EPOCHS, Schedule, evaluation_epochs
 from lightning_grok.tasks.reference_set import ReferenceSet
-
-Epochs = Sequence[Epoch] | PerDecade | None
-"""Completed epochs; or how many log-spaced ones a decade beside the paper's; or the paper's."""
 
 
 class Aside(Protocol):
@@ -59,7 +55,7 @@ class Aside(Protocol):
         """Log what has been measured; with `wait`, all that was asked for."""
 
 
-class Measurement(L.Callback, ABC):
+class Measurement(Scheduled, ABC):
     """Takes a measurement of the network at chosen points, beginning with the initialization.
 
     A subclass sets `name` and implements `measure`, which knows no Trainer, so that the same
@@ -94,7 +90,6 @@ class Measurement(L.Callback, ABC):
         InputError: the epochs are negative, out of order or, once the run is known, beyond its end.
     """
 
-    name: str
     needs_samples = True
     """Whether `measure` looks at any sample."""
     aside: "Aside | None" = None
@@ -118,13 +113,7 @@ class Measurement(L.Callback, ABC):
         output: Output = None,
         pool: Pool = "auto",
     ) -> None:
-        super().__init__()
-        self.enabled = enabled
-        try:
-            self.schedule = Schedule(epochs, steps, every_n_epochs, every_n_steps)
-        except ValueError as error:
-            option = self.name if epochs is None else f"{self.name}.epochs"
-            raise InputError(f"{option}: {error}") from None
+        super().__init__(enabled, epochs, steps, every_n_epochs, every_n_steps)
         self.strict = strict
         self.inputs = inputs
         self.labels = labels
@@ -134,7 +123,6 @@ class Measurement(L.Callback, ABC):
         self.pool = pool
         self.epoch: float = 0  # of the network in `measure`
         self._reference: ReferenceSet | None = None
-        self._due: frozenset[int] = frozenset()
         self._step = -1  # of the last measurement
         self._ended = False
         self._set_up = False
@@ -176,54 +164,6 @@ class Measurement(L.Callback, ABC):
 
         The snapshots of all measured epochs stand in the directory. Nothing by default.
         """
-
-    def due(self, epoch: float) -> bool:
-        """Whether to measure after `epoch` completed epochs; override for another policy."""
-        every = self.schedule.every_n_epochs
-        return epoch in self._due or (every is not None and epoch % every == 0)
-
-    def due_at_step(self, step: int) -> bool:
-        """Whether to measure after `step` optimizer steps; override for another policy."""
-        return self.schedule.at_step(step)
-
-    def times_due(self, after: int, last: int) -> int:
-        """How often it is due after more than `after` epochs and at most `last`."""
-        every = self.schedule.every_n_epochs
-        regular = 0 if every is None else last // every - after // every
-        return regular + sum(after < e <= last and (every is None or e % every) for e in self._due)
-
-    def wants_step(self, step: int) -> bool:
-        """Whether it has to see the network after a step, be it the last one of an epoch or not."""
-        return self.enabled and self.due_at_step(step)
-
-    def plan(self, last: int | None) -> None:
-        """Settle the epochs of a run that ends at `last` (-1 or None: open end)."""
-        last = -1 if last is None else last
-        given = self.schedule.epochs
-        if isinstance(given, tuple):
-            if 0 <= last < given[-1]:
-                raise InputError(
-                    f"expected {self.name}.epochs up to trainer.max_epochs = {last}, "
-                    f"received {given[-1]}"
-                )
-            self._due = frozenset(given)
-            return
-        end = last if last >= 0 else OPEN_END
-        self._due = frozenset({0, end})
-        if isinstance(given, int) and end > 0:
-            self._due = evaluation_epochs(end, given)
-        elif self.schedule == Schedule():
-            self._due |= {epoch for epoch in PAPER_EPOCHS if epoch <= end}
-
-    def end_at(self, epoch: int) -> bool:
-        """Let the last epoch of a run that ended early be due; True if it was not before.
-
-        Where the epochs to measure at were given one by one, they stay all.
-        """
-        if isinstance(self.schedule.epochs, tuple) or self.due(epoch):
-            return False
-        self._due |= {epoch}
-        return True
 
     def prepare(self, model: nn.Module, reference: ReferenceSet) -> None:
         """Take the samples to look at, and refuse what can't be measured of them.

@@ -12,9 +12,10 @@ from lightning.pytorch.utilities.rank_zero import rank_zero_info
 from torch import Tensor, nn
 
 from lightning_grok.callbacks.layers import check_layers, layer_before_last
-from lightning_grok.callbacks.measurement import Epochs, Measurement
+from lightning_grok.callbacks.measurement import Measurement
 from lightning_grok.callbacks.network import placed
 from lightning_grok.callbacks.recording import LoggedValue
+from lightning_grok.callbacks.scheduled import Epochs
 from lightning_grok.errors import InputError
 from lightning_grok.extras import MISSING
 from lightning_grok.geometry import compile_umap, embed

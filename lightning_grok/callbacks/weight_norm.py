@@ -5,8 +5,9 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from lightning_grok.callbacks.measurement import Epochs, Measurement
+from lightning_grok.callbacks.measurement import Measurement
 from lightning_grok.callbacks.recording import LoggedValue
+from lightning_grok.callbacks.scheduled import Epochs
 from lightning_grok.geometry import parameter_cosine, parameter_norms
 from lightning_grok.ranges import within_ranges
 
