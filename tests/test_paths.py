@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from lightning_grok.commands import CommandParser
-from lightning_grok.commands.fit_run import RunOptions
+from lightning_grok.commands.run_options import RunOptions
 from lightning_grok.errors import InputError
 from lightning_grok.paths import expand_path
 from lightning_grok.tasks.images import GrokData

@@ -33,7 +33,8 @@ from lightning_grok.callbacks.progress import EpochProgress
 from lightning_grok.callbacks.recording import callbacks_of
 from lightning_grok.commands.arguments import config_values, read_config
 from lightning_grok.commands.checks import check_checkpoint, check_monitors, check_options
-from lightning_grok.commands.fit_run import FitRun, RunOptions, batches_of
+from lightning_grok.commands.description import batches_of
+from lightning_grok.commands.fit_run import FitRun
 from lightning_grok.commands.one_process import (
     expect_training,
     plugins_of_one_process,
@@ -42,6 +43,7 @@ from lightning_grok.commands.one_process import (
 from lightning_grok.commands.options_help import help_of
 from lightning_grok.commands.parser import GrokParser, option_groups, parser_error
 from lightning_grok.commands.profiler import NoProfiler
+from lightning_grok.commands.run_options import RunOptions
 from lightning_grok.errors import InputError, first_line
 from lightning_grok.loggers.wandb_logger import WandbOptions
 from lightning_grok.paths import expand_path

@@ -1,124 +1,45 @@
 """One fit in one run directory: opened or resumed, trained, closed with its state."""
 
 import os
-import platform
 import shlex
 import signal
 import sys
 from contextlib import nullcontext, suppress
-from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any
 
 import lightning as L
-import torch
 import yaml
 from lightning.pytorch.loggers import WandbLogger
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
-import lightning_grok
 from lightning_grok.callbacks.branching import branching
-from lightning_grok.callbacks.checkpoint import (
-    FiniteLoss,
-    RunCheckpoint,
-    Signals,
-    Snapshots,
-)
-from lightning_grok.callbacks.network import network_of
+from lightning_grok.callbacks.checkpoint import FiniteLoss, RunCheckpoint, Signals, Snapshots
 from lightning_grok.callbacks.recording import callbacks_of
-from lightning_grok.callbacks.reference import loaders_from
-from lightning_grok.commands.beginning import (
-    beginning_of,
-    branch_epochs,
-    check_beginning,
-    meta_of,
-)
+from lightning_grok.commands.beginning import beginning_of, meta_of
 from lightning_grok.commands.beside import Beside
+from lightning_grok.commands.description import describe, note_machine
 from lightning_grok.commands.ending import say_how_it_went
-from lightning_grok.commands.one_process import taken
+from lightning_grok.commands.run_options import RunOptions
 from lightning_grok.dashboard.live_page import live_page
 from lightning_grok.errors import InputError, first_line
 from lightning_grok.loggers.run_logger import RunLogger
 from lightning_grok.loggers.wandb_logger import GrokWandbLogger, WandbOptions, open_wandb
-from lightning_grok.paths import expand_path
-from lightning_grok.ranges import NotNegative, Range, check_range
 from lightning_grok.runs.checkpoints import newest_checkpoint
 from lightning_grok.runs.configuration import config_digest
 from lightning_grok.runs.directory import RunDirectory
 from lightning_grok.runs.extension import Beginning
 from lightning_grok.runs.files import Lost, is_disk_error, write_atomically
-from lightning_grok.runs.identity import run_name, setup_name
-from lightning_grok.runs.names import validate_name
-from lightning_grok.runs.network import module_names
-from lightning_grok.runs.provenance import provenance
+from lightning_grok.runs.identity import run_name
 from lightning_grok.runs.run import Run
 from lightning_grok.runs.summary import run_outcome, run_record, run_summary
-from lightning_grok.tasks.reference_set import Transfer, dataset_of
+from lightning_grok.tasks.reference_set import dataset_of
 
-_ENDLESS = 2**53
 _STATES = {0: "finished", 1: "failed", 2: "failed"}
 """By the status with which the process exits; any other is a signal's."""
 
 _KNOWN = ("train/loss", "train/accuracy", "test/loss", "test/accuracy")
-
-
-@dataclass
-class RunOptions:
-    """Where a run is written.
-
-    Args:
-        name: of the run's directory; it must be new. None makes one of the data, the setup and the
-            seed, with a number behind it where that is taken.
-        root: the folder of runs.
-        checkpoint_seconds: shortest time between two checkpoints.
-        figures: whether to draw the run at its end; ``python -m lightning_grok figures`` does it at
-            any time.
-        extends: directory of a shorter run of the same configuration, which the new run begins with
-            instead of training these epochs again; besides trainer.max_epochs only measured epochs
-            after its end may differ. It stays as it is.
-        branches: directory of a run, the trunk, that this one shares its first epochs with. Options
-            of model, optimizer, data, trainer and evaluation may differ; network, random vectors
-            and measured images are the trunk's.
-        from_epoch: at which to leave the trunk; it needs a checkpoint there (``branch_points``).
-        set: changes of the trunk's state there: factors on ``weights``, on the optimizer's
-            ``first_moment`` and ``second_moment`` and on the number of ``steps`` it has counted, of
-            one layer with ``/layers.0`` behind it; ``reinitialize/layers.6: SEED`` draws a layer
-            anew.
-        branch_points: epochs whose checkpoint is kept to branch from, or so many log-spaced ones a
-            decade; a checkpoint takes three times the weights and what measurements remember
-            (about 5 MB for the network of grok.yaml).
-        measure: ``inline`` measures between two epochs; ``beside`` in a sibling process on the CPU
-            while training goes on, with the same numbers, logged a little later.
-        watch: whether to open the live page while the run goes on, and to leave it in the run's
-            directory as report.html, with the figures and the verdict on the paper's claims.
-        port: of the live page on 127.0.0.1; 0 takes a free one.
-    """
-
-    name: str | None = None
-    root: str = "runs"
-    checkpoint_seconds: float = 20.0
-    figures: bool = True
-    extends: str | None = None
-    measure: Literal["inline", "beside"] = "inline"
-    watch: bool = False
-    port: int = 0
-    branches: str | None = None
-    from_epoch: int | None = None
-    set: dict[str, float] | None = None
-    branch_points: list[int] | int | None = None
-
-    def __post_init__(self) -> None:
-        """Refuse what is out of range; take paths as a shell does."""
-        self.root = str(expand_path(self.root))
-        self.extends = None if self.extends is None else str(expand_path(self.extends))
-        self.branches = None if self.branches is None else str(expand_path(self.branches))
-        if self.name is not None:
-            validate_name(self.name)
-        check_range("run.checkpoint_seconds", self.checkpoint_seconds, NotNegative)
-        check_range("run.port", self.port, Annotated[int, Range(0, 65_535)])
-        check_beginning(self)
-        self.points = branch_epochs(self.branch_points)
 
 
 class FitRun:
@@ -278,6 +199,12 @@ class FitRun:
                 f"{error.strerror}"
             ) from None
 
+    def _description(
+        self, directory: RunDirectory, model: L.LightningModule, datamodule: Any
+    ) -> dict[str, Any]:
+        described = describe(directory.name, self.trainer, model, datamodule, self.config)
+        return described | {"config_digest": self.digest}
+
     def _prepare(
         self, directory: RunDirectory, model: L.LightningModule, datamodule: Any
     ) -> Path | None:
@@ -293,7 +220,7 @@ class FitRun:
                     f"checkpoint of epoch {epoch}, received {directory.log_size}: lines are lost"
                 )
             directory.rewind(log_size, epoch)
-            _note_machine(directory, epoch)
+            note_machine(directory, epoch)
             directory.update_meta(state="running", epoch=epoch)
             print(f"resuming {directory.path} at epoch {epoch}")
             return path
@@ -308,37 +235,6 @@ class FitRun:
         )
         print(f"writing {directory.path}")
         return None
-
-    def _description(
-        self, directory: RunDirectory, model: L.LightningModule, datamodule: Any
-    ) -> dict[str, Any]:
-        """What stands in run.json of a run that begins."""
-        network = network_of(model)
-        reference = getattr(datamodule, "reference_set", None)
-        return {
-            "name": directory.name,
-            "dataset": dataset_of(datamodule),
-            "setup": setup_name(self.config),
-            "seed": self.config["seed_everything"],
-            "epoch": 0,
-            "seconds": 0.0,
-            "max_epochs": self.trainer.max_epochs,
-            "steps_per_epoch": _steps_per_epoch(self.trainer, datamodule or model),
-            "network": getattr(network, "arguments", {}),
-            "layer_names": list(getattr(network, "layer_names", [])),
-            "modules": module_names(network),
-            "num_classes": getattr(datamodule, "num_classes", 0),
-            **_counted_on(datamodule),
-            "class_names": list(getattr(datamodule, "class_names", [])),
-            "transfer": _described(getattr(reference, "transfer", None)),
-            "memorization": None,
-            "begins": None,
-            "created": datetime.now(UTC).isoformat(timespec="milliseconds"),
-            "machine": _machine(),
-            "version": lightning_grok.__version__,
-            "config_digest": self.digest,
-            **provenance(),
-        }
 
     def _close(self, directory: RunDirectory, status: int) -> str:
         """Note how the run ended, or remove one that never began; where W&B has it."""
@@ -371,23 +267,6 @@ class FitRun:
             directory.update_meta(wandb_id=version, wandb_project=project, wandb_entity=entity)
 
 
-def _machine() -> str:
-    """What the last bits of a result depend on."""
-    return f"{platform.machine()}, {torch.get_num_threads()} threads"
-
-
-def _note_machine(directory: RunDirectory, epoch: int) -> None:
-    """Say and keep that a run goes on with other threads, or elsewhere, than it had before."""
-    earlier = directory.meta.get("machines", [])
-    before = earlier[-1]["machine"] if earlier else directory.meta.get("machine")
-    if before != _machine():
-        directory.update_meta(machines=[*earlier, {"epoch": epoch, "machine": _machine()}])
-        print(
-            f"{directory.path} ran on {before} and goes on with {_machine()}: from epoch {epoch} "
-            "on its last bits may differ from those of a run that was never interrupted"
-        )
-
-
 def _reason() -> str | None:
     """Why the run ends before its end, from within the handling of what ends it."""
     error = sys.exc_info()[1]
@@ -395,42 +274,6 @@ def _reason() -> str | None:
         return None
     what = "" if isinstance(error, InputError) else f"{type(error).__name__}: "
     return what + first_line(error)
-
-
-def batches_of(source: Any) -> tuple[int, list[int]]:
-    """Batches an epoch, and of every validation loader; `_ENDLESS` of one without a length."""
-    found = loaders_from(source)
-
-    def length(loader: Any) -> int:
-        return len(loader) if hasattr(loader, "__len__") else _ENDLESS
-
-    validation = source.val_dataloader() if "validation" in found else []
-    several = validation if isinstance(validation, list | tuple) else [validation]
-    return length(found["train"]), [length(loader) for loader in several]
-
-
-def _steps_per_epoch(trainer: L.Trainer, source: Any) -> int:
-    """Optimizer steps an epoch: of as many batches as the trainer takes, gathered as it does.
-
-    1 where a loader has no length.
-    """
-    batches, _ = batches_of(source)
-    if batches == _ENDLESS:
-        return 1
-    return -(-taken(batches, trainer.limit_train_batches) // trainer.accumulate_grad_batches)
-
-
-def _counted_on(datamodule: Any) -> dict[str, int]:
-    """How many samples the accuracy of the test set is counted on, where the data know."""
-    samples = getattr(datamodule, "test_samples", None)
-    return {} if samples is None else {"test_samples": len(samples.labels)}
-
-
-def _described(transfer: Transfer | None) -> dict[str, Any]:
-    """The digits that the linear probe transfers to, for run.json; empty where there are none."""
-    if transfer is None:
-        return {}
-    return {"name": transfer.name, "same_distribution": transfer.same_distribution}
 
 
 def _resume_command() -> str:

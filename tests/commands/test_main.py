@@ -13,8 +13,8 @@ import yaml
 from lightning_grok import __version__
 from lightning_grok.commands.arguments import COMMANDS, TRAINING
 from lightning_grok.commands.fit import GROUPS
-from lightning_grok.commands.fit_run import RunOptions
 from lightning_grok.commands.main import main
+from lightning_grok.commands.run_options import RunOptions
 from lightning_grok.loggers.wandb_logger import WandbOptions
 from lightning_grok.paths import expand_path
 from lightning_grok.runs.run import Run
