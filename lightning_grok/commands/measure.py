@@ -17,7 +17,7 @@ def main(arguments: Sequence[str]) -> None:
     )
     parser.add_argument("run", type=Path, help="directory of the run")
     options, rest = parser.parse_known_args(arguments)
-    from lightning_grok.commands.remeasure import measure_run
+    from lightning_grok.commands.measure_run import measure_run
 
     for name, epochs in measure_run(options.run, rest).items():
         print(f"{name}: {epochs} epochs written to {options.run}")

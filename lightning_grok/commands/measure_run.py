@@ -1,4 +1,4 @@
-"""Measurements afterwards, from the snapshots of a run."""
+"""Measurements afterwards, from the snapshots of a run: what `measure` does, as `fit_run` fits."""
 
 from pathlib import Path
 
