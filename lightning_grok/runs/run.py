@@ -8,9 +8,7 @@ else: what does not fit (`lightning_grok.runs.schema`) is left out and told by `
 
 import os
 import threading
-from collections import OrderedDict
-from collections.abc import Callable, Iterable, Mapping
-from contextlib import closing
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
@@ -18,7 +16,7 @@ import numpy as np
 
 from lightning_grok.errors import InputError, hint_path
 from lightning_grok.runs import event_log
-from lightning_grok.runs.arrays import LIMIT, read_arrays
+from lightning_grok.runs.arrays import ArrayFiles
 from lightning_grok.runs.folders import find_runs, is_alive
 from lightning_grok.runs.names import printable
 from lightning_grok.runs.schema import (
@@ -26,7 +24,6 @@ from lightning_grok.runs.schema import (
     Config,
     DamageError,
     Meta,
-    check_arrays,
     fitting,
     parse_json,
     parse_yaml_mapping,
@@ -51,8 +48,6 @@ EVENT_KEYS = {
 """Events of a run's life, and the key of run.json at which the epoch of the first one stands."""
 
 _META_LIMIT, _CONFIG_LIMIT = 2**22, 2**20  # bytes
-_ONE_ARRAY = 2**24  # bytes of an array that is shown
-_KEPT = 2**27  # bytes of arrays that are kept
 
 
 class Run:
@@ -76,10 +71,8 @@ class Run:
         self._log = event_log.EventLog(self._source)
         self._lock = threading.RLock()
         self._files: dict[str, tuple[Signature, dict[str, Any]]] = {}
-        self._arrays: OrderedDict[
-            tuple[str, tuple[str, ...]], tuple[Signature, dict[str, np.ndarray]]
-        ] = OrderedDict()
         self._faults: dict[str, str] = {}
+        self._arrays = ArrayFiles(self._source, self._tell)
         self.refresh()
 
     def refresh(self) -> bool:
@@ -232,13 +225,13 @@ class Run:
         files = [Path(name) for name in self._source.names(f"arrays/{measurement}")]
         epochs = [epoch_of_file(file) for file in files if file.suffix == ".npz"]
         found = {
-            e: self._array_file(measurement, epoch_stem(e)) for e in epochs if isinstance(e, int)
+            e: self._arrays.read(measurement, epoch_stem(e)) for e in epochs if isinstance(e, int)
         }
         return {epoch: arrays for epoch, arrays in found.items() if arrays}
 
     def array(self, measurement: str, name: str) -> dict[str, np.ndarray]:
         """The arrays that a measurement wrote for the run as a whole; empty if there are none."""
-        return self._array_file(measurement, name) or {}
+        return self._arrays.read(measurement, name) or {}
 
     def array_of(self, measurement: str, at: float | str, name: str) -> np.ndarray | None:
         """One array of one epoch, or of those written for the whole run under a name.
@@ -248,7 +241,7 @@ class Run:
         stem = at if isinstance(at, str) else epoch_stem(at)
         together = SHAPES.get(stem) or SHAPES.get(measurement, {})
         names = tuple(together) if name in together else (name,)
-        return (self._array_file(measurement, stem, names) or {}).get(name)
+        return (self._arrays.read(measurement, stem, names) or {}).get(name)
 
     def snapshot_epochs(self) -> list[int]:
         """Epochs whose weights are kept."""
@@ -298,50 +291,12 @@ class Run:
             known = self._files[name] = (signature or (0, 0, 0), content)
         return dict(known[1])
 
-    def _array_file(
-        self, measurement: str, stem: str, only: tuple[str, ...] = ()
-    ) -> dict[str, np.ndarray] | None:
-        """The arrays of a file, or one of them, kept until the file changes; None for none."""
-        name = f"arrays/{measurement}/{stem}.npz"
-        signature = self._source.signature(name)
-        if signature is None:
-            return None
-        known = self._arrays.get((name, only))
-        if known is None or known[0] != signature:
-            known = signature, self._load(name, measurement, stem, only)
-            with self._lock:
-                self._arrays[name, only] = known
-                kept = sum(_size(each) for _, each in self._arrays.values())
-                while kept > _KEPT and len(self._arrays) > 1:
-                    kept -= _size(self._arrays.popitem(last=False)[1][1])
-        return known[1]
-
-    def _load(
-        self, name: str, measurement: str, stem: str, only: tuple[str, ...]
-    ) -> dict[str, np.ndarray]:
-        shapes = SHAPES.get(stem) or SHAPES.get(measurement, {})
-        try:
-            with closing(self._source.open(name)) as file:
-                found = read_arrays(file, only or None, _ONE_ARRAY if only else LIMIT)
-            check_arrays(found, shapes if not only or set(only) == set(shapes) else {})
-        except UNREADABLE as error:
-            self._tell(name, f"can't be read ({getattr(error, 'strerror', None) or error})")
-            return {}
-        except DamageError as error:
-            self._tell(name, printable(error))
-            return {}
-        return found
-
     def _tell(self, name: str, fault: str) -> None:
         with self._lock:
             if fault:
                 self._faults[name] = fault
             else:
                 self._faults.pop(name, None)
-
-
-def _size(arrays: Mapping[str, np.ndarray]) -> int:
-    return sum(array.nbytes for array in arrays.values())
 
 
 def read_run(path: str | os.PathLike[str]) -> Run:
