@@ -283,7 +283,7 @@ def test_bad_commands(arguments: list[str], capsys: pytest.CaptureFixture[str]) 
         ("--umap.classes=[a]", "as umap.classes, received ['a']"),
         ("--trainer=null", "expected options by their names as trainer, received null"),
         ("--trainer.logger=MLFlowLogger", "Requirement 'mlflow"),
-        ("--trainer.logger=TensorBoardLogger --trainer.logger.save_dir=x", "tensorboard"),
+        ("--trainer.logger=CometLogger --trainer.logger.workspace=x", "comet"),
         ("--config=gork", "did you mean grok?"),
         ("--trainer.callbacks+=EarlyStopping --trainer.callbacks.monitor=test/los", "test/loss?"),
     ],
