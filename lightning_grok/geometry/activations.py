@@ -1,7 +1,7 @@
-"""What the layers of a network answer to inputs: recorded by forward hooks, in one pass for all."""
+"""What layers, and functions, of a network answer to inputs: recorded in one pass for all."""
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import partial
 from typing import Any, Literal, NamedTuple
@@ -9,6 +9,7 @@ from typing import Any, Literal, NamedTuple
 import torch
 from jaxtyping import Shaped
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from lightning_grok.geometry.samples import (
     answer,
@@ -24,7 +25,7 @@ Pool = Literal["auto", "flatten", "mean", "first", "last"] | int
 FLATTENED = 16_384
 """Numbers a sample up to which ``auto`` takes all of them."""
 
-_NAME = re.compile(r"(?P<module>.*?)(?:@(?P<call>\d+))?(?:\[(?P<item>\d+)\])?")
+_NAME = re.compile(r"(?P<module>.*?)(?P<function>\(\))?(?:@(?P<call>\d+))?(?:\[(?P<item>\d+)\])?")
 _CHANNELS_FIRST = (nn.Conv1d, nn.ConvTranspose1d, nn.BatchNorm1d, nn.MaxPool1d, nn.AvgPool1d)
 
 
@@ -47,6 +48,8 @@ def record(
         layers: names as in ``model.named_modules()``, for example ``"layers.0"``; ``""`` is the
             model itself, that is its output. Of a module that is called several times ``name@0`` is
             the first call; of one that answers with a tuple ``name[0]`` is its first tensor.
+            ``relu()`` is what the forward pass takes from torch's function of that name, also where
+            a module or a method calls it; ``relu()@1`` is the second of several calls.
         inputs: n >= 1 samples, (n, ...) or any nesting of such that the model's forward takes;
             chunks of them are moved to the model's device.
         pool: what becomes of (n, T, d), a sequence, or of (n, c, ...), an image: ``flatten`` takes
@@ -102,11 +105,26 @@ def evaluating(model: nn.Module) -> Iterator[None]:
 
 
 class _Place(NamedTuple):
-    """One answer of one module: of its call number `call`, the only one if None."""
+    """One answer of a module or function: of its call number `call`, the only one if None."""
 
-    module: nn.Module
+    source: nn.Module | str
     call: int | None
     item: int | None
+
+
+class _Functions(TorchFunctionMode):
+    """Shows what torch's functions answer, by their names, while the block runs."""
+
+    def __init__(self, show: Callable[[str, Any], None]) -> None:
+        super().__init__()
+        self._show = show
+
+    def __torch_function__(
+        self, function: Any, types: Any, args: Any = (), kwargs: Any = None
+    ) -> Any:
+        answered = function(*args, **(kwargs or {}))
+        self._show(getattr(function, "__name__", "").strip("_"), answered)  # relu_ is in place
+        return answered
 
 
 def _home(inputs: Any) -> torch.device:
@@ -119,13 +137,15 @@ def _places(model: nn.Module, layers: Sequence[str]) -> dict[str, _Place]:
     found, missing = {}, []
     for name in layers:
         parts = _NAME.fullmatch(name)
-        if parts is None or parts["module"] not in modules:
+        function = parts is not None and parts["function"]
+        if parts is None or not (function or parts["module"] in modules):
             missing.append(name)
             continue
         call, item = (
             None if parts[part] is None else int(parts[part]) for part in ("call", "item")
         )
-        found[name] = _Place(modules[parts["module"]], call, item)
+        source = parts["module"] if function else modules[parts["module"]]
+        found[name] = _Place(source, call, item)
     if missing:
         existing = ", ".join(name for name in modules if name)
         raise ValueError(f"expected layers among {existing}; received {', '.join(missing)}")
@@ -139,17 +159,31 @@ def _outputs(
     calls: dict[str, int] = dict.fromkeys(places, 0)
     seen: dict[str, Tensor] = {}
 
-    def keep(name: str, module: nn.Module, arguments: Any, output: Any) -> None:
+    functions = {n: place.source for n, place in places.items() if isinstance(place.source, str)}
+    looking = False
+
+    def show(function: str, output: Any) -> None:
+        for name, wanted in functions.items():
+            if wanted == function and not looking:
+                keep(name, None, None, output)
+
+    def keep(name: str, module: Any, arguments: Any, output: Any) -> None:
+        nonlocal looking
         place = places[name]
         calls[name] += 1
         if place.call is not None and place.call != calls[name] - 1:
             return
         if name not in seen:
+            looking = True  # what functions answer in the next line is no part of the network
             seen[name] = _rows(name, place, output, samples, pool)
+            looking = False
 
     with ExitStack() as hooks:
         for name, place in places.items():
-            hooks.callback(place.module.register_forward_hook(partial(keep, name)).remove)
+            if isinstance(place.source, nn.Module):
+                hooks.callback(place.source.register_forward_hook(partial(keep, name)).remove)
+        if functions:
+            hooks.enter_context(_Functions(show))
         answer(model, chunk)
     for name, place in places.items():
         if calls[name] == 0:
@@ -177,7 +211,7 @@ def _rows(name: str, place: _Place, output: Any, samples: int, pool: Pool) -> Te
         raise ValueError(
             f"expected {samples} rows from {name}, received shape {tuple(output.shape)}"
         )
-    pooled = _pooled(name, place.module, output.detach(), pool)
+    pooled = _pooled(name, place.source, output.detach(), pool)
     return pooled.reshape(samples, -1).clone()
 
 
@@ -187,7 +221,7 @@ def _kind(output: Any) -> str:
     return type(output).__name__
 
 
-def _pooled(name: str, module: nn.Module, output: Tensor, pool: Pool) -> Tensor:
+def _pooled(name: str, module: nn.Module | str, output: Tensor, pool: Pool) -> Tensor:
     if pool == "auto":
         pool = "flatten" if output[0].numel() <= FLATTENED else "mean"
     if pool == "flatten" or output.ndim < 3:

@@ -180,6 +180,39 @@ def test_calls_tuples_and_nested_inputs_have_names() -> None:
             record(model, [name], inputs)
 
 
+class Functional(nn.Module):
+    """Activations that are no modules, one of them in place."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.second = nn.Linear(4, 6), nn.Linear(6, 6)
+
+    def forward(self, x: Tensor) -> Tensor:
+        hidden = nn.functional.relu(self.first(x))
+        hidden = self.second(hidden).relu_()
+        return torch.softmax(hidden.reshape(len(x), 2, 3), dim=-1).reshape(len(x), 6)
+
+
+def test_functions_have_names() -> None:
+    model, x = Functional(), torch.randn(5, 4)
+    names = ["relu()@0", "second", "relu()@1", "softmax()", "reshape()@1"]
+    found = record(model, names, x, batch_size=3)
+    first = model.first(x).relu()
+    second = model.second(first)
+    shares = second.relu().reshape(5, 2, 3).softmax(-1).reshape(5, 6)
+    for name, expected in zip(names, (first, second, second.relu(), shares, shares), strict=True):
+        torch.testing.assert_close(found[name], expected.detach())
+    stack = nn.Sequential(nn.Linear(4, 3), nn.ReLU())  # a module calls it
+    torch.testing.assert_close(record(stack, ["relu()"], x)["relu()"], stack(x).detach())
+    for name, message in (
+        ("relu()", r"expected one call of relu\(\) .* received 2: relu\(\)@0 to relu\(\)@1"),
+        ("gelu()", r"the forward pass calls; it skips gelu\(\)"),
+        ("relu()@2", r"expected relu\(\)@2 among 2 calls"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            record(model, [name], x)
+
+
 def test_positions_are_pooled() -> None:
     tokens, image = torch.randn(6, 4, 3), torch.randn(6, 3, 5, 5)
     same = nn.Sequential(nn.Identity())
