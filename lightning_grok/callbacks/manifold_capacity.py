@@ -25,6 +25,7 @@ _SCALARS = (
     "capacity", "radius", "dimension", "capacity_se", "radius_se", "dimension_se",
     "median_radius", "center_correlation", "residual_correlation", "rank", "flagged", "failed",
 )  # fmt: skip
+_REPEATED = ("capacity", "radius", "dimension")
 
 
 class ManifoldCapacity(Measurement):
@@ -39,6 +40,11 @@ class ManifoldCapacity(Measurement):
     and so on. The samples and the Gaussian vectors are the same at every epoch. A split other than
     test stands before the layer.
 
+    The standard errors know the Gaussian vectors alone. Which of the center correlations are
+    removed depends on random starts too, and in some layers on them more: with ``repeats=5`` all of
+    it is done with five seeds, and ``capacity_sd``, ``radius_sd`` and ``dimension_sd`` are the
+    standard deviations over them, at five times the cost. The values are those of the first.
+
     Args:
         layers: names of submodules; None takes all of ``model.layer_names``, else at most twelve.
         splits: ``test``, ``train`` or both.
@@ -47,6 +53,7 @@ class ManifoldCapacity(Measurement):
         restarts: random starts of the removal of center correlations, for every rank.
         kappa: margin.
         seed: of samples, vectors and restarts.
+        repeats: seeds of vectors and restarts, `seed` the first of them.
         enabled, epochs, strict, options: as for every `Measurement`.
         name: prefix of the keys; another one lets a second such measurement stand in
             ``trainer.callbacks`` of the same run.
@@ -67,6 +74,7 @@ class ManifoldCapacity(Measurement):
         seed: Seed = 0,
         epochs: Epochs = None,
         strict: bool = False,
+        repeats: Annotated[int, Range(1, 1000)] = 1,
         name: str | None = None,
         **options: Any,
     ) -> None:
@@ -81,6 +89,7 @@ class ManifoldCapacity(Measurement):
         self.restarts = restarts
         self.kappa = kappa
         self.seed = seed
+        self.repeats = repeats
 
     def check(self, model: nn.Module, reference: ReferenceSet) -> None:
         """Refuse layers and classes that aren't there, and labels that are no classes."""
@@ -113,10 +122,13 @@ class ManifoldCapacity(Measurement):
                 threadpool_limits(1, user_api="blas"),
                 ThreadPoolExecutor(torch.get_num_threads()) as pool,
             ):
-                results = list(pool.map(partial(self._geometry, targets), activations.values()))
-            for layer, result in zip(activations, results, strict=True):
+                results = list(pool.map(partial(self._geometries, targets), activations.values()))
+            for layer, (result, *more) in zip(activations, results, strict=True):
                 prefix = layer if split == "test" else f"{split}/{layer}"
                 values |= {f"{prefix}/{key}": getattr(result, key) for key in _SCALARS}
+                for key in _REPEATED if more else ():
+                    spread = np.std([getattr(each, key) for each in (result, *more)], ddof=1)
+                    values[f"{prefix}/{key}_sd"] = float(spread)
                 values |= {f"{prefix}/{key}_per_class": v for key, v in result.per_class.items()}
         return values
 
@@ -127,12 +139,16 @@ class ManifoldCapacity(Measurement):
         ]
         return min(int((labels == labels[0]).sum()) for labels in drawn)
 
-    def _geometry(self, labels: np.ndarray, points: Tensor) -> ManifoldGeometry:
-        return manifold_capacity(
-            points.double().cpu().numpy(),
-            labels,
-            kappa=self.kappa,
-            num_vectors=self.num_vectors,
-            restarts=self.restarts,
-            seed=self.seed,
-        )
+    def _geometries(self, labels: np.ndarray, points: Tensor) -> list[ManifoldGeometry]:
+        """One of every seed."""
+        return [
+            manifold_capacity(
+                points.double().cpu().numpy(),
+                labels,
+                kappa=self.kappa,
+                num_vectors=self.num_vectors,
+                restarts=self.restarts,
+                seed=seed,
+            )
+            for seed in range(self.seed, self.seed + self.repeats)
+        ]

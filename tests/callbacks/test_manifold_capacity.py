@@ -23,6 +23,7 @@ def test_both_splits_have_as_many_images_a_class(fit: Callable[..., Run]) -> Non
         "--manifold_capacity.per_class=6",
         "--manifold_capacity.num_vectors=10",
         "--manifold_capacity.restarts=1",
+        "--manifold_capacity.repeats=3",
         "--manifold_capacity.layers=[layers.1]",
     )
     data = GrokData(dataset="digits", train_size=64)
@@ -35,6 +36,14 @@ def test_both_splits_have_as_many_images_a_class(fit: Callable[..., Run]) -> Non
         images, labels = data.reference_set.manifold_points(split, fewest, 0)
         assert np.bincount(labels).tolist() == [fewest] * 10
         points = record(network, ["layers.1"], images)["layers.1"].double().numpy()
-        expected = manifold_capacity(points, labels.numpy(), num_vectors=10, restarts=1, seed=0)
-        logged = run.series(f"manifold_capacity/{prefix}layers.1/capacity")[1][0]
-        assert logged == pytest.approx(expected.capacity, rel=1e-6)
+        expected = [
+            manifold_capacity(points, labels.numpy(), num_vectors=10, restarts=1, seed=seed)
+            for seed in range(3)
+        ]
+        for name in ("capacity", "radius", "dimension"):
+            key = f"manifold_capacity/{prefix}layers.1/{name}"
+            values = [getattr(each, name) for each in expected]
+            assert run.series(key)[1][0] == pytest.approx(values[0], rel=1e-6)
+            spread = np.std(values, ddof=1)
+            assert spread > 0
+            assert run.series(f"{key}_sd")[1][0] == pytest.approx(spread, rel=1e-6)
