@@ -2,6 +2,7 @@
 
 import logging
 import os
+import shutil
 import signal
 import sys
 from collections.abc import Callable
@@ -67,5 +68,35 @@ def fit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Run]:
             os.environ.clear()
             os.environ.update(before)
         return read_run(tmp_path / name if name else find_runs(tmp_path)[-1])
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def kept_runs() -> dict[tuple[str, ...], tuple[Path, str]]:
+    """Copies of the runs of `fitted` by their names and arguments, and where they were written."""
+    return {}
+
+
+@pytest.fixture
+def fitted(
+    fit: Callable[..., Run],
+    tmp_path: Path,
+    tmp_path_factory: pytest.TempPathFactory,
+    kept_runs: dict[tuple[str, ...], tuple[Path, str]],
+) -> Callable[..., Run]:
+    """As `fit`, but what a test of the same file has trained before is copied."""
+
+    def run(*arguments: str, name: str = "run") -> Run:
+        path = tmp_path / name
+        if (name, *arguments) not in kept_runs:
+            fit(*arguments, name=name)
+            copy = shutil.copytree(path, tmp_path_factory.mktemp("kept") / name)
+            kept_runs[name, *arguments] = copy, str(tmp_path)
+        else:
+            kept, root = kept_runs[name, *arguments]
+            config = shutil.copytree(kept, path) / "config.yaml"
+            config.write_text(config.read_text().replace(root, str(tmp_path)))
+        return read_run(path)
 
     return run

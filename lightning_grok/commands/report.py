@@ -25,8 +25,11 @@ def main(arguments: Sequence[str]) -> None:
     options = parser.parse_args(arguments)
     from lightning_grok.dashboard.report import write_report
     from lightning_grok.paper.claims.page import verdict_table
+    from lightning_grok.paper.published import Published
     from lightning_grok.runs.run import Run
 
+    if options.published is not None:
+        Published(options.published)  # refused before any figure is drawn
     say_damage(map(Run, options.runs))
     alone = options.runs[0] if len(options.runs) == 1 else Path("report")
     verdict = partial(verdict_table, published=options.published)

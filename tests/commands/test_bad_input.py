@@ -298,10 +298,10 @@ def test_a_refusal_names_the_real_reason(
 
 
 @pytest.fixture
-def finished(fit: Callable[..., object], tmp_path: Path) -> Path:
+def finished(fitted: Callable[..., object], tmp_path: Path) -> Path:
     """A run of two epochs that stopped before its third."""
     off = "--manifold_capacity.enabled=false"
-    fit("--model.hidden=[8]", off, "--trainer.max_epochs=2", name="run")
+    fitted("--model.hidden=[8]", off, "--trainer.max_epochs=2", name="run")
     path = tmp_path / "run"
     directory = RunDirectory(path)
     directory.update_meta(state="interrupted")

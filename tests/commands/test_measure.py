@@ -33,8 +33,8 @@ def test_measuring_afterwards_gives_the_live_numbers(fit: Fit, tmp_path: Path) -
     assert all(np.array_equal(arrays[key], again[key]) for key in arrays)
 
 
-def test_a_new_measurement_is_one_function_and_one_entry(fit: Fit, tmp_path: Path) -> None:
-    run = fit("--kernel_distance.enabled=false", "--linear_probe.enabled=false")
+def test_a_new_measurement_is_one_function_and_one_entry(fitted: Fit, tmp_path: Path) -> None:
+    run = fitted("--kernel_distance.enabled=false", "--linear_probe.enabled=false")
     overlay = tmp_path / "ratio.yaml"
     overlay.write_text(
         "trainer:\n"
@@ -52,9 +52,9 @@ def test_a_new_measurement_is_one_function_and_one_entry(fit: Fit, tmp_path: Pat
 
 
 def test_epochs_without_a_snapshot_are_refused_and_nothing_is_lost(
-    fit: Fit, capsys: pytest.CaptureFixture[str]
+    fitted: Fit, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    run = fit("--kernel_distance.enabled=false", "--linear_probe.enabled=false")
+    run = fitted("--kernel_distance.enabled=false", "--linear_probe.enabled=false")
     before = (run.path / "events.jsonl").read_text()
     with pytest.raises(SystemExit):
         main(["measure", str(run.path), "--trainer.max_epochs=9", "--weight_norm.epochs=[7]"])
@@ -63,9 +63,9 @@ def test_epochs_without_a_snapshot_are_refused_and_nothing_is_lost(
 
 
 def test_a_run_that_can_be_resumed_is_not_measured(
-    fit: Fit, capsys: pytest.CaptureFixture[str]
+    fitted: Fit, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    run = fit("--kernel_distance.enabled=false", "--linear_probe.enabled=false")
+    run = fitted("--kernel_distance.enabled=false", "--linear_probe.enabled=false")
     meta = run.path / "run.json"
     meta.write_text(meta.read_text().replace('"finished"', '"interrupted"'))
     with pytest.raises(SystemExit):
@@ -73,16 +73,16 @@ def test_a_run_that_can_be_resumed_is_not_measured(
     assert "expected a finished run" in capsys.readouterr().err
 
 
-def test_a_line_that_a_killed_process_cut_short_takes_no_other_with_it(fit: Fit) -> None:
-    run = fit("--kernel_distance.enabled=false", "--linear_probe.enabled=false")
+def test_a_line_that_a_killed_process_cut_short_takes_no_other_with_it(fitted: Fit) -> None:
+    run = fitted("--kernel_distance.enabled=false", "--linear_probe.enabled=false")
     with open(run.path / "events.jsonl", "a") as file:
         file.write('{"event": "ev')
     main(["measure", str(run.path), "--weight_norm.enabled=true"])
     assert Run(run.path).series("weight_norm/total")[0].tolist() == [0, 1, 2, 3]
 
 
-def test_nothing_to_measure_is_said(fit: Fit, capsys: pytest.CaptureFixture[str]) -> None:
-    run = fit("--kernel_distance.enabled=false", "--linear_probe.enabled=false")
+def test_nothing_to_measure_is_said(fitted: Fit, capsys: pytest.CaptureFixture[str]) -> None:
+    run = fitted("--kernel_distance.enabled=false", "--linear_probe.enabled=false")
     with pytest.raises(SystemExit):
         main(["measure", str(run.path)])
     assert "expected a measurement in the arguments" in capsys.readouterr().err
@@ -90,9 +90,9 @@ def test_nothing_to_measure_is_said(fit: Fit, capsys: pytest.CaptureFixture[str]
 
 
 def test_what_is_no_file_of_a_run_is_not_waited_for(
-    fit: Fit, capsys: pytest.CaptureFixture[str]
+    fitted: Fit, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    run = fit("--kernel_distance.enabled=false", "--linear_probe.enabled=false")
+    run = fitted("--kernel_distance.enabled=false", "--linear_probe.enabled=false")
     for name, damage in {
         "config.yaml": [os.mkfifo, Path.mkdir, lambda path: path.write_bytes(b"model: \xff")],
         "events.jsonl": [os.mkfifo, Path.mkdir],

@@ -111,6 +111,7 @@ def test_what_is_no_run_is_said_in_a_line(
         main(["report", str(path), "--published", str(tmp_path / "none.csv")])
     assert stopped.value.code == 2
     assert "none.csv" in capsys.readouterr().err
+    assert not (path / "figures").exists()  # said before anything is drawn
 
 
 def test_a_run_that_no_claim_is_about_has_no_verdict(tmp_path: Path) -> None:

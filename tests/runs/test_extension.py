@@ -25,9 +25,9 @@ def content(run: Run) -> dict[str, Any]:
 
 
 def test_it_ends_bit_for_bit_as_one_of_full_length(
-    fit: Fit, capsys: pytest.CaptureFixture[str]
+    fit: Fit, fitted: Fit, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    short = fit(*SLIM, name="short")
+    short = fitted(*SLIM, name="short")
     before = {p: p.read_bytes() for p in short.path.rglob("*") if p.is_file()}
     whole, long = fit(*LONG, name="whole"), fit(*LONG, f"--run.extends={short.path}", name="long")
     assert f"{long.path} begins with the 3 epochs of {short.path}" in capsys.readouterr().out
@@ -38,8 +38,8 @@ def test_it_ends_bit_for_bit_as_one_of_full_length(
     assert before == {p: p.read_bytes() for p in short.path.rglob("*") if p.is_file()}
 
 
-def test_exact_pairs_of_the_shorter_run_are_not_the_longers(fit: Fit) -> None:
-    short = fit(*SLIM, name="short")
+def test_exact_pairs_of_the_shorter_run_are_not_the_longers(fitted: Fit) -> None:
+    short = fitted(*SLIM, name="short")
     assert (short.path / "arrays/kernel_distance/pairwise.npz").exists()
     directory = RunDirectory.create(short.path.parent, "long", numbered=False)
     config = short.config
@@ -59,10 +59,10 @@ def test_epochs_may_be_added_after_the_end(fit: Fit) -> None:
     assert long.series("weight_norm/total")[0].tolist() == [0, 2, 5]
 
 
-def test_what_was_measured_afterwards_stays_with_the_shorter_run(fit: Fit) -> None:
+def test_what_was_measured_afterwards_stays_with_the_shorter_run(fit: Fit, fitted: Fit) -> None:
     from lightning_grok.commands.main import main
 
-    short = fit(*SLIM, name="short")
+    short = fitted(*SLIM, name="short")
     main(["measure", str(short.path), "--linear_probe.enabled=true", "--linear_probe.draws=2"])
     assert "linear_probe" in {event["event"] for event in Run(short.path).events}
     long = fit(*LONG, f"--run.extends={short.path}", name="long")
@@ -71,11 +71,11 @@ def test_what_was_measured_afterwards_stays_with_the_shorter_run(fit: Fit) -> No
 
 
 def test_one_whose_own_measurements_were_replaced_is_refused(
-    fit: Fit, capsys: pytest.CaptureFixture[str]
+    fit: Fit, fitted: Fit, capsys: pytest.CaptureFixture[str]
 ) -> None:
     from lightning_grok.commands.main import main
 
-    short = fit(*SLIM, name="short")
+    short = fitted(*SLIM, name="short")
     main(["measure", str(short.path), "--weight_norm.epochs=[0,3]"])
     with pytest.raises(SystemExit):
         fit(*LONG, f"--run.extends={short.path}", name="long")
@@ -101,15 +101,15 @@ def test_one_whose_failed_measurement_was_made_up_for_is_refused(
     assert "weight_norm of" in capsys.readouterr().err
 
 
-def test_a_run_without_a_last_epoch_may_begin_with_another(fit: Fit) -> None:
-    short = fit(*SLIM, name="short")
+def test_a_run_without_a_last_epoch_may_begin_with_another(fitted: Fit) -> None:
+    short = fitted(*SLIM, name="short")
     config = short.config
     config["trainer"]["max_epochs"] = None
     assert longer(short.path, config, {}).epoch == 3
 
 
-def test_one_that_died_before_its_checkpoint_begins_at_the_start(fit: Fit) -> None:
-    short = fit(*SLIM, name="short")
+def test_one_that_died_before_its_checkpoint_begins_at_the_start(fit: Fit, fitted: Fit) -> None:
+    short = fitted(*SLIM, name="short")
     long = fit(*LONG, f"--run.extends={short.path}", name="long")
     expected = content(long)
     shutil.rmtree(long.path / "checkpoints")
@@ -130,9 +130,9 @@ def test_one_that_died_before_its_checkpoint_begins_at_the_start(fit: Fit) -> No
     ],
 )
 def test_anything_else_is_refused_in_one_line(
-    options: list[str], message: str, fit: Fit, capsys: pytest.CaptureFixture[str]
+    options: list[str], message: str, fit: Fit, fitted: Fit, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    short = fit(*SLIM, name="short")
+    short = fitted(*SLIM, name="short")
     with pytest.raises(SystemExit) as stopped:
         fit(*LONG, f"--run.extends={short.path}", *options, name="long")
     assert stopped.value.code == 2
