@@ -43,8 +43,8 @@ def timeless(run: Run) -> list[dict[str, Any]]:
     return [{k: v for k, v in event.items() if "seconds" not in k} for event in run.events]
 
 
-def test_a_fit_leaves_a_whole_run(fit: Fit) -> None:
-    run = fit(*FULL)
+def test_a_fit_leaves_a_whole_run(fitted: Fit) -> None:
+    run = fitted(*FULL)
     assert run.state == "finished"
     assert run.dataset == "embedded digits"
     assert run.setup == "AdamW-10-64-1-0.001-16x16"
@@ -84,15 +84,15 @@ def test_digits_that_stand_in_are_named_everywhere(
         assert f"{run.path} is finished" in capsys.readouterr().out
 
 
-def test_measuring_does_not_disturb_training(fit: Fit) -> None:
-    measured = fit(*FULL, name="measured")
+def test_measuring_does_not_disturb_training(fit: Fit, fitted: Fit) -> None:
+    measured = fitted(*FULL)
     bare = fit("--evaluation.epochs=[3]", *OFF, name="bare")
     assert states_equal(weights(measured), weights(bare))
 
 
 @pytest.mark.slow
-def test_same_seed_same_run_another_seed_another(fit: Fit) -> None:
-    first, second = fit(*FULL, name="first"), fit(*FULL, name="second")
+def test_same_seed_same_run_another_seed_another(fit: Fit, fitted: Fit) -> None:
+    first, second = fitted(*FULL), fit(*FULL, name="second")
     other = fit("--seed_everything=1", name="other")
     assert timeless(first) == timeless(second)
     assert states_equal(weights(first), weights(second))
@@ -169,9 +169,9 @@ def test_a_signal_while_the_initialization_is_measured_loses_nothing(
 
 
 def test_resuming_a_finished_run_says_so_and_writes_nothing(
-    fit: Fit, capsys: pytest.CaptureFixture[str]
+    fit: Fit, fitted: Fit, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    run = fit()
+    run = fitted()
     before = {p: p.stat().st_mtime_ns for p in run.path.rglob("*") if p.name != ".lock"}
     fit("--resume")
     assert "is finished" in capsys.readouterr().out
@@ -200,8 +200,10 @@ def test_a_torn_checkpoint_gives_way_to_the_one_before(fit: Fit) -> None:
     assert found[0].name == "previous.ckpt"
 
 
-def test_a_configuration_is_saved_as_it_can_be_given_again(fit: Fit, tmp_path: Path) -> None:
-    run = fit()
+def test_a_configuration_is_saved_as_it_can_be_given_again(
+    fit: Fit, fitted: Fit, tmp_path: Path
+) -> None:
+    run = fitted()
     again = fit(
         f"--config={run.path / 'config.yaml'}", f"--run.root={tmp_path}", "--run.name=again"
     )

@@ -42,7 +42,9 @@ def test_a_report_of_two_runs_has_all_their_pages(tmp_path: Path) -> None:
 
 
 def test_runs_of_one_name_keep_their_figures_apart(tmp_path: Path) -> None:
-    paths = [write_run(tmp_path / folder, "r", seed=k).path for k, folder in enumerate("ab")]
+    paths = [
+        write_run(tmp_path / folder, "r", seed=k, last=5).path for k, folder in enumerate("ab")
+    ]
     report, *figures = write_report(paths, tmp_path / "report")
     assert {path.parent.relative_to(report.parent) for path in figures} == {
         Path("figures/a/r"), Path("figures/b/r"),
