@@ -9,11 +9,10 @@ from typing import Any, Protocol
 
 import lightning as L
 import numpy as np
-import torch
 from lightning.pytorch.utilities.rank_zero import rank_zero_warn
 from torch import Tensor, nn
 
-from lightning_grok.callbacks.network import network_of, placed, selected, undisturbed
+from lightning_grok.callbacks.network import check_inputs, network_of, selected, undisturbed
 from lightning_grok.callbacks.recording import (
     LoggedValue,
     callbacks_of,
@@ -38,7 +37,6 @@ from lightning_grok.callbacks.scheduled import Epochs, Scheduled
 from lightning_grok.errors import InputError, first_line
 from lightning_grok.geometry.activations import Pool
 from lightning_grok.geometry.ntk.network import Output
-from lightning_grok.geometry.samples import answer, take_samples, tensors_of
 from lightning_grok.runs.directory import RunDirectory
 from lightning_grok.runs.files import is_disk_error
 from lightning_grok.runs.names import validate_measurements
@@ -174,19 +172,8 @@ class Measurement(Scheduled, ABC):
         self._reference = reference
         with self._looking(model):
             if self.needs_samples:
-                self._try_two(model, reference)
+                check_inputs(model, reference.test.images, self.name)
             self.check(model, reference)
-
-    def _try_two(self, model: nn.Module, reference: ReferenceSet) -> None:
-        inputs = placed(take_samples(reference.test.images, slice(2)), model)
-        try:
-            with torch.no_grad():
-                answer(model, inputs)
-        except Exception as error:
-            raise InputError(
-                f"{self.name}: expected inputs that {type(model).__name__} takes, received "
-                f"{_described(inputs)}: {first_line(error)}; inputs= or batch_keys= gives others"
-            ) from error
 
     def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
         """Settle the epochs, before anything is trained."""
@@ -359,10 +346,7 @@ class Measurement(Scheduled, ABC):
         if error is None:
             record_event(trainer, self.name, epoch, scalars, arrays, step)
         elif self.strict or epoch == 0:
-            raise InputError(
-                f"expected a network and samples that {self.name} can measure, received: {error}; "
-                "enabled=False leaves it out"
-            )
+            raise self._refusal(error)
         else:
             self._note_error(trainer, epoch, error)
 
@@ -379,10 +363,13 @@ class Measurement(Scheduled, ABC):
         except Exception as error:
             if self.strict or type(error) is RuntimeError:
                 raise
-            raise InputError(
-                f"expected a network and samples that {self.name} can measure, received: "
-                f"{type(error).__name__}: {first_line(error)}; enabled=False leaves it out"
-            ) from error
+            raise self._refusal(f"{type(error).__name__}: {first_line(error)}") from error
+
+    def _refusal(self, reason: str) -> InputError:
+        return InputError(
+            f"expected a network and samples that {self.name} can measure, received: {reason}; "
+            "enabled=False leaves it out"
+        )
 
     def taken(
         self, model: nn.Module, reference: ReferenceSet, epoch: float
@@ -416,11 +403,3 @@ def check_names(callbacks: Sequence[L.Callback]) -> list[Measurement]:
     measurements = [c for c in callbacks if isinstance(c, Measurement) and c.enabled]
     validate_measurements(each.name for each in measurements)
     return measurements
-
-
-def _described(inputs: Any) -> str:
-    """Dtypes and shapes of all tensors."""
-    return ", ".join(
-        f"{str(tensor.dtype).removeprefix('torch.')} {tuple(tensor.shape)}"
-        for tensor in tensors_of(inputs)
-    )

@@ -9,9 +9,10 @@ from lightning.pytorch.utilities.seed import isolate_rng
 from threadpoolctl import threadpool_limits
 from torch import Tensor, nn
 
+from lightning_grok.errors import InputError, first_line
 from lightning_grok.geometry.activations import evaluating
 from lightning_grok.geometry.ntk.network import Output
-from lightning_grok.geometry.samples import place_samples
+from lightning_grok.geometry.samples import answer, place_samples, take_samples, tensors_of
 
 
 def network_of(module: nn.Module) -> nn.Module:
@@ -27,6 +28,27 @@ def placed(inputs: Any, model: nn.Module) -> Any:
     """
     parameter = next(model.parameters(), None)
     return inputs if parameter is None else place_samples(inputs, parameter.device, parameter.dtype)
+
+
+def check_inputs(model: nn.Module, inputs: Any, name: str) -> None:
+    """Send two samples through a network, and say which inputs a measurement can't give it.
+
+    Raises:
+        InputError: the network doesn't take them.
+    """
+    two = placed(take_samples(inputs, slice(2)), model)
+    try:
+        with torch.no_grad():
+            answer(model, two)
+    except Exception as error:
+        shapes = ", ".join(
+            f"{str(tensor.dtype).removeprefix('torch.')} {tuple(tensor.shape)}"
+            for tensor in tensors_of(two)
+        )
+        raise InputError(
+            f"{name}: expected inputs that {type(model).__name__} takes, received {shapes}: "
+            f"{first_line(error)}; inputs= or batch_keys= gives others"
+        ) from error
 
 
 def selection(output: Output) -> Callable[[nn.Module, Any, Any], Tensor] | None:

@@ -147,15 +147,15 @@ class RunFolder:
                     if time.monotonic() - start > budget:
                         break
 
-    def refresh_aside(self, patience: float = _BUDGET_SECONDS) -> None:
-        """Have another thread refresh all there is, and wait for it so many seconds at most.
+    def refresh_aside(self) -> None:
+        """Have another thread refresh all there is, and wait for it a moment at most.
 
         A slow disk, or a run that takes long to be read, delays what is new and nobody's answer.
         """
         if self._worker is None or not self._worker.is_alive():
             self._worker = threading.Thread(target=self.refresh, args=(math.inf,), daemon=True)
             self._worker.start()
-        self._worker.join(patience)
+        self._worker.join(_BUDGET_SECONDS)
 
     def run(self, key: str) -> Run | None:
         """The run of an id; None where there is none."""
