@@ -4,14 +4,14 @@ import copy
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from typing import Any, Protocol
 
 import lightning as L
 import numpy as np
-from lightning.pytorch.utilities.rank_zero import rank_zero_warn
 from torch import Tensor, nn
 
+from lightning_grok.callbacks.forgiving import Forgiving
 from lightning_grok.callbacks.network import check_inputs, network_of, selected, undisturbed
 from lightning_grok.callbacks.recording import (
     LoggedValue,
@@ -34,11 +34,10 @@ from lightning_grok.callbacks.reference import (
     loaders_of,
 )
 from lightning_grok.callbacks.scheduled import Epochs, Scheduled
-from lightning_grok.errors import InputError, first_line
+from lightning_grok.errors import InputError
 from lightning_grok.geometry.activations import Pool
 from lightning_grok.geometry.ntk.network import Output
 from lightning_grok.runs.directory import RunDirectory
-from lightning_grok.runs.files import is_disk_error
 from lightning_grok.runs.names import validate_measurements
 from lightning_grok.tasks.reference_set import ReferenceSet
 
@@ -53,7 +52,7 @@ class Aside(Protocol):
         """Log what has been measured; with `wait`, all that was asked for."""
 
 
-class Measurement(Scheduled, ABC):
+class Measurement(Scheduled, Forgiving, ABC):
     """Takes a measurement of the network at chosen points, beginning with the initialization.
 
     A subclass sets `name` and implements `measure`, which knows no Trainer, so that the same
@@ -310,25 +309,6 @@ class Measurement(Scheduled, ABC):
             cost = {f"{self.name}/summary_seconds": max(0.0, time.perf_counter() - start)}
             record_event(trainer, "timing", epoch, cost)
 
-    @contextmanager
-    def _forgiven(self, trainer: L.Trainer, epoch: float) -> Iterator[None]:
-        """Turn an error into an event, unless `strict`; a full disk stops the run in any case.
-
-        Nor is the first one forgiven, before anything is trained.
-        """
-        try:
-            with self._refused() if trainer.global_step == 0 else nullcontext():
-                yield
-        except Exception as error:
-            first = trainer.global_step == 0 and isinstance(error, InputError)
-            if self.strict or first or is_disk_error(error):
-                raise
-            self._note_error(trainer, epoch, f"{type(error).__name__}: {first_line(error)}")
-
-    def _note_error(self, trainer: L.Trainer, epoch: float, reason: str) -> None:
-        rank_zero_warn(f"{self.name} at epoch {epoch:g} failed, training goes on. {reason}")
-        record_event(trainer, "error", epoch, {"measurement": self.name, "message": reason})
-
     def log_answer(
         self,
         trainer: L.Trainer,
@@ -349,27 +329,6 @@ class Measurement(Scheduled, ABC):
             raise self._refusal(error)
         else:
             self._note_error(trainer, epoch, error)
-
-    @contextmanager
-    def _refused(self) -> Iterator[None]:
-        """Turn an error into the refusal of a run.
-
-        A RuntimeError is none: memory or numerics may fail at one network and not at the next.
-        """
-        try:
-            yield
-        except (InputError, OSError):
-            raise
-        except Exception as error:
-            if self.strict or type(error) is RuntimeError:
-                raise
-            raise self._refusal(f"{type(error).__name__}: {first_line(error)}") from error
-
-    def _refusal(self, reason: str) -> InputError:
-        return InputError(
-            f"expected a network and samples that {self.name} can measure, received: {reason}; "
-            "enabled=False leaves it out"
-        )
 
     def taken(
         self, model: nn.Module, reference: ReferenceSet, epoch: float
