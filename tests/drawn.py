@@ -50,3 +50,27 @@ def misplaced(figure: Figure) -> list[str]:
         for (one, a), (other, b) in combinations(found, 2)
         if a.x0 < b.x1 and b.x0 < a.x1 and a.y0 < b.y1 and b.y0 < a.y1
     ]
+
+
+def meeting(figure: Figure) -> list[str]:
+    """Tick labels side by side with less than 2 points between them, or 6 to a neighbour's."""
+    shown = []
+    renderer = FigureCanvasAgg(figure).get_renderer()
+    figure.draw_without_rendering()
+    for axes in figure.axes:
+        low, high = sorted(axes.xaxis.get_view_interval())
+        for tick in axes.xaxis.get_major_ticks():
+            if low <= tick.get_loc() <= high and tick.label1.get_visible():
+                box = tick.label1.get_window_extent(renderer)
+                shown += [(axes, tick.label1.get_text(), box)] * bool(tick.label1.get_text())
+    gap = 2 / 72 * figure.dpi
+    return [
+        f"{one!r} beside {other!r}"
+        for (first, one, a), (second, other, b) in combinations(shown, 2)
+        if a.x0 < b.x1 + _least(first, second, gap) and b.x0 < a.x1 + _least(first, second, gap)
+        and a.y0 < b.y1 and b.y0 < a.y1
+    ]  # fmt: skip
+
+
+def _least(first: object, second: object, gap: float) -> float:
+    return 3 * gap if first is not second else gap

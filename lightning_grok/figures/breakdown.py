@@ -59,7 +59,7 @@ def leave_off_scale(axes: "Axes", run: Runs, keys: Sequence[str]) -> None:
         color=EVENT,
         bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 0.5},
         gid="off scale",
-    )
+    ).set_in_layout(False)
 
 
 def _points(run: Runs, key: str) -> tuple[np.ndarray, np.ndarray]:

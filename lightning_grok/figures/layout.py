@@ -4,13 +4,19 @@ import re
 import textwrap
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from itertools import pairwise
 from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
 
 from lightning_grok.errors import InputError
 from lightning_grok.extras import named_extra
+from lightning_grok.figures.printing import captioned, page_width
 from lightning_grok.figures.seeds import Runs, Seeds
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.axis import Axis
     from matplotlib.figure import Figure, SubFigure
 
 COLUMN, PAGE = 3.4, 7.0
@@ -43,10 +49,15 @@ _STYLE = {
     "legend.borderpad": 0.2,
     "figure.constrained_layout.h_pad": 0.03,
     "figure.constrained_layout.w_pad": 0.03,
+    "svg.hashsalt": "lightning_grok",  # else names of clips differ from file to file
     "pdf.fonttype": 42,  # text stays text in the PDF
 }
 _DIGITS = 6  # of places, in parts of a figure: well below a pixel
+_TWO_ABREAST = 5.0  # inches: parts on a narrower page stand one below the other
+_GAP = 0.03  # between tick labels, in inches
 _SMALL, _LARGE = 7.0, 8.0  # sizes of titles, in points
+LINE = 0.14
+"""Height of a line of text, in inches."""
 _INDENT = 0.07  # of titles, in inches
 _CHARACTERS = 131  # of a title of one point in one inch
 _NUMBER = r"([\d.]+(?:e[+-]?\d+)?)"
@@ -87,11 +98,10 @@ def part_figure(run: Runs, part: Part | None, missing: str) -> "Figure":
 
     if part is None:
         raise InputError(f"expected {missing} in {run.path}, received none")
-    title = wrapped(f"{part.heading}\n{run_title(run)}", COLUMN, _SMALL)
-    height = part.height + 0.14 * (1 + title.count("\n"))
+    width = page_width(COLUMN)
     with style():
-        figure = Figure(figsize=(COLUMN, height), dpi=200, layout="constrained")
-        figure.suptitle(title, x=_INDENT / COLUMN, ha="left", size=_SMALL, parse_math=False)
+        figure = Figure(figsize=(width, part.height), dpi=200, layout="constrained")
+        put_caption(figure, f"{part.heading}\n{run_title(run)}")
         part.draw(figure)
         settle(figure)
     return figure
@@ -102,27 +112,41 @@ def page_figure(run: Runs, rows: list[list[Part]], prefix: str = "") -> "Figure"
     """Rows of one or two parts, lettered in reading order, below the run's title."""
     from matplotlib.figure import Figure
 
-    title = wrapped(prefix + run_title(run), PAGE, _LARGE)
-    heights = [max(part.height for part in row) + 0.2 for row in rows]
-    top = 0.1 + 0.14 * (1 + title.count("\n"))
+    width = page_width(PAGE)
+    if width < _TWO_ABREAST:
+        rows = [[part] for row in rows for part in row]
+    said = [[wrapped(part.heading, width / len(row) - 0.1, 7.5) for part in row] for row in rows]
+    heights = [
+        max(part.height for part in row) + 0.2 + LINE * max(each.count("\n") for each in headings)
+        for row, headings in zip(rows, said, strict=True)
+    ]
     letters = iter("abcdefghijklmnop")
     with style():
-        figure = Figure(figsize=(PAGE, sum(heights) + top), dpi=200, layout="constrained")
-        figure.suptitle(title, x=_INDENT / PAGE, ha="left", size=_LARGE, parse_math=False)
+        figure = Figure(figsize=(width, sum(heights) + 0.1), dpi=200, layout="constrained")
+        put_caption(figure, prefix + run_title(run), _LARGE)
         places = figure.subfigures(len(rows), 1, height_ratios=heights, squeeze=False)[:, 0]
-        for place, row in zip(places, rows, strict=True):
-            for cell, part in zip(
-                place.subfigures(1, len(row), squeeze=False)[0], row, strict=True
-            ):
+        for place, row, headings in zip(places, rows, said, strict=True):
+            cells = place.subfigures(1, len(row), squeeze=False)[0]
+            for cell, part, heading in zip(cells, row, headings, strict=True):
                 cell.suptitle(
-                    f"$\\mathbf{{{next(letters)}}}$  {part.heading}",
-                    x=_INDENT * len(row) / PAGE,
+                    f"$\\mathbf{{{next(letters)}}}$  {heading}",
+                    x=_INDENT * len(row) / width,
                     ha="left",
                     size=7.5,
                 )
                 part.draw(cell)
         settle(figure)
     return figure
+
+
+def put_caption(figure: "Figure", text: str, size: float = _SMALL) -> None:
+    """Make the figure higher by its caption, and put that on top; nothing where none is wanted."""
+    if not captioned():
+        return
+    width, height = figure.get_size_inches()
+    lines = wrapped(text, width, size)
+    figure.suptitle(lines, x=_INDENT / width, ha="left", size=size, parse_math=False)
+    figure.set_size_inches(width, height + LINE * (1 + lines.count("\n")))
 
 
 def settle(figure: "Figure") -> None:
@@ -134,8 +158,11 @@ def settle(figure: "Figure") -> None:
 
     for axes in figure.axes:  # else the number of ticks would follow the reader's settings
         axes.tick_params(labelsize=_STYLE["xtick.labelsize"])
-    for _ in range(2):  # the second time with the ticks that fit the first layout
-        figure.draw_without_rendering()
+    figure.draw_without_rendering()
+    labelled = [axes.xaxis for axes in figure.axes if _shows_epochs(axes)]
+    for axis in {id(each.major): each for each in labelled}.values():  # shared ones once
+        _thin_out(axis)
+    figure.draw_without_rendering()  # with the ticks that fit the first layout
     figure.set_layout_engine("none")
     # The layout's solver varies in the last bit from one call to the next, and so would the files.
     for part in figure.findobj(SubFigure):
@@ -143,6 +170,40 @@ def settle(figure: "Figure") -> None:
     for axes in figure.axes:
         bounds = axes.get_position(original=True).bounds
         axes.set_position(tuple(round(each, _DIGITS) for each in bounds))
+        _show_whole_markers(axes)
+
+
+def _shows_epochs(axes: "Axes") -> bool:
+    """Whether an epoch axis is labelled below it."""
+    shown = axes.xaxis.get_tick_params()["labelbottom"]
+    return bool(shown) and any(line.get_gid() == "break" for line in axes.lines)
+
+
+def _thin_out(axis: "Axis") -> None:
+    """Label as many decades of an epoch axis as have room: all, every second and so on."""
+    from matplotlib.ticker import FixedLocator
+
+    low, high = axis.get_view_interval()
+    ticks = [tick for tick in axis.get_major_ticks() if low <= tick.get_loc() <= high]
+    boxes = [tick.label1.get_window_extent() for tick in ticks]
+    gap = _GAP * axis.axes.figure.dpi
+    zero, *decades = range(len(ticks))
+    for step in range(1, len(ticks)):
+        for first in range(min(step, 2)):
+            kept = [zero, *decades[first::step]]
+            if all(boxes[i].x1 + gap <= boxes[j].x0 for i, j in pairwise(kept)):
+                axis.set_major_locator(FixedLocator([ticks[i].get_loc() for i in kept]))
+                return
+
+
+def _show_whole_markers(axes: "Axes") -> None:
+    """Published points within the axes are drawn over their edges, those beyond not at all."""
+    (left, right), (low, high) = axes.get_xlim(), axes.get_ylim()
+    for line in axes.lines:
+        if str(line.get_gid()).startswith("published/"):
+            x, y = np.asarray(line.get_xydata(), dtype=float).T
+            inside = (left <= x) & (x <= right) & (low <= y) & (y <= high)
+            line.set(clip_on=False, markevery=inside.tolist())
 
 
 def run_title(run: Runs) -> str:

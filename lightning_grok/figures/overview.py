@@ -2,9 +2,8 @@
 
 import os
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from lightning_grok.errors import InputError
 from lightning_grok.figures.branches import branches_figure, branches_of
@@ -21,23 +20,16 @@ from lightning_grok.figures.kernel_distance import (
     pairwise_part,
     start_part,
 )
-from lightning_grok.figures.layout import page_figure, style
+from lightning_grok.figures.layout import page_figure
+from lightning_grok.figures.printing import write_figure
 from lightning_grok.figures.seeds import Runs
 from lightning_grok.figures.umap import umap_figure, umap_part
-from lightning_grok.runs.files import write_atomically
 from lightning_grok.runs.names import place_inside
 from lightning_grok.runs.run import Run, read_run
 from lightning_grok.runs.source import find_archive
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
-
-# Without dates and versions the same run gives the same bytes.
-_METADATA: dict[str, dict[str, Any]] = {
-    ".png": {"Software": None},
-    ".pdf": {"CreationDate": None, "Creator": None, "Producer": None},
-}
-_DPI = {".png": 200, ".pdf": 300}  # of the PDF: its heatmap and points only
 
 
 def run_figure(run: Runs, prefix: str = "") -> "Figure":
@@ -69,7 +61,7 @@ def run_figure(run: Runs, prefix: str = "") -> "Figure":
 
 
 def write_run_figures(run_path: str | os.PathLike[str], folder: Path | None = None) -> list[Path]:
-    """Write all figures of a run into a folder, by default its own ``figures``, as PNG and PDF.
+    """Write all figures of a run into a folder, by default its own ``figures``, as `printing` says.
 
     Those of a run in an archive go into ``figures/<name>`` of the working directory.
 
@@ -126,18 +118,5 @@ def _folder_of(run: Run) -> Path:
     return place_inside(run.path, "figures")
 
 
-def write_figure(figure: "Figure", stem: Path) -> list[Path]:
-    """Write a figure as ``<stem>.png`` and ``<stem>.pdf``; the same figure gives the same bytes."""
-    paths = [stem.with_name(stem.name + suffix) for suffix in (".png", ".pdf")]
-    for path in paths:
-        write_atomically(path, partial(_save, figure))
-    return paths
-
-
 def _newest_umap(run: Runs) -> "Figure":
     return umap_figure(run, max(run.arrays("umap"), default=0))
-
-
-def _save(figure: "Figure", path: Path) -> None:
-    with style():
-        figure.savefig(path, dpi=_DPI[path.suffix], metadata=_METADATA[path.suffix])

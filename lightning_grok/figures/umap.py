@@ -5,8 +5,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from lightning_grok.errors import InputError
-from lightning_grok.figures.layout import COLUMN, PAGE, Part, part_figure
+from lightning_grok.figures.layout import COLUMN, LINE, PAGE, Part, part_figure
 from lightning_grok.figures.palette import class_color, class_marker
+from lightning_grok.figures.printing import page_width
 from lightning_grok.figures.seeds import Runs, Seeds
 
 if TYPE_CHECKING:
@@ -31,10 +32,10 @@ def umap_figure(run: Runs, epoch: int) -> "Figure":
     if epoch not in frames:
         raise InputError(f"expected an epoch of {sorted(frames)} for {run.path}, received {epoch}")
     heading = f"UMAP of the representations{_by_class(run, frames)} at epoch {epoch:,}"
-    rows = _legend_rows(run, frames, COLUMN)
+    width = page_width(COLUMN)
     part = Part(
         heading,
-        COLUMN + 0.1 + 0.14 * rows,
+        width + 0.1 + LINE * _legend_rows(run, frames, width),
         lambda parent: _draw(parent, run, frames, [epoch], titled=False),
     )
     return part_figure(run, part, "embeddings")
@@ -45,25 +46,25 @@ def umap_part(run: Runs) -> Part | None:
     frames = run.arrays("umap")
     if not frames:
         return None
-    shown = frame_epochs(sorted(frames))
-    rows = _legend_rows(run, frames, PAGE)
+    width = page_width(PAGE)
+    shown = frame_epochs(sorted(frames), max(2, int(_FRAMES * width / PAGE)))
     of_seed = f" (seed {run.runs[0].seed})" if isinstance(run, Seeds) else ""
     return Part(
         f"UMAP of the representations{_by_class(run, frames)}, on the same axes at all epochs"
         f"{of_seed}",
-        min(PAGE / len(shown), 1.8) + 0.45 + 0.14 * rows,
+        min(width / len(shown), 1.8) + 0.45 + LINE * _legend_rows(run, frames, width),
         lambda parent: _draw(parent, run, frames, shown, titled=True),
     )
 
 
-def frame_epochs(measured: list[int]) -> list[int]:
-    """At most eight of the measured epochs: the first, the last, and between them those nearest to
+def frame_epochs(measured: list[int], most: int = _FRAMES) -> list[int]:
+    """At most `most` of the measured epochs: the first, the last, and between them those nearest to
     an even spacing in log(epoch) over the last three decades, where representations change."""
-    if len(measured) <= _FRAMES:
+    if len(measured) <= most:
         return measured
     rest = np.array(measured[1:], dtype=float)
     start = max(rest[0], rest[-1] / 10**_DECADES)
-    wanted = np.geomspace(start, rest[-1], _FRAMES - 1)
+    wanted = np.geomspace(start, rest[-1], most - 1)
     nearest = np.abs(np.log(rest[:, None] / wanted)).argmin(axis=0)
     return [measured[0], *(measured[1 + index] for index in sorted(set(nearest.tolist())))]
 
@@ -87,7 +88,7 @@ def _draw(
         if titled:
             axes.set_title(f"epoch {epoch:,}")
     row[0].set(xlabel="UMAP 1 (a.u.)", ylabel="UMAP 2 (a.u.)")
-    width = PAGE if titled else COLUMN
+    width = page_width(PAGE if titled else COLUMN)
     handles = _class_handles(run, frames)
     columns = _legend_columns(run, frames, width)
     parent.legend(

@@ -25,6 +25,7 @@ _FOREIGN, _OWN = "kernel_distance/full/foreign", "kernel_distance/full/own"
 _CAPACITY = {f"manifold_capacity/layers.{k}/capacity": f"$α_C$ layers.{k}" for k in (2, 4, 6)}
 PREDICTORS = {**_CAPACITY, _FOREIGN: "$S$, other net", _OWN: "$S$, own start"}
 _LEAST = 3  # seeds for an interval
+_BETWEEN = 0.07  # inches beside a panel: tick labels of neighbours don't meet
 _KINDS = {"levels": ("o", 0.17), "changes": ("s", -0.17)}  # marker and place in the forest
 
 
@@ -84,6 +85,7 @@ def figure_10(runs: PaperRuns) -> "Figure":
 
 
 def _draw(figure: "Figure", blocks: Sequence[PageColumn]) -> Handles:
+    figure.set_layout_engine("constrained", w_pad=_BETWEEN)
     parts = figure.subfigures(len(blocks), 1, squeeze=False)[:, 0]
     handles: Handles = {}
     for part, letter, block in zip(parts, "abcd", blocks, strict=False):

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from lightning_grok.errors import InputError
-from lightning_grok.figures.overview import write_figure
+from lightning_grok.figures.printing import write_figure
 from lightning_grok.paper.figures import training
 from lightning_grok.paper.figures.correlation import figure_10
 from lightning_grok.paper.figures.kernel import SAMPLED, figure_6, figure_9
@@ -161,7 +161,7 @@ def write_paper_figures(
     say: Callable[[str], None] = print,
     wrote: Callable[[Path], object] = lambda path: None,
 ) -> list[Path]:
-    """Draw the paper's figures and write them as PNG and PDF, Table 1 as CSV and Markdown too.
+    """Draw the paper's figures and write them as `printing` says, Table 1 as CSV and Markdown too.
 
     Args:
         runs: what to draw from.

@@ -14,7 +14,7 @@ from lightning_grok.errors import InputError
 from lightning_grok.figures.epoch_axis import published_handles
 from lightning_grok.figures.layout import PAGE
 from lightning_grok.figures.seeds import Seeds, comparable_runs
-from lightning_grok.paper.figures.distance import draw_distance
+from lightning_grok.paper.figures.distance import draw_distance, outside_note
 from lightning_grok.paper.figures.layout import (
     Handles,
     PageColumn,
@@ -79,7 +79,8 @@ def figure_6(runs: PaperRuns) -> "Figure":
         "the distance between fresh networks over 256 training images. Δ: largest difference of "
         "the medians to these images. Published: one seed."
     )
-    notes = [seeds_note(columns), steps_note(columns)]
+    compared = {f"{n} {split} images": each for (split, n), each in found.items()}
+    notes = [seeds_note(columns), steps_note(columns), outside_note(compared)]
     return paper_page(title, (PAGE, 2.2), lambda figure: _draw_sampled(figure, found), notes)
 
 
@@ -189,7 +190,10 @@ def figure_9(runs: PaperRuns) -> "Figure":
         "network, as the paper measured it; right, to the own start, with the distance between "
         "fresh networks as a band."
     )
-    notes = [seeds_note(rows), steps_note(rows)]
+    compared = {
+        row.heading: (row.seeds, "kernel_distance") for row in rows if row.seeds is not None
+    }
+    notes = [seeds_note(rows), steps_note(rows), outside_note(compared)]
     size = (PAGE, _HEIGHT * len(rows) + 0.3)
     return paper_page(title, size, lambda figure: _draw_starts(figure, rows), notes)
 
@@ -208,6 +212,7 @@ def _draw_starts(figure: "Figure", rows: Sequence[PageColumn]) -> Handles:
                 handles |= {f"{reference}/{key}": line for key, line in drawn.items()}
                 axes.label_outer()
             side = "to another network" if reference == "foreign" else "to the own start"
+            axes.set_ylabel("")
             heading = row._replace(heading=f"{row.heading}, {side}")
             axes.set_title(column_title(next(letters), heading, ", "), loc="left")
     figure.supylabel("kernel distance $S$", size=7)

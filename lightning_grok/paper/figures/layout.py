@@ -1,6 +1,7 @@
 """Pages of the paper's figures: panels in a grid, one legend for all, a caption above."""
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -14,9 +15,10 @@ from lightning_grok.figures.epoch_axis import (
     published_handles,
 )
 from lightning_grok.figures.kernel_distance import draw_pairs, pairs_of
-from lightning_grok.figures.layout import PAGE, settle, style, wrapped
+from lightning_grok.figures.layout import LINE, PAGE, put_caption, settle, style
 from lightning_grok.figures.palette import TOTAL, layer_color
 from lightning_grok.figures.panel import draw_panel
+from lightning_grok.figures.printing import page_width
 from lightning_grok.figures.seeds import QUANTILES, Seeds
 from lightning_grok.paper.figures.distance import draw_distance
 from lightning_grok.runs.panels import panel_of
@@ -33,7 +35,9 @@ _EVENTS = {
     "onset": "onset: a tenth of the test rise",
     "generalization": "half of the test rise",
 }
-_LINE, _HANDLE, _CHARACTER = 0.142, 0.4, 0.049  # of legends and captions, in inches
+_WIDE = 5.0  # times the least value: from here on an axis of radii is logarithmic
+_COLUMN = 1.75  # inches that a column of a grid needs
+_HANDLE, _CHARACTER = 0.4, 0.049  # of legends, in inches
 
 
 class PageColumn(NamedTuple):
@@ -53,6 +57,7 @@ def paper_page(
     size: tuple[float, float],
     draw: Callable[["Figure"], Mapping[str, Any]],
     notes: Sequence[str] = (),
+    least: float | None = None,
 ) -> "Figure":
     """A page that `draw` fills, between its caption and one legend of all that `draw` returns.
 
@@ -61,21 +66,21 @@ def paper_page(
         size: width and height of what `draw` draws, in inches.
         draw: draws into the figure and returns the handles; of those with one label one is named.
         notes: further sentences.
+        least: the narrowest it can be, in inches; None: as wide as it is.
     """
     from matplotlib.figure import Figure
 
-    width, height = size
-    text = wrapped(" ".join([title, *notes]), width, 7.0)
+    width, height = page_width(size[0], size[0] if least is None else least), size[1]
     with style():
-        figure = Figure(figsize=size, dpi=200, layout="constrained")
-        figure.suptitle(text, x=0.07 / width, ha="left", size=7, parse_math=False)
+        figure = Figure(figsize=(width, height), dpi=200, layout="constrained")
         named = {each.get_label(): each for each in draw(figure).values()}
         rows = 0
         if named:
             rows = legend_rows(list(named), width)
             columns = -(-len(named) // rows)
             figure.legend(handles=named.values(), loc="outside lower center", ncols=columns)
-        figure.set_size_inches(width, height + _LINE * (1 + text.count("\n") + rows))
+        figure.set_size_inches(width, height + LINE * rows)
+        put_caption(figure, " ".join(filter(None, [title, *notes])))
         settle(figure)
     return figure
 
@@ -160,12 +165,15 @@ def grid_page(
         figure.align_ylabels(grid[:, 0])
         return handles | shared_handles(columns)
 
-    return paper_page(title, (width, sum(heights) + 0.45), draw, [n for n in notes if n])
+    size = (width, sum(heights) + 0.45)
+    return paper_page(title, size, draw, notes, _COLUMN * len(columns))
 
 
 def _draw_row(row: Sequence["Axes"], name: str, columns: Sequence[PageColumn]) -> Handles:
     handles: Handles = {}
     draw = PANELS[name][1]
+    if draw is not None and name == "radius" and _spread(name, columns) > _WIDE:
+        draw = partial(draw, log=True)
     label = ""
     for axes, column in zip(row, columns, strict=True):
         if column.seeds is None:
@@ -256,22 +264,39 @@ def _start(axes: "Axes", seeds: Seeds) -> Handles:
     return handles
 
 
-def _panel(name: str) -> Callable[["Axes", Seeds], Handles]:
-    """What draws the panel `name` of the catalogue."""
+def _catalogued(name: str, axes: "Axes", seeds: Seeds, *, log: bool = False) -> Handles:
+    """The panel `name` of the catalogue, on a logarithmic axis if `log`."""
+    from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 
-    def draw(axes: "Axes", seeds: Seeds) -> Handles:
-        panel = panel_of(seeds, name)
-        return {} if panel is None else draw_panel(axes, seeds, panel)
+    panel = panel_of(seeds, name)
+    if panel is None:
+        return {}
+    handles = draw_panel(axes, seeds, panel._replace(log=panel.log or log))
+    if log:
+        axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axes.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+        axes.yaxis.set_minor_formatter(NullFormatter())
+    return handles
 
-    return draw
+
+def _spread(name: str, columns: Sequence[Column]) -> float:
+    """How many times its least value the greatest of a row is."""
+    values = [
+        seeds.series(line.key)[1]
+        for seeds in (column.seeds for column in columns)
+        if seeds is not None and (panel := panel_of(seeds, name)) is not None
+        for line in panel.lines
+    ]
+    shown = np.concatenate(values) if values else np.ones(1)
+    return float(np.nanmax(shown) / np.nanmin(shown))
 
 
-PANELS: dict[str, tuple[float, Callable[["Axes", Seeds], Handles] | None]] = {
-    "accuracy": (1.15, _panel("accuracy")),
-    "loss": (1.15, _panel("loss")),
-    "capacity": (1.1, _panel("capacity")),
-    "radius": (1.0, _panel("radius")),
-    "dimension": (1.0, _panel("dimension")),
+PANELS: dict[str, tuple[float, Callable[..., Handles] | None]] = {
+    "accuracy": (1.15, partial(_catalogued, "accuracy")),
+    "loss": (1.15, partial(_catalogued, "loss")),
+    "capacity": (1.1, partial(_catalogued, "capacity")),
+    "radius": (1.0, partial(_catalogued, "radius")),
+    "dimension": (1.0, partial(_catalogued, "dimension")),
     "distance": (1.15, _start),
     "pairs": (2.3, None),
     "total_norm": (1.0, _total_norm),

@@ -7,16 +7,21 @@ import numpy as np
 
 from lightning_grok.analysis.correlation import concordance, correlation
 from lightning_grok.errors import InputError
+from lightning_grok.figures.epoch_axis import (
+    draw_epoch_axis,
+    draw_events,
+    draw_series,
+    find_events,
+)
 from lightning_grok.figures.layout import PAGE
-from lightning_grok.figures.panel import axis_label, draw_panel, matplotlib_style
+from lightning_grok.figures.palette import TEST, TRAIN
+from lightning_grok.figures.panel import axis_label, line_style, matplotlib_style
 from lightning_grok.figures.seeds import Runs, Seeds, comparable_runs
 from lightning_grok.paper.figures.layout import (
     Handles,
     PageColumn,
-    column_title,
     datasets,
     paper_page,
-    seeds_note,
     shared_handles,
 )
 from lightning_grok.paper.figures.runs import PaperRuns, command_for
@@ -79,29 +84,42 @@ def _images(splits: Splits) -> str:
 
 
 def figure_13(runs: PaperRuns) -> "Figure":
-    """Figure 13: capacity, radius and dimension of training (left) and test images (right)."""
+    """Figure 13: a column a layer, with its geometry over training and over test images."""
     splits = find_splits(runs)
-    seeds, group, _ = splits
-    columns = [PageColumn("training images", seeds), PageColumn("test images", seeds)]
+    column = PageColumn("", splits.seeds)
     title = (
-        f"Figure 13. Geometry of the class manifolds of training and of test images "
-        f"({datasets(columns)}{_images(splits)})."
+        f"Figure 13. Geometry of the class manifolds of training and of test images in each layer "
+        f"({datasets([column])}{_images(splits)}; {splits.seeds.in_words})."
     )
+    return paper_page(title, (PAGE, 3.4), lambda figure: _draw_layers(figure, splits))
 
-    def draw(figure: "Figure") -> Handles:
-        grid = figure.subplots(3, 2, sharex=True, sharey="row")
-        handles: Handles = {}
-        for row, quantity in zip(grid, GEOMETRY, strict=True):
-            for axes, split in zip(row, ("train", ""), strict=True):
-                panel = _panel(seeds, group, quantity, split)
-                handles |= {} if panel is None else draw_panel(axes, seeds, panel)
-                axes.label_outer()
-        for axes, letter, column in zip(grid[0], "ab", columns, strict=True):
-            axes.set_title(column_title(letter, column), loc="left")
-        figure.align_ylabels(grid[:, 0])
-        return handles | shared_handles(columns)
 
-    return paper_page(title, (PAGE, 3.8), draw, [seeds_note(columns)])
+def _draw_layers(figure: "Figure", splits: Splits) -> Handles:
+    seeds, group, _ = splits
+    panels = [panel for each in GEOMETRY if (panel := _panel(seeds, group, each)) is not None]
+    lines = panels[0].lines
+    grid = figure.subplots(len(panels), len(lines), sharex=True, sharey="row", squeeze=False)
+    handles: Handles = {}
+    for row, panel in zip(grid, panels, strict=True):
+        for axes, line in zip(row, panel.lines, strict=True):
+            draw_epoch_axis(axes, seeds)
+            draw_events(axes, find_events(seeds))
+            trained = line.key.replace(group, f"{group}/train", 1)
+            for key, label, color in (
+                (trained, "training images", TRAIN),
+                (line.key, "test images", TEST),
+            ):
+                drawn = draw_series(axes, seeds, key, color=color, label=label)
+                handles |= {} if drawn is None else {label: drawn}
+            axes.set_xlabel("")
+            axes.label_outer()
+        row[0].set_ylabel(axis_label(panel))
+    for axes, line in zip(grid[0], lines, strict=True):
+        name = line_style(seeds.runs[0], panels[0], line).label
+        axes.set_title(name.replace(" (", "\n("), loc="left")
+    grid[-1, len(lines) // 2].set_xlabel(seeds.unit)
+    figure.align_ylabels(grid[:, 0])
+    return handles | shared_handles([PageColumn("", seeds)])
 
 
 def figure_14(runs: PaperRuns) -> "Figure":

@@ -136,8 +136,9 @@ def median_and_range(row: SetupRow, name: str) -> tuple[str, str]:
         return "", ""
     middle, low, high = _spread(row.values[name])
     said = _said(name, middle, row.last)
-    ends = [_said(name, each, row.last) for each in (low, high)]
-    return said, "" if ends[0] == ends[1] else f"({ends[0]}–{ends[1]})"
+    least, greatest = (_said(name, each, row.last) for each in (low, high))
+    between = "–" if math.isfinite(high) else " to "  # a dash before > would be an arrow
+    return said, "" if least == greatest else f"({least}{between}{greatest})"
 
 
 def published_cell(row: SetupRow, name: str) -> str:
@@ -187,7 +188,7 @@ def figure_table(runs: PaperRuns) -> "Figure":
 
 
 _LINE = 0.135  # inches
-_PLACES = (0.055, 0.13, 0.2, 0.27, 0.325, 0.41, 0.505, 0.625, 0.745, 0.875, 0.995)
+_PLACES = (0.05, 0.11, 0.17, 0.235, 0.29, 0.362, 0.51, 0.606, 0.754, 0.902, 0.997)
 
 
 def _lines(row: SetupRow) -> list[list[str]]:

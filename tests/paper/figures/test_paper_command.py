@@ -98,6 +98,8 @@ def test_runs_that_are_not_enough_say_which_are_missing(
     [
         (["--only", "2"], "expected --paper with --only"),
         (["--out", "x"], "expected --paper with --out"),
+        (["--format", "jpg"], "expected formats of png, pdf, svg, received 'jpg'"),
+        (["--width", "1"], "expected a width of 3 to 20 inches, received 1"),
         (["--paper", "--only", "99"], "expected figures of 1, 2, 3"),
         (
             ["--paper", "--published", "none.csv"],
@@ -114,6 +116,20 @@ def test_bad_input_is_one_line(
     assert stopped.value.code == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith(f"error: {message}")
+
+
+def test_formats_are_chosen(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for seed in range(2):
+        write_seed(tmp_path / "runs", HALF, seed, groups=("evaluation",), last=100)
+    drawing = []
+    for name in ("one", "other"):
+        out = tmp_path / name
+        chosen = ["--only=11", "--format=svg", "--width=4", "--no-captions", f"--out={out}"]
+        main(["figures", str(tmp_path / "runs"), "--paper", *chosen])
+        assert capsys.readouterr().out == f"{out / 'figure_11.svg'}\n"
+        drawing.append((out / "figure_11.svg").read_text())
+    assert drawing[0] == drawing[1]
+    assert 'width="288pt"' in drawing[0]  # four inches
 
 
 def test_a_path_without_runs_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

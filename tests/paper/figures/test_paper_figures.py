@@ -2,6 +2,7 @@
 
 import csv
 import io
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import scipy.stats
-from drawn import misplaced, of_gid, texts
+from drawn import meeting, misplaced, of_gid, texts
 from foretold_paper import (
     FLOOR,
     accuracy,
@@ -24,7 +25,9 @@ from matplotlib.figure import Figure
 
 from lightning_grok.figures.epoch_axis import INITIALIZATION
 from lightning_grok.figures.palette import PAPER_PROBE, TEST, layer_color
+from lightning_grok.figures.printing import Printing, printing
 from lightning_grok.paper.figures.correlation import association
+from lightning_grok.paper.figures.distance import outside_band, outside_note
 from lightning_grok.paper.figures.drawing import FIGURES
 from lightning_grok.paper.figures.runs import PaperRuns
 from lightning_grok.paper.figures.table import table_csv, table_markdown, table_rows
@@ -89,6 +92,66 @@ def test_every_text_is_in_its_place(drawn: Drawn, number: str) -> None:
     figure = drawn(number)
     assert misplaced(figure) == []
     assert figure.get_figwidth() in (3.4, 7.0)
+
+
+@pytest.mark.parametrize("number", [figure.number for figure in FIGURES])
+def test_tick_labels_of_neighbours_do_not_meet(drawn: Drawn, number: str) -> None:
+    assert meeting(drawn(number)) == []
+
+
+@pytest.mark.parametrize(("number", "width"), [("1", 3.5), ("2", 3.5), ("15b", 5.25)])
+def test_a_narrow_page_without_captions(runs: PaperRuns, number: str, width: float) -> None:
+    (figure,) = [each for each in FIGURES if each.number == number]
+    with printing(Printing(3.5, captions=False)):
+        narrow = figure.draw(runs)
+    assert narrow.get_figwidth() == width
+    assert misplaced(narrow) == []
+    assert narrow.get_suptitle() == ""
+
+
+@pytest.mark.parametrize("number", ["3", "9", "11"])
+def test_published_circles_are_whole(drawn: Drawn, number: str) -> None:
+    figure = drawn(number)
+    marks = [
+        line for axes in figure.axes for line in axes.lines
+        if str(line.get_gid()).startswith("published/")
+    ]  # fmt: skip
+    assert marks
+    for line in marks:
+        assert not line.get_clip_on()
+        shown = line.get_xydata()[np.array(line.get_markevery())]
+        (left, right), (low, high) = line.axes.get_xlim(), line.axes.get_ylim()
+        assert np.all((shown >= (left, low)) & (shown <= (right, high)))
+
+
+def test_published_distances_outside_of_the_band_are_counted(tmp_path: Path) -> None:
+    for seed in range(3):
+        write_seed(tmp_path, MNIST, seed, last=LAST, groups=("evaluation", "kernel_distance"))
+    seeds = PaperRuns([tmp_path]).seeds(MNIST)
+    assert seeds is not None
+    places, low, high = seeds.band(FOREIGN)
+    k = np.flatnonzero(places > 0)[[2, 5, 8]]
+    values = np.array([low[k[0]] - 1e-6, (low[k[1]] + high[k[1]]) / 2, high[k[2]] + 1e-6])
+    beyond = 10.0 * places[-1]  # nothing of ours is there
+    seeds.published = {FOREIGN: (np.append(places[k], beyond), np.append(values, 5.0))}
+    assert outside_band(seeds, FOREIGN) == (2, 3)
+    assert outside_note({"these": (seeds, "kernel_distance")}).endswith("band: these: 2 of 3.")
+    seeds.published = {}
+    assert outside_note({"these": (seeds, "kernel_distance")}) == ""
+
+
+def test_a_radius_of_many_sizes_is_read_on_a_logarithmic_axis(drawn: Drawn, tmp_path: Path) -> None:
+    def axis(figure: Figure) -> str:
+        return str(of_gid(figure, "manifold_capacity/layers.6/radius")[0].axes.get_yscale())
+
+    assert axis(drawn("15b")) == "linear"
+    write_seed(tmp_path, GROKKING, 0, last=100)
+    run = write_seed(tmp_path, "AdamW-10-5000-1-0.001", 0, last=100)
+    log = run.path / "events.jsonl"
+    wide = {"event": "scalars", "epoch": 101, "manifold_capacity/layers.6/radius": 30.0}
+    log.write_text(log.read_text() + json.dumps(wide) + "\n")
+    (figure,) = [each for each in FIGURES if each.number == "15b"]
+    assert axis(figure.draw(PaperRuns([tmp_path]))) == "log"
 
 
 @pytest.mark.parametrize("number", ["1", "2", "3", "4", "5", "7", "8", "9", "11", "12", "13"])
