@@ -8,9 +8,12 @@ import re
 import shlex
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 
 import pytest
+from own_training import Convolutions, blobs
+from torch.utils.data import DataLoader
 
 import lightning_grok
 from lightning_grok.analysis.onset import run_events
@@ -25,16 +28,34 @@ MODULES = [
 ]
 
 
-def blocks(language: str) -> list[str]:
-    return re.findall(rf"```{language}\n(.*?)```", README, re.DOTALL)
+def blocks(language: str, page: str = README) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", page, re.DOTALL)
 
 
 def test_the_geometry_is_usable_alone(capsys: pytest.CaptureFixture[str]) -> None:
-    (code,) = [block for block in blocks("python") if "empirical_ntk" in block]
-    exec(compile(code, "README.md", "exec"), {})
+    (code,) = blocks("python", (ROOT / "docs/measurements.md").read_text())
+    exec(compile(code, "measurements.md", "exec"), {})
     capacity, distance = map(float, capsys.readouterr().out.split())
     assert 0 < capacity < 2
     assert 0 < distance < 1
+
+
+def test_a_training_of_ones_own_is_measured(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (code,) = blocks("python")
+    assert "max_epochs=1000" in code
+    code = code.replace("max_epochs=1000", "max_epochs=2, enable_progress_bar=False")
+    monkeypatch.chdir(tmp_path)
+    loader = DataLoader(blobs(300), 100)
+    names = {"model": Convolutions(), "train_loader": loader, "val_loader": loader}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Lightning's advice on workers and on steps
+        exec(compile(code, "README.md", "exec"), names)
+    (run,) = read_runs([tmp_path / "runs"])
+    assert run.epoch == 2
+    for measured in ("kernel_distance/", "manifold_capacity/"):
+        assert any(key.startswith(measured) for key in run.keys)
 
 
 @pytest.mark.slow
@@ -68,7 +89,7 @@ def test_files_that_are_named_exist() -> None:
 def test_the_table_of_commands_is_whole() -> None:
     from lightning_grok.commands.arguments import COMMANDS
 
-    table = README.partition("## Commands")[2].partition("\n\n`configs/table1`")[0]
+    table = (ROOT / "docs/commands.md").read_text().partition("\n\n`configs/table1`")[0]
     rows = re.findall(r"^\| (`[a-z].*?) \|", table, re.MULTILINE)
     shown = {command for row in rows for command in re.findall(r"`([a-z]+)", row)}
     assert shown - {"python"} == {"fit", "validate", "test", *COMMANDS}
