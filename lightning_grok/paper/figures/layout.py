@@ -279,7 +279,7 @@ def _catalogued(name: str, axes: "Axes", seeds: Seeds, *, log: bool = False) -> 
     return handles
 
 
-def _spread(name: str, columns: Sequence[Column]) -> float:
+def _spread(name: str, columns: Sequence[PageColumn]) -> float:
     """How many times its least value the greatest of a row is."""
     values = [
         seeds.series(line.key)[1]
