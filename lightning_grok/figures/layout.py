@@ -56,7 +56,7 @@ _DIGITS = 6  # of places, in parts of a figure: well below a pixel
 _TWO_ABREAST = 5.0  # inches: parts on a narrower page stand one below the other
 _GAP = 0.03  # between tick labels, in inches
 _SMALL, _LARGE = 7.0, 8.0  # sizes of titles, in points
-LINE = 0.14
+LINE_HEIGHT = 0.14
 """Height of a line of text, in inches."""
 _INDENT = 0.07  # of titles, in inches
 _CHARACTERS = 131  # of a title of one point in one inch
@@ -117,7 +117,9 @@ def page_figure(run: Runs, rows: list[list[Part]], prefix: str = "") -> "Figure"
         rows = [[part] for row in rows for part in row]
     said = [[wrapped(part.heading, width / len(row) - 0.1, 7.5) for part in row] for row in rows]
     heights = [
-        max(part.height for part in row) + 0.2 + LINE * max(each.count("\n") for each in headings)
+        max(part.height for part in row)
+        + 0.2
+        + LINE_HEIGHT * max(each.count("\n") for each in headings)
         for row, headings in zip(rows, said, strict=True)
     ]
     letters = iter("abcdefghijklmnop")
@@ -146,7 +148,7 @@ def put_caption(figure: "Figure", text: str, size: float = _SMALL) -> None:
     width, height = figure.get_size_inches()
     lines = wrapped(text, width, size)
     figure.suptitle(lines, x=_INDENT / width, ha="left", size=size, parse_math=False)
-    figure.set_size_inches(width, height + LINE * (1 + lines.count("\n")))
+    figure.set_size_inches(width, height + LINE_HEIGHT * (1 + lines.count("\n")))
 
 
 def settle(figure: "Figure") -> None:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from lightning_grok.errors import InputError
-from lightning_grok.figures.layout import COLUMN, LINE, PAGE, Part, part_figure
+from lightning_grok.figures.layout import COLUMN, LINE_HEIGHT, PAGE, Part, part_figure
 from lightning_grok.figures.palette import class_color, class_marker
 from lightning_grok.figures.printing import page_width
 from lightning_grok.figures.seeds import Runs, Seeds
@@ -35,7 +35,7 @@ def umap_figure(run: Runs, epoch: int) -> "Figure":
     width = page_width(COLUMN)
     part = Part(
         heading,
-        width + 0.1 + LINE * _legend_rows(run, frames, width),
+        width + 0.1 + LINE_HEIGHT * _legend_rows(run, frames, width),
         lambda parent: _draw(parent, run, frames, [epoch], titled=False),
     )
     return part_figure(run, part, "embeddings")
@@ -52,7 +52,7 @@ def umap_part(run: Runs) -> Part | None:
     return Part(
         f"UMAP of the representations{_by_class(run, frames)}, on the same axes at all epochs"
         f"{of_seed}",
-        min(width / len(shown), 1.8) + 0.45 + LINE * _legend_rows(run, frames, width),
+        min(width / len(shown), 1.8) + 0.45 + LINE_HEIGHT * _legend_rows(run, frames, width),
         lambda parent: _draw(parent, run, frames, shown, titled=True),
     )
 

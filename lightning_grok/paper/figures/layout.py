@@ -15,7 +15,7 @@ from lightning_grok.figures.epoch_axis import (
     published_handles,
 )
 from lightning_grok.figures.kernel_distance import draw_pairs, pairs_of
-from lightning_grok.figures.layout import LINE, PAGE, put_caption, settle, style
+from lightning_grok.figures.layout import LINE_HEIGHT, PAGE, put_caption, settle, style
 from lightning_grok.figures.palette import TOTAL, layer_color
 from lightning_grok.figures.panel import draw_panel
 from lightning_grok.figures.printing import page_width
@@ -79,7 +79,7 @@ def paper_page(
             rows = legend_rows(list(named), width)
             columns = -(-len(named) // rows)
             figure.legend(handles=named.values(), loc="outside lower center", ncols=columns)
-        figure.set_size_inches(width, height + LINE * rows)
+        figure.set_size_inches(width, height + LINE_HEIGHT * rows)
         put_caption(figure, " ".join(filter(None, [title, *notes])))
         settle(figure)
     return figure
