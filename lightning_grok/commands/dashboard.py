@@ -37,7 +37,7 @@ def main(arguments: Sequence[str]) -> None:
     options = parser.parse_args(arguments)
     from lightning_grok.dashboard.server import DashboardServer
 
-    if options.run is not None and not (options.root / options.run).is_dir():
+    if options.run is not None and not has_run(options.root, options.run):
         near = hint_path(options.root / options.run)
         raise InputError(
             f"expected the name of a run in {options.root}, received {options.run}{near}"
@@ -60,6 +60,16 @@ def main(arguments: Sequence[str]) -> None:
             server.serve_forever()
         except KeyboardInterrupt:
             print()
+
+
+def has_run(root: Path, name: str) -> bool:
+    """Whether a folder, or an archive, has a run of this name."""
+    from lightning_grok.runs.run import find_runs
+    from lightning_grok.runs.source import is_archive
+
+    if is_archive(root):
+        return name in [path.name for path in find_runs(root)]
+    return (root / name).is_dir()
 
 
 def _end_with_input(server: "DashboardServer") -> None:

@@ -12,6 +12,7 @@ import yaml
 
 from lightning_grok import __version__
 from lightning_grok.commands.arguments import COMMANDS, TRAINING
+from lightning_grok.commands.dashboard import has_run
 from lightning_grok.commands.fit import GROUPS
 from lightning_grok.commands.main import main
 from lightning_grok.commands.run_options import RunOptions
@@ -154,6 +155,10 @@ def test_a_typo_says_what_is_wrong(capsys: pytest.CaptureFixture[str]) -> None:
         ),
         (["fit", "--config", f"{ROOT / 'LICENSE'}"], "received"),
         (["dashboard", f"{ROOT}", "--run=nope"], "expected the name of a run in"),
+        (
+            ["dashboard", f"{ROOT / 'docs/results/runs.zip'}", "--run=nope"],
+            "expected the name of a run in",
+        ),
         (["dashboard", "--port=abc"], "expected a number of 0 to 65,535, received abc"),
         (["--versoin"], "expected a command of fit"),
         (["verdict"], "the following arguments are required: runs"),
@@ -167,6 +172,12 @@ def test_a_mistake_is_answered_with_what_was_meant(
     assert stopped.value.code == 2
     (error,) = capsys.readouterr().err.strip().splitlines()
     assert hint in error
+
+
+def test_a_run_of_an_archive_can_be_shown_first() -> None:
+    archive = ROOT / "docs" / "results" / "runs.zip"
+    assert has_run(archive, "emnist_AdamW-10-1000-1-0.001_seed0")
+    assert not has_run(archive, "emnist_AdamW-10-1000-1-0.001")
 
 
 def test_a_configuration_may_stand_on_the_line_itself(capsys: pytest.CaptureFixture[str]) -> None:
