@@ -25,6 +25,7 @@ COMMANDS = {
     "certify": "train a configuration over seeds and say, keep or check what it comes to",
     "dashboard": "a live page over runs, in progress and finished",
     "figures": "draw a run, or with --paper the paper's figures from many",
+    "forecast": "which logged series foresees an event of runs, and how long before",
     "measure": "compute a measurement afterwards, from a run's snapshots",
     "measures": "list what --measure NAME takes, plug-ins among it",
     "report": "runs as one HTML file that needs no network, with their figures",

@@ -1,14 +1,15 @@
 """Forecasts on seeds whose series tell of generalization, or don't."""
 
+import json
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pytest
 from claimed_runs import Truth, write_run
 
 from lightning_grok.claims.cohort import SeedRun
-from lightning_grok.claims.forecast import forecast
+from lightning_grok.claims.forecast import forecast, telling_series
+from lightning_grok.runs.run import Run
 
 HALVES = np.random.default_rng(0).permutation(np.linspace(2.6, 3.4, 10))
 
@@ -19,7 +20,7 @@ def told(root: Path, **of_half: Any) -> dict[str, Any]:
     for seed, half in enumerate(HALVES):
         truth = Truth(half=half, **{key: f(half, seed) for key, f in of_half.items()})
         runs.append(SeedRun(write_run(root, truth, seed=seed)))
-    return forecast(runs, permutations=60)
+    return forecast(runs, permutations=25)
 
 
 def test_a_level_that_knows_it_all_along(tmp_path: Path) -> None:
@@ -60,7 +61,7 @@ def test_so_few_seeds_cannot_tell(tmp_path: Path) -> None:
         SeedRun(write_run(tmp_path, Truth(half=half, early=level), seed=seed))
         for seed, (half, level) in enumerate(zip(HALVES[:5], early, strict=True))
     ]
-    found = forecast(runs, permutations=60)
+    found = forecast(runs, permutations=25)
     assert found["lead"] is None
     assert found["gain_over_epoch"][1] > 0.02
     assert found["reason"].startswith("undecided: whether one orders the time left better")
@@ -81,7 +82,7 @@ def test_runs_that_never_generalize_take_part(tmp_path: Path) -> None:
 def test_few_seeds_and_few_measurements(tmp_path: Path) -> None:
     runs = [SeedRun(write_run(tmp_path, Truth(), seed=seed)) for seed in range(4)]
     found = forecast(runs)
-    assert found["reason"] == "undecided: generalization in 4 seeds, at least 5 needed"
+    assert found["reason"] == "undecided: the event in 4 seeds, at least 5 needed"
     assert found["lead"] is None
     assert forecast([])["reason"].startswith("undecided")
     groups = ["kernel", "manifold", "weight", "linear"]
@@ -100,18 +101,21 @@ def test_the_same_twice(tmp_path: Path) -> None:
     assert forecast(runs, permutations=10) == forecast(runs, permutations=10)
 
 
-def test_c_index_by_hand() -> None:
-    from lightning_grok.claims.forecast import _Fitted, _index, _resampled
-
-    r = np.array([0.5, 0.2, 0.4, 0.1])
-    owner = np.array([0, 0, 1, 1])
-    sooner = (r[:, None] < r) & (owner[:, None] != owner)
-    guess = np.array([0.3, 0.3, 0.35, 0.1])
-    # Pairs of two seeds, sooner first: (.4, .5) is wrong, the other three are right.
-    fitted = _Fitted(r, owner, sooner, {"p": guess})
-    assert _index(fitted, "p", 0.0) == pytest.approx(3 / 4)
-    assert _index(fitted, "p", 0.3) == 0  # only (.4, .5) is left
-    weights = np.array([[1.0, 1.0], [2.0, 1.0], [2.0, 0.0]])
-    found = _resampled(fitted, "p", 0.0, weights)
-    assert found[:2] == pytest.approx([3 / 4, 3 / 4])
-    assert np.isnan(found[2])
+def test_series_measured_twice_and_too_rarely(tmp_path: Path) -> None:
+    """A second capacity has its own key for a name; a series that begins late is left out."""
+    late = {"extra/late": 0.1}
+    runs = []
+    for seed, half in enumerate(HALVES[:5]):
+        run = write_run(tmp_path, Truth(half=half), seed=seed, also=late)
+        lines = [json.loads(line) for line in (run.path / "events.jsonl").read_text().splitlines()]
+        for line in lines:
+            if line["epoch"] < 100:
+                line.pop("extra/late", None)
+        (run.path / "events.jsonl").write_text("".join(json.dumps(each) + "\n" for each in lines))
+        runs.append(SeedRun(Run(run.path)))
+    names = telling_series(runs)
+    assert names["capacity layers.5"] == "manifold_capacity/layers.5/capacity"
+    assert names["manifold_capacity_20/layers.5/capacity"].startswith("manifold_capacity_20/")
+    found = forecast(runs, permutations=10)
+    assert found["left_out"] == {"extra/late": "measured from epoch 100 on only"}
+    assert "extra/late" not in found["leads"][0]["series"]
