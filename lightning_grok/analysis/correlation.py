@@ -8,12 +8,14 @@ the interval is taken over seeds (`lightning_grok.analysis.interval`).
 import numpy as np
 from jaxtyping import Float, Num
 
+from lightning_grok.analysis.interval import is_constant
+
 _LARGEST = 1 - 1e-7  # a perfect correlation has no finite z
 
 
 def correlation(first: Float[np.ndarray, " t"], second: Float[np.ndarray, " t"]) -> float:
-    """Pearson's r; NaN for fewer than three values or a constant series."""
-    if len(first) < 3 or np.ptp(first) == 0 or np.ptp(second) == 0:
+    """Pearson's r; NaN for fewer than three values or a series that is constant up to rounding."""
+    if len(first) < 3 or is_constant(first) or is_constant(second):
         return np.nan
     return float(np.clip(np.corrcoef(first, second)[0, 1], -1, 1))
 
@@ -74,6 +76,6 @@ def rank_correlation(first: Float[np.ndarray, " n"], second: Float[np.ndarray, "
     """Spearman's ρ, ties by mean rank; NaN for fewer than three values or a constant."""
     from scipy.stats import spearmanr
 
-    if len(first) < 3 or np.ptp(first) == 0 or np.ptp(second) == 0:
+    if len(first) < 3 or is_constant(first) or is_constant(second):
         return np.nan
     return float(spearmanr(first, second).statistic)

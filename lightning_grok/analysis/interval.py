@@ -53,7 +53,7 @@ def mean_interval(
     estimate = float(np.mean(sample)) if len(sample) else np.nan
     if len(sample) < 2:
         return Interval(estimate, np.nan, np.nan, level, len(sample))
-    error = 0.0 if _equal(sample) else sample.std(ddof=1) / np.sqrt(len(sample))
+    error = 0.0 if is_constant(sample) else sample.std(ddof=1) / np.sqrt(len(sample))
     reach = float(t.isf((1 - level) / 2, len(sample) - 1) * error)
     return Interval(estimate, estimate - reach, estimate + reach, level, len(sample))
 
@@ -83,7 +83,7 @@ def mean_p_value(
     sample = _finite(values)
     if len(sample) < 2:
         raise ValueError(f"expected at least two values, received {len(sample)}")
-    if _equal(sample):
+    if is_constant(sample):
         beyond = sample.mean() > threshold if side == "above" else sample.mean() < threshold
         return 0.0 if beyond else 1.0
     alternative = "greater" if side == "above" else "less"
@@ -198,8 +198,8 @@ def _one_finite(first: Sequence[float], second: Sequence[float]) -> tuple[np.nda
     return a, b
 
 
-def _equal(sample: np.ndarray) -> bool:
-    """Whether values differ by rounding only, which is no spread over seeds."""
+def is_constant(sample: np.ndarray) -> bool:
+    """Whether values differ by rounding only, which is no spread."""
     return float(np.ptp(sample)) <= 1e-12 * float(np.abs(sample).max())
 
 
