@@ -35,7 +35,7 @@ from lightning_grok.claims.content import Setup
 from lightning_grok.errors import InputError, hint
 from lightning_grok.runs.panels import panels_of
 from lightning_grok.runs.quantities import CATALOGUE, PERFORMANCE
-from lightning_grok.runs.run import EVENTS as LOGGED, Run
+from lightning_grok.runs.run import EVENT_KEYS, Run
 
 LEADS = (0.0, 0.1, 0.2, 0.3, 0.5, 0.7, 1.0)
 """Decades before the event at which it is asked."""
@@ -150,7 +150,7 @@ def forecast_runs(
     Raises:
         InputError: there is no such event or series.
     """
-    event = LOGGED.get(event, event) if event not in EVENTS else event
+    event = EVENT_KEYS.get(event, event) if event not in EVENTS else event
     seeds, others = ([SeedRun(run) for run in given] for given in (runs, controls))
     if not seeds:
         raise InputError("expected runs besides controls, received none")

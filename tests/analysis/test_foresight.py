@@ -106,7 +106,9 @@ def knowing(events: Sequence[float], known: Sequence[float], seed: int) -> list[
 
 
 def test_the_c_index_of_a_level_that_knows() -> None:
-    found = Forecaster(knowing(EVENTS, EVENTS, 0), ["level", "first", "second"], permutations=40)
+    found = Forecaster(
+        knowing(list(EVENTS), list(EVENTS), 0), ["level", "first", "second"], permutations=40
+    )
     rows = found.at_lead(0.0)
     assert rows["level"].c_index > 0.97 > rows[EPOCH].c_index
     assert rows["level"].gain_over_epoch[0] > 0
@@ -121,7 +123,7 @@ def test_p_is_uniform_where_nothing_is_known() -> None:
     for world in range(60):
         random = np.random.default_rng(world)
         events, other = random.uniform(2.4, 3.3, size=(2, 6))
-        runs = knowing(events, other, 1000 + world)
+        runs = knowing(list(events), list(other), 1000 + world)
         rows = Forecaster(runs, ["level", "first", "second"], permutations=11, seed=world)
         found = rows.at_lead(0.0)
         p.append(min(found[name].p_permuted for name in ("level", "first", "second")))

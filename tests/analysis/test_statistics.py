@@ -63,7 +63,7 @@ def test_value_between_two_measurements_and_beyond_them() -> None:
 
 def test_correlation_of_levels_and_of_changes() -> None:
     def read(of: str, other: str, changes: bool = False) -> float:
-        options = {"of": of, "beside": other, "changes": changes}
+        options: dict[str, Any] = {"of": of, "beside": other, "changes": changes}
         return Correlation(**options, **THRESHOLDS).read(Written()).value
 
     assert read("line", "line") == pytest.approx(1)
