@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -28,9 +29,10 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
-def told(capsys: pytest.CaptureFixture[str], *arguments: str) -> dict[str, object]:
+def told(capsys: pytest.CaptureFixture[str], *arguments: str) -> dict[str, Any]:
     main([*arguments, *FEW, "--json"])
-    return json.loads(capsys.readouterr().out)
+    found: dict[str, Any] = json.loads(capsys.readouterr().out)
+    return found
 
 
 def test_alarms_against_controls(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
