@@ -40,14 +40,15 @@ class Forgiving:
     def _refused(self) -> Iterator[None]:
         """Turn an error into the refusal of a run.
 
-        A RuntimeError is none: memory or numerics may fail at one network and not at the next.
+        A RuntimeError and an ArithmeticError are none: memory or numerics may fail at one network
+        and not at the next, as a measure of minima does at a network that stands in none.
         """
         try:
             yield
         except (InputError, OSError):
             raise
         except Exception as error:
-            if self.strict or type(error) is RuntimeError:
+            if self.strict or type(error) is RuntimeError or isinstance(error, ArithmeticError):
                 raise
             raise self._refusal(f"{type(error).__name__}: {first_line(error)}") from error
 

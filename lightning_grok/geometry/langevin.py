@@ -74,8 +74,10 @@ def learning_coefficient(
         chains draws losses.
 
     Raises:
-        ValueError: an option is out of range, a chain diverged (a smaller step helps), or w* is no
-            minimum: the loss fell below L(w*) by more than the chains' spread explains.
+        ValueError: an option is out of range.
+        ArithmeticError: a chain diverged (a smaller step helps), or w* is no minimum: the loss fell
+            below L(w*) by more than the chains' spread explains. A measurement leaves out such an
+            epoch and goes on.
     """
     n = len(inputs)
     least = {"chains": chains, "draws": draws, "step_size": step_size, "samples": n - 1}
@@ -119,7 +121,7 @@ def learning_coefficient(
                     with torch.no_grad():
                         trace[chain, number] = float(of_weights(halfway, x, y))
     if not np.isfinite(trace).all():
-        raise ValueError(
+        raise ArithmeticError(
             f"expected chains that stay finite, received infinite losses: a step_size below "
             f"{step_size:g} helps"
         )
@@ -127,7 +129,7 @@ def learning_coefficient(
     error = float(estimates.std(ddof=1) / chains**0.5) if chains > 1 else float("nan")
     value = float(estimates.mean())
     if value < 0 and not abs(value) < 3 * error:
-        raise ValueError(
+        raise ArithmeticError(
             f"expected weights at a minimum of this loss, received an estimate of {value:.3g}: the "
             "loss falls away from them"
         )

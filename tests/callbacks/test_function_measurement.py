@@ -52,6 +52,30 @@ def fit(path: Path | None, *callbacks: L.Callback) -> dict[str, Tensor]:
     return {name: value.clone() for name, value in module.state_dict().items()}
 
 
+class Undefined:
+    """A measure that not every network has: of a network at its start there is none."""
+
+    def __init__(self, start: nn.Module) -> None:
+        self.start = [p.detach().clone() for p in start.parameters()]
+
+    def __call__(self, model: nn.Module, inputs: Tensor, labels: Tensor) -> float:
+        if all(map(torch.equal, self.start, model.parameters())):
+            raise ArithmeticError("expected weights at a minimum, received others")
+        return 1.0
+
+
+def test_a_network_without_a_value_is_passed_over_the_first_one_too(tmp_path: Path) -> None:
+    L.seed_everything(0)
+    undefined = Undefined(Convolutions())
+    measurement = ModelMeasurement(undefined, name="undefined", epochs=[0, 1, 2])
+    with pytest.warns(UserWarning, match="undefined at epoch 0 failed, training goes on"):
+        fit(tmp_path / "run", measurement)
+    run = read_run(tmp_path / "run")
+    assert run.series("undefined/value")[0].tolist() == [1, 2]
+    (error,) = (event for event in run.events if event["event"] == "error")
+    assert (error["epoch"], error["measurement"]) == (0, "undefined")
+
+
 def test_a_function_of_the_network_leaves_no_trace(tmp_path: Path) -> None:
     measurement = ModelMeasurement(spoiling, samples=40, epochs=[0, 2])
     curvature = ModelMeasurement(sharpness, samples=40, epochs=[0, 2])
