@@ -1,8 +1,9 @@
 """The pages in docs/results over many runs, written anew from the runs' compact copies.
 
-    python -m benchmarks.results [RUNS ...] [--published published.csv]
+    python -m benchmarks.results [RUNS ...] [--cause RUNS ...] [--published published.csv]
 
-Copies the series of the finished runs in RUNS into docs/results/runs.zip, draws the paper's figures
+Copies the series of the finished runs in RUNS into docs/results/runs.zip, of those after --cause,
+which are not the paper's, into docs/results/cause.zip, draws the paper's figures
 from all copies there into docs/results/figures, and replaces the text between ``<!-- name -->`` and
 ``<!-- /name -->`` on every page of docs/results by the table of that name (`tables`). What a page
 says around its tables is written by hand, and has to be read again.
@@ -22,6 +23,7 @@ from pathlib import Path
 
 import numpy as np
 
+from benchmarks.causes import branches_table, twins_table
 from benchmarks.coverage import coverage_table
 from benchmarks.page import markdown
 from lightning_grok.analysis.onset import run_events
@@ -39,7 +41,7 @@ from lightning_grok.runs.folders import find_runs
 from lightning_grok.runs.run import Run, read_runs
 
 RESULTS = Path(__file__).parents[1] / "docs" / "results"
-RUNS = RESULTS / "runs.zip"
+RUNS, CAUSE = RESULTS / "runs.zip", RESULTS / "cause.zip"
 
 Setups = dict[str, list[Run]]
 
@@ -167,11 +169,11 @@ def cost_table(setups: Setups) -> str:
     return f"{markdown(rows)}\n\nTogether {total / 60:.1f} hours."
 
 
-def verdict_text() -> str:
+def verdict_text(*options: str) -> str:
     """What the command prints."""
     with redirect_stdout(io.StringIO()) as printed:
-        print_verdict([str(RUNS)])
-    return f"```text\n{printed.getvalue()}```"
+        print_verdict([str(RUNS), str(CAUSE), *options])
+    return printed.getvalue()
 
 
 def agreement_text(runs: Sequence[Run], published: Path) -> str:
@@ -185,16 +187,24 @@ def tables(published: Path | None) -> dict[str, str]:
     setups = by_setup(runs)
     found = {
         "seeds": seeds_table(setups),
-        "coverage": coverage_table(),
         "kernel": kernel_table(setups),
         "probes": probe_table(setups),
         "cost": cost_table(setups),
-        "verdict": verdict_text(),
+        "verdict": f"```text\n{verdict_text()}```",
+        "branches": branches_table(read_runs([CAUSE])),
+        "twins": twins_table(read_runs([RUNS, CAUSE])),
     }
     if published is not None:
         found["agreement"] = agreement_text(runs, published)
         found["table1"] = table_markdown(table_rows(PaperRuns([RUNS], Published(published))))
     return found
+
+
+def slow_tables() -> dict[str, str]:
+    """The tables that take half a minute each."""
+    variants = verdict_text("--variants")
+    variants = variants[variants.index("by other definitions") :]
+    return {"coverage": coverage_table(), "variants": f"```text\n{variants}```"}
 
 
 def write_figures(published: Path | None) -> None:
@@ -227,12 +237,14 @@ def main() -> None:
     """Copy, draw and fill in."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("runs", type=Path, nargs="*", help="folders of runs to copy from")
+    parser.add_argument("--cause", type=Path, nargs="+", default=[], help="the same, for cause.zip")
     parser.add_argument("--published", type=Path, help="CSV of published values")
     options = parser.parse_args()
-    if options.runs:
-        write_compact([run for run in read_runs(options.runs) if run.state == "finished"], RUNS)
+    for runs, archive in ((options.runs, RUNS), (options.cause, CAUSE)):
+        if runs:
+            write_compact([run for run in read_runs(runs) if run.state == "finished"], archive)
     write_figures(options.published)
-    found = tables(options.published)
+    found = tables(options.published) | slow_tables()
     for page in RESULTS.glob("*.md"):
         page.write_text(fill(page.read_text(), found))
 

@@ -6,6 +6,7 @@ for the arrays of pairs and maps.
 """
 
 import hashlib
+import re
 from typing import Any
 
 import numpy as np
@@ -69,7 +70,8 @@ def key_view(run: Run, events: Events, key: str) -> View:
 
 def y_axis(panel: Panel) -> dict[str, Any]:
     """The vertical axis of a panel, for Plotly."""
-    described: dict[str, Any] = {"title": {"text": harmless(panel.unit or panel.symbol)}}
+    symbol = re.sub(r"\b(\w)_(\w)\b", r"\1<sub>\2</sub>", harmless(panel.symbol))
+    described: dict[str, Any] = {"title": {"text": harmless(panel.unit) or symbol}}
     if panel.log:
         return described | {"type": "log", "exponentformat": "power", "dtick": 2}
     if panel.low is not None and panel.high is not None:

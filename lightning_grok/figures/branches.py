@@ -1,7 +1,7 @@
 """A trunk and the branches that left it, drawn together: what each change did."""
 
 from collections.abc import Mapping, Sequence
-from pathlib import PurePath
+from pathlib import PureWindowsPath
 from typing import TYPE_CHECKING, Any
 
 from lightning_grok.errors import InputError
@@ -119,4 +119,4 @@ def _style(place: int) -> dict[str, Any]:
 
 
 def _trunk_name(run: Run) -> str:
-    return PurePath(str((run.meta.get("branches") or {}).get("run", ""))).name
+    return PureWindowsPath(str((run.meta.get("branches") or {}).get("run", ""))).name

@@ -80,6 +80,8 @@ def _compact(run: Run) -> dict[str, bytes]:
     meta = {key: value for key, value in run.meta.items() if key not in _LEFT_OUT_META}
     costs = {key: seconds for key, seconds in run.costs().items() if key != "training"}
     # A copy has no writer: what is in progress would read as interrupted anyway.
+    if trunk := (meta.get("branches") or {}).get("run"):  # they may lie side by side here too
+        meta["branches"] = meta["branches"] | {"run": PureWindowsPath(trunk).name}
     meta = _without_places(meta) | {"state": run.state} | ({"costs": costs} if costs else {})
     files = {"run.json": (json.dumps(meta) + "\n").encode()}
     if run.config:

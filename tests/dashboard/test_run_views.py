@@ -73,6 +73,8 @@ def test_layers_are_named_and_coloured_as_in_the_figures(views: dict[str, View])
         assert [entry["color"] for entry in legend] == [layer_color(k, 5) for k in range(5)]
         groups = {trace["legendgroup"] for trace in views[quantity].figure["data"]}
         assert groups == set(LAYERS)
+    title = views["dimension"].figure["layout"]["yaxis"]["title"]["text"]
+    assert title == "dimension D<sub>M</sub>"  # it has no unit
 
 
 def test_bands_lie_a_standard_error_about_the_line(run: Run, views: dict[str, View]) -> None:

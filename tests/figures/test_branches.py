@@ -11,6 +11,8 @@ from lightning_grok.commands.main import main
 from lightning_grok.errors import InputError
 from lightning_grok.figures import branches_figure
 from lightning_grok.figures.branches import branches_of, change_in_words
+from lightning_grok.runs.compact import write_compact
+from lightning_grok.runs.folders import find_runs
 from lightning_grok.runs.run import Run
 
 
@@ -57,6 +59,14 @@ def test_only_what_the_axis_shows_sets_its_scale(tmp_path: Path) -> None:
     assert min(line.get_xdata()) >= 9000 - 0.15 * 1000
     assert line.axes.get_ylim()[0] > 0.3  # not the 14 percent of the plateau
     assert change_in_words(branches_of(trunk)[0]) == ""
+
+
+def test_a_compact_copy_keeps_them_together(trunk: Run) -> None:
+    archive = trunk.path.parent / "all.zip"
+    write_compact([Run(path) for path in find_runs(trunk.path.parent)], archive)
+    copies = branches_of(Run(archive / trunk.name))
+    assert [run.name for run in copies] == ["eps", "moment"]
+    assert copies[0].meta["branches"]["run"] == trunk.name  # without the folder
 
 
 def test_the_command_draws_it_and_leaves_other_runs_alone(trunk: Run) -> None:

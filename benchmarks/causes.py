@@ -1,0 +1,80 @@
+"""The tables of docs/results/cause.md: branches of one run, and twins in float32 and float64.
+
+`benchmarks.results` writes them.
+"""
+
+from collections import defaultdict
+from collections.abc import Sequence
+
+import numpy as np
+
+from benchmarks.page import markdown
+from lightning_grok.analysis.instability import find_instabilities
+from lightning_grok.analysis.onset import run_events
+from lightning_grok.figures.branches import change_in_words
+from lightning_grok.runs.run import Run
+
+
+def branches_table(runs: Sequence[Run]) -> str:
+    """What every change did, over seeds: when the loss jumped, and what test accuracy became."""
+    found: dict[tuple[int, str], list[Run]] = defaultdict(list)
+    for run in sorted(runs, key=lambda run: (run.setup, run.seed or 0)):
+        left = run.meta.get("branches")
+        if left:
+            found[left["epoch"], change_in_words(run)].append(run)
+    rows = [["changed at the epoch", "what", "seeds", "the loss jumps a thousandfold at",
+             "test accuracy at the change, %",
+             "at epoch 4,500, %"]]  # fmt: skip
+    for (epoch, change), branches in sorted(found.items()):
+        jumps = [_first_jump(run, epoch) for run in branches]
+        some = sorted(jump for jump in jumps if jump is not None)
+        when = f"{', '.join(f'{jump:,}' for jump in some)}" or "never"
+        never = len(jumps) - len(some)
+        when += f" (in {never} never)" if some and never else ""
+        before = [_accuracy(run, epoch) for run in branches]
+        after = [_accuracy(run, 4500) for run in branches]
+        seeds = ", ".join(str(run.seed) for run in branches)
+        rows.append([f"{epoch:,}", change or "nothing", seeds, when, _each(before), _each(after)])
+    return markdown(rows)
+
+
+def twins_table(runs: Sequence[Run]) -> str:
+    """Each seed with the loss in float32 and in float64: what became of it by one epoch."""
+    found: dict[tuple[str, str], dict[int, dict[str, Run]]] = defaultdict(lambda: defaultdict(dict))
+    for run in sorted(runs, key=lambda run: run.epoch):  # of two of a kind the longer one
+        if run.seed is None or run.meta.get("branches"):
+            continue
+        precision = "float64" if run.setup.endswith("-loss64") else "float32"
+        found[run.dataset, run.setup.removesuffix("-loss64")][run.seed][precision] = run
+    rows = [["setup", "seed", "to epoch", "test accuracy in float32, %", "in float64, %",
+             "grokked in float32, at", "in float64"]]  # fmt: skip
+    for (_, setup), seeds in sorted(found.items()):
+        for seed, pair in sorted(seeds.items()):
+            if len(pair) < 2:
+                continue
+            single, double = pair["float32"], pair["float64"]
+            end = min(single.epoch, double.epoch)
+            cells = [_each([_accuracy(run, end)]) for run in (single, double)]
+            rows.append([setup, str(seed), f"{end:,}", *cells, _grokked(single), _grokked(double)])
+    return markdown(rows)
+
+
+def _first_jump(run: Run, after: int) -> int | None:
+    events = run_events(run)
+    jumps = find_instabilities(*run.series("train/loss"), events.t_mem)
+    return next((jump.epoch for jump in jumps if jump.epoch > after), None)
+
+
+def _accuracy(run: Run, epoch: int) -> float:
+    epochs, values = run.series("test/accuracy")
+    return 100 * float(values[epochs <= epoch][-1])
+
+
+def _each(values: Sequence[float]) -> str:
+    return ", ".join(f"{value:.1f}" for value in values)
+
+
+def _grokked(run: Run) -> str:
+    events = run_events(run)
+    half = events.test.t_half
+    return f"{half:,.0f}" if events.grokked and np.isfinite(half) else "no"
