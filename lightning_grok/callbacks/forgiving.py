@@ -11,6 +11,14 @@ from lightning_grok.errors import InputError, first_line
 from lightning_grok.runs.files import is_disk_error
 
 
+def is_passing(error: Exception) -> bool:
+    """Whether it may fail at one network and not at the next.
+
+    So do memory and numerics, and a measure of minima at a network that stands in none.
+    """
+    return type(error) is RuntimeError or isinstance(error, ArithmeticError)
+
+
 class Forgiving:
     """Lets a training go on where a measurement fails, unless it is `strict`."""
 
@@ -38,17 +46,13 @@ class Forgiving:
 
     @contextmanager
     def _refused(self) -> Iterator[None]:
-        """Turn an error into the refusal of a run.
-
-        A RuntimeError and an ArithmeticError are none: memory or numerics may fail at one network
-        and not at the next, as a measure of minima does at a network that stands in none.
-        """
+        """Turn an error that is not passing into the refusal of a run."""
         try:
             yield
         except (InputError, OSError):
             raise
         except Exception as error:
-            if self.strict or type(error) is RuntimeError or isinstance(error, ArithmeticError):
+            if self.strict or is_passing(error):
                 raise
             raise self._refusal(f"{type(error).__name__}: {first_line(error)}") from error
 

@@ -11,7 +11,7 @@ import lightning as L
 import numpy as np
 from torch import Tensor, nn
 
-from lightning_grok.callbacks.forgiving import Forgiving
+from lightning_grok.callbacks.forgiving import Forgiving, is_passing
 from lightning_grok.callbacks.network import check_inputs, network_of, selected, undisturbed
 from lightning_grok.callbacks.recording import (
     LoggedValue,
@@ -230,8 +230,12 @@ class Measurement(Scheduled, Forgiving, ABC):
         """Measure the initialization for nothing, to see that it can be measured."""
         rehearsal = copy.copy(self)
         rehearsal.start(network)
-        with self._refused():
-            rehearsal.taken(network, self.reference, 0)
+        try:
+            with self._refused():
+                rehearsal.taken(network, self.reference, 0)
+        except Exception as error:
+            if self.strict or not is_passing(error):
+                raise
 
     @property
     def reference(self) -> ReferenceSet:
@@ -316,19 +320,26 @@ class Measurement(Scheduled, Forgiving, ABC):
         step: int,
         scalars: Mapping[str, float],
         arrays: Mapping[str, np.ndarray],
-        error: str | None,
+        error: tuple[str, bool] | None,
     ) -> None:
         """Log what was measured aside, at the step of its snapshot; an error as an inline one.
+
+        Args:
+            trainer: of the run.
+            epoch, step: of the snapshot.
+            scalars, arrays: of `taken`.
+            error: in words, and whether it is passing; None where there was none.
 
         Raises:
             InputError: it is `strict`, or not even the initialization could be measured.
         """
         if error is None:
             record_event(trainer, self.name, epoch, scalars, arrays, step)
-        elif self.strict or epoch == 0:
-            raise self._refusal(error)
-        else:
-            self._note_error(trainer, epoch, error)
+            return
+        reason, passing = error
+        if self.strict or (epoch == 0 and not passing):
+            raise self._refusal(reason)
+        self._note_error(trainer, epoch, reason)
 
     def taken(
         self, model: nn.Module, reference: ReferenceSet, epoch: float

@@ -17,6 +17,7 @@ from typing import Any
 import lightning as L
 import torch
 
+from lightning_grok.callbacks.forgiving import is_passing
 from lightning_grok.callbacks.measurement import Measurement, enabled_measurements
 from lightning_grok.callbacks.network import network_of
 from lightning_grok.callbacks.recording import is_resumed
@@ -173,5 +174,6 @@ def _serve(line: Connection, path: Path, threads: int) -> None:
             del scalars[f"{name}/seconds"]  # no part of the run's wall time
             answer: tuple[Any, ...] = (scalars, arrays, measurement.state_dict(), None)
         except Exception as error:
-            answer = ({}, {}, None, f"{type(error).__name__}: {first_line(error)}")
+            reason = f"{type(error).__name__}: {first_line(error)}"
+            answer = ({}, {}, None, (reason, is_passing(error)))
         line.send_bytes(pickle.dumps(answer))

@@ -67,6 +67,9 @@ class Undefined:
 def test_a_network_without_a_value_is_passed_over_the_first_one_too(tmp_path: Path) -> None:
     L.seed_everything(0)
     undefined = Undefined(Convolutions())
+    rehearsed = ModelMeasurement(undefined, name="rehearsed", epochs=[1, 2])  # not due at 0
+    fit(tmp_path / "later", rehearsed)
+    assert read_run(tmp_path / "later").series("rehearsed/value")[0].tolist() == [1, 2]
     measurement = ModelMeasurement(undefined, name="undefined", epochs=[0, 1, 2])
     with pytest.warns(UserWarning, match="undefined at epoch 0 failed, training goes on"):
         fit(tmp_path / "run", measurement)

@@ -77,6 +77,11 @@ def test_an_error_beside_is_an_event_and_at_the_initialization_a_refusal(
         "        raise ValueError('no more')\n"
         "    open('called', 'w').close()\n"
         "    return 1.0\n\n\n"
+        "def no_start(weight):\n"
+        "    if not os.path.exists('begun'):\n"
+        "        open('begun', 'w').close()\n"
+        "        raise ArithmeticError('not yet')\n"
+        "    return 1.0\n\n\n"
         "def at_once(weight):\n"
         "    raise ValueError('never')\n"
     )
@@ -93,6 +98,10 @@ def test_an_error_beside_is_an_event_and_at_the_initialization_a_refusal(
     assert [event["epoch"] for event in errors] == [1, 2, 3]
     assert all("ValueError: no more" in event["message"] for event in errors)
     assert run.series("later/layers.0.weight")[0].tolist() == [0]
+
+    with pytest.warns(UserWarning, match="no_start at epoch 0 failed, training goes on"):
+        run = fit(*off, "--run.measure=beside", call % "no_start", name="passing")
+    assert run.series("no_start/layers.0.weight")[0].tolist() == [1, 2, 3]
 
     with pytest.raises(SystemExit) as stopped:
         fit(*off, "--run.measure=beside", call % "at_once", name="refused")
