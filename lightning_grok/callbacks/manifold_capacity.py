@@ -141,9 +141,10 @@ class ManifoldCapacity(Measurement):
 
     def _geometries(self, labels: np.ndarray, points: Tensor) -> list[ManifoldGeometry]:
         """One of every seed."""
+        rows = points.double().cpu().numpy()
         return [
             manifold_capacity(
-                points.double().cpu().numpy(),
+                rows,
                 labels,
                 kappa=self.kappa,
                 num_vectors=self.num_vectors,
