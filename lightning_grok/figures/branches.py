@@ -8,7 +8,6 @@ from lightning_grok.errors import InputError
 from lightning_grok.figures.layout import Part, page_figure
 from lightning_grok.figures.palette import EVENT, SERIES
 from lightning_grok.figures.panel import axis_label, plain
-from lightning_grok.figures.seeds import Runs
 from lightning_grok.runs.folders import find_runs
 from lightning_grok.runs.panels import layer_names, panels_of
 from lightning_grok.runs.run import Run
@@ -22,6 +21,7 @@ _KEYS = (
     "stability/update_rms", "kernel_distance/full/own", "manifold_capacity/{last}/capacity",
 )  # fmt: skip
 """What is drawn where two of the runs logged it; ``{last}`` is the layer that gives the logits."""
+_MOST = 8  # panels of whatever else they logged, where they have nothing of that
 _WHATEVER = ("trainer.max_epochs", "evaluation.every")
 _DASHES = ("-", "--", ":")
 _BEFORE = 0.15  # of the axis: epochs that all share
@@ -43,29 +43,51 @@ def change_in_words(branch: Run) -> str:
     return ", ".join(parts)
 
 
-def branches_figure(trunk: Runs) -> "Figure":
+def branches_figure(trunk: Run, branches: Sequence[Run] | None = None) -> "Figure":
     """A trunk and its branches about the epochs at which these left it.
 
     Accuracy, loss, what is left of the loss, Adam's second moment and update, and kernel distance
-    and capacity where two of the runs have them, on one linear axis of epochs.
+    and capacity where two of the runs have them, on one linear axis of epochs; of runs that have
+    none of these the first of what they logged. Of branches with one change at one epoch the
+    longest is drawn.
+
+    Args:
+        trunk: a run.
+        branches: from it; None takes those beside it.
 
     Raises:
-        InputError: nothing branches from it, or they logged nothing that is drawn.
+        InputError: nothing branches from it, or they logged nothing.
     """
-    assert isinstance(trunk, Run)
-    branches = branches_of(trunk)
+    branches = branches_of(trunk) if branches is None else branches
     if not branches:
         raise InputError(f"expected a run with branches beside it, received {trunk.path}")
-    lines = {"trunk": trunk}
-    for run in sorted(branches, key=lambda run: run.name):
-        lines.setdefault(change_in_words(run) or "unchanged", run)
+    lines = {"trunk": trunk} | _named(branches)
     keys = [each.replace("{last}", (layer_names(trunk) or [""])[-1]) for each in _KEYS]
-    shown = [key for key in keys if sum(key in run.keys for run in lines.values()) > 1]
+    shown = (
+        _shared(keys, lines)
+        or _shared([panel.lines[0].key for panel in panels_of(trunk)], lines)[:_MOST]
+    )
     if not shown:
         raise InputError(f"expected two runs with one measurement, received none in {trunk.path}")
     parts = [_part(key, lines) for key in shown]
     rows = [parts[i : i + 2] for i in range(0, len(parts), 2)]
     return page_figure(trunk, [*rows, [_legend(lines)]], "Trunk and branches: ")
+
+
+def _named(branches: Sequence[Run]) -> dict[str, Run]:
+    """The branches by what they changed and, where they left at several epochs, when."""
+    several = len({run.meta["branches"]["epoch"] for run in branches}) > 1
+    found: dict[str, Run] = {}
+    for run in sorted(branches, key=lambda run: (run.name, run.epoch)):
+        name = change_in_words(run) or "unchanged"
+        name += f", from {run.meta['branches']['epoch']:,}" if several else ""
+        if name not in found or run.epoch > found[name].epoch:
+            found[name] = run
+    return found
+
+
+def _shared(keys: Sequence[str], lines: Mapping[str, Run]) -> list[str]:
+    return [key for key in keys if sum(key in run.keys for run in lines.values()) > 1]
 
 
 def _part(key: str, lines: Mapping[str, Run]) -> Part:
@@ -89,7 +111,7 @@ def _part(key: str, lines: Mapping[str, Run]) -> Part:
 
 def _draw_axis(axes: "Axes", runs: Sequence[Run]) -> tuple[float, float]:
     left = sorted({run.meta["branches"]["epoch"] for run in runs if "branches" in run.meta})
-    end = max(run.epoch for run in runs if "branches" in run.meta)
+    end = max(left[0] + 1, *(run.epoch for run in runs if "branches" in run.meta))
     low = left[0] - _BEFORE * (end - left[0])
     axes.set(xlabel="epoch", xlim=(low, end))
     for epoch in left:

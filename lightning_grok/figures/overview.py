@@ -107,9 +107,10 @@ def write_branches_figure(run_path: str | os.PathLike[str]) -> list[Path]:
         InputError: there is no run.
     """
     run = read_run(run_path)
-    if not branches_of(run):
+    branches = branches_of(run)
+    if not branches:
         return []
-    return write_figure(branches_figure(run), _folder_of(run) / "branches")
+    return write_figure(branches_figure(run, branches), _folder_of(run) / "branches")
 
 
 def _folder_of(run: Run) -> Path:

@@ -16,9 +16,11 @@ from lightning_grok.runs.folders import find_runs
 from lightning_grok.runs.run import Run
 
 
-def write_branch(root: Path, name: str, truth: Truth, **given: Any) -> Run:
+def write_branch(
+    root: Path, name: str, truth: Truth, leave_out: tuple[str, ...] = (), **given: Any
+) -> Run:
     branches = {"run": f"/elsewhere/{N1000}_seed0", "epoch": 1000, "changed": {}, "set": {}}
-    return write_run(root, truth, name=name, branches=branches | given)
+    return write_run(root, truth, name=name, leave_out=leave_out, branches=branches | given)
 
 
 @pytest.fixture
@@ -59,6 +61,30 @@ def test_only_what_the_axis_shows_sets_its_scale(tmp_path: Path) -> None:
     assert min(line.get_xdata()) >= 9000 - 0.15 * 1000
     assert line.axes.get_ylim()[0] > 0.3  # not the 14 percent of the plateau
     assert change_in_words(branches_of(trunk)[0]) == ""
+
+
+def test_one_change_at_two_epochs_is_two_lines(trunk: Run) -> None:
+    changed = {"model.eps": [1e-8, 1e-6]}
+    write_branch(trunk.path.parent, "later", Truth(), changed=changed, epoch=2000)
+    write_branch(trunk.path.parent, "short", Truth(last=1000), changed=changed, epoch=1000)
+    figure = branches_figure(trunk)
+    labels = {text.get_text() for legend in _legends(figure) for text in legend.get_texts()}
+    assert {"model.eps 1e-06, from 1,000", "model.eps 1e-06, from 2,000"} <= labels
+    drawn = {str(line.get_gid()).partition("/")[0] for line in figure.findobj(match=_is_curve)}
+    assert {"later", "eps"} <= drawn
+    assert "short" not in drawn  # the same as eps, which went on
+
+
+def test_runs_that_log_other_things_and_a_branch_that_has_just_begun(tmp_path: Path) -> None:
+    known = ("test/", "train/", "kernel_distance/full/own", "manifold_capacity/")
+    trunk = write_run(tmp_path, Truth(), leave_out=known)
+    write_branch(tmp_path, "new", Truth(last=1000), leave_out=known)
+    shown = {
+        str(line.get_gid()).partition("/")[2]
+        for line in branches_figure(trunk).findobj(match=_is_curve)
+    }
+    assert "linear_probe/sound/accuracy" in shown
+    assert not any(key.startswith(known) for key in shown)
 
 
 def test_a_compact_copy_keeps_them_together(trunk: Run) -> None:
