@@ -50,7 +50,12 @@ def opened(browser: Any) -> Iterator[Callable[..., Any]]:
     def listen(page: Any) -> None:
         page.on("pageerror", lambda error: complaints.append(str(error)))
         page.on("console", lambda m: complaints.append(m.text) if m.type != "log" else None)
-        page.on("requestfailed", lambda request: complaints.append(f"failed: {request.url[:80]}"))
+        page.on("requestfailed", fail)
+
+    def fail(request: Any) -> None:
+        """What is on its way when a page is reloaded or left is aborted by the browser itself."""
+        if request.failure != "net::ERR_ABORTED":
+            complaints.append(f"failed: {request.url[:80]} ({request.failure})")
 
     yield open_page
     for context in contexts:
