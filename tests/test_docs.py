@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from lightning_grok.runs.glossary import GLOSSARY
+
 ROOT = Path(__file__).parents[1]
 PAGES = [page for page in (ROOT / "docs/reference").glob("*.md") if page.stem != "base"]
 
@@ -19,3 +21,9 @@ def test_the_reference_of_a_room_is_whole(page: Path) -> None:
     }
     listed = re.findall(r"^::: (.+)$", page.read_text(), re.MULTILINE)
     assert sorted(modules) == listed
+
+
+def test_the_glossary_is_that_of_the_page() -> None:
+    text = (ROOT / "docs/concepts.md").read_text().partition("## Glossary")[2]
+    terms = re.findall(r"^\*\*(.+)\*\*\n: ((?:.+\n)+)", text, re.MULTILINE)
+    assert {term: " ".join(words.split()) for term, words in terms} == GLOSSARY

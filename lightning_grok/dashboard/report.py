@@ -11,7 +11,7 @@ from typing import Any
 from lightning_grok.dashboard.epoch_axis import shown_epochs
 from lightning_grok.dashboard.pages import Pages, UnknownError, encode
 from lightning_grok.dashboard.run_folder import RunFolder
-from lightning_grok.dashboard.server import SCRIPTS, STATIC
+from lightning_grok.dashboard.server import SCRIPTS, STATIC, assemble_page
 from lightning_grok.errors import InputError
 from lightning_grok.extras import named_extra
 from lightning_grok.figures import write_run_figures
@@ -62,7 +62,6 @@ def report_page(paths: Sequence[Path], figures: Sequence[Path], appendix: str = 
     """
     from plotly.offline import get_plotlyjs
 
-    page = (STATIC / "page.html").read_text(encoding="utf-8")
     style = (STATIC / "page.css").read_text(encoding="utf-8")
     scripts = [(STATIC / name).read_text(encoding="utf-8") for name in SCRIPTS]
     made = f"Report of {datetime.now().astimezone():%Y-%m-%d %H:%M}."
@@ -73,8 +72,7 @@ def report_page(paths: Sequence[Path], figures: Sequence[Path], appendix: str = 
         f'<template id="report-files">{_links(figures)}</template>',
         *(f"<script>{each}</script>" for each in (get_plotlyjs(), *scripts)),
     ]
-    page = page.replace("<!-- style -->", f"<style>{style}</style>")
-    return page.replace("<!-- scripts -->", "\n".join(parts))
+    return assemble_page(f"<style>{style}</style>", "\n".join(parts))
 
 
 def _figures(paths: Sequence[Path], directory: Path) -> list[Path]:

@@ -11,6 +11,7 @@ import hashlib
 import json
 import secrets
 import sys
+from html import escape
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from importlib.resources import files
 from pathlib import Path
@@ -21,6 +22,7 @@ from lightning_grok.dashboard.pages import Pages, UnknownError, encode
 from lightning_grok.dashboard.run_folder import RunFolder
 from lightning_grok.errors import InputError
 from lightning_grok.extras import named_extra
+from lightning_grok.runs.glossary import GLOSSARY
 from lightning_grok.runs.source import is_archive
 
 _HOSTS = ("127.0.0.1", "localhost")
@@ -129,17 +131,23 @@ class DashboardServer(ThreadingHTTPServer):
         return body
 
 
+def assemble_page(head: str, scripts: str) -> str:
+    """The page's HTML with what belongs into its head and at its end; it holds the glossary."""
+    page = (STATIC / "page.html").read_text(encoding="utf-8")
+    terms = "".join(f"<dt>{escape(t)}</dt><dd>{escape(d)}</dd>" for t, d in GLOSSARY.items())
+    page = page.replace("<!-- style -->", head).replace("<!-- glossary -->", terms)
+    return page.replace("<!-- scripts -->", scripts)
+
+
 @named_extra()
 def static_files(token: str) -> dict[str, tuple[str, bytes]]:
     """The page's own files: path -> type and content; the page alone has the token."""
     from plotly.offline import get_plotlyjs
 
-    page = (STATIC / "page.html").read_text(encoding="utf-8")
     head = f'<meta name="token" content="{token}"><link rel="stylesheet" href="page.css">'
     scripts = "".join(f'<script src="{name}" defer></script>' for name in ("plotly.js", *SCRIPTS))
-    page = page.replace("<!-- style -->", head).replace("<!-- scripts -->", scripts)
     return {
-        "/": ("text/html", page.encode()),
+        "/": ("text/html", assemble_page(head, scripts).encode()),
         "/page.css": ("text/css", (STATIC / "page.css").read_bytes()),
         **{f"/{name}": ("text/javascript", (STATIC / name).read_bytes()) for name in SCRIPTS},
         "/plotly.js": ("text/javascript", get_plotlyjs().encode()),

@@ -10,6 +10,7 @@ import numpy as np
 
 from lightning_grok.figures.palette import EVENT
 from lightning_grok.figures.seeds import Runs, Seeds
+from lightning_grok.runs.glossary import EVENTS
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -41,11 +42,6 @@ class Events(NamedTuple):
 
 
 _LINES = {"memorization": "--", "onset": (0, (5, 1.5, 1, 1.5)), "generalization": "-"}
-_MEANING = {
-    "memorization": "train accuracy ≥ 99 %",
-    "onset": "a tenth of the rise",
-    "generalization": "half of the rise",
-}
 
 
 def find_events(run: Runs) -> Events:
@@ -226,7 +222,7 @@ def event_handles(events: Events, *, meaning: bool = False) -> list["Line2D"]:
     handles = []
     for name, epoch in events._asdict().items():
         if epoch is not None:
-            what = f"{name}: {_MEANING[name]}" if meaning else name
+            what = f"{name}: {EVENTS[name]}" if meaning else name
             label = f"{what}, epoch {epoch:,.0f}"
             handles.append(Line2D([], [], label=label, **event_style(name)))
     return handles

@@ -15,6 +15,7 @@ from watched_runs import write_run
 from lightning_grok.dashboard.report import report_page
 from lightning_grok.dashboard.server import DashboardServer
 from lightning_grok.runs.directory import RunDirectory
+from lightning_grok.runs.glossary import GLOSSARY
 from lightning_grok.runs.run import Run
 
 pytestmark = NEEDS_BROWSER
@@ -285,3 +286,7 @@ def test_a_report_has_table_difference_and_charts(
     rows = list(csv.reader(download(page, "own-own-roundness", "CSV").read_text().splitlines()))
     assert rows[0] == ["epoch", KEY]
     assert float(rows[-1][1]) == pytest.approx(2 + 1000 / 3, rel=1e-4)
+    page.locator("#terms").click()
+    assert page.locator("#glossary dt").first.inner_text() == next(iter(GLOSSARY))
+    page.keyboard.press("Escape")
+    assert not page.locator("#glossary").is_visible()

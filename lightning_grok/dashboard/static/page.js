@@ -307,6 +307,7 @@ $("smooth").oninput = () => { state.smooth = Number($("smooth").value); redraw()
 for (const button of document.querySelectorAll("nav button")) {
   button.onclick = () => { state.page = button.dataset.page; load(); };
 }
+$("terms").onclick = () => $("glossary").showModal();
 $("list").onclick = () => {
   const open = document.body.classList.toggle("listing");
   $("list").setAttribute("aria-expanded", String(open));
