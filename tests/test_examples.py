@@ -40,6 +40,7 @@ IGNORED = pytest.mark.filterwarnings(
 
 
 @IGNORED
+@pytest.mark.slow
 def test_a_convolutional_network(example: Callable[..., None]) -> None:
     example("digits_cnn", 1, 200)
     (file,) = Path("runs/digits_cnn").glob("version_0/metrics.csv")
@@ -56,6 +57,7 @@ def test_a_convolutional_network(example: Callable[..., None]) -> None:
 
 
 @IGNORED
+@pytest.mark.slow
 def test_a_transformer_on_tokens(example: Callable[..., None]) -> None:
     example("modular_transformer", 3, 23)
     run = read_run("runs/modular_transformer")
@@ -67,6 +69,7 @@ def test_a_transformer_on_tokens(example: Callable[..., None]) -> None:
 
 
 @IGNORED
+@pytest.mark.slow
 def test_a_residual_network(example: Callable[..., None]) -> None:
     example("residual_network", 2, 200)
     run = read_run("runs/residual_network")

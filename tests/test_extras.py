@@ -79,6 +79,7 @@ def test_geometry_analysis_and_runs_need_no_extra() -> None:
     bare(_CORE, RUNS, also=_TRAINING)
 
 
+@pytest.mark.slow
 def test_a_run_needs_no_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("WANDB_MODE", raising=False)
     said = bare(_FIT, cwd=tmp_path)
@@ -90,6 +91,7 @@ def test_a_run_needs_no_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     assert (run.path / "figures" / "run.png").exists()
 
 
+@pytest.mark.slow
 def test_what_is_missing_is_named_by_its_extra(tmp_path: Path) -> None:
     tried = f"""
 import contextlib

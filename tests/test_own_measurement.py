@@ -107,7 +107,7 @@ def test_it_is_in_the_figures_of_the_run(
     copy = shutil.copytree(run.path, tmp_path / "copy")
     for file in ("arrays", "snapshots"):
         shutil.rmtree(copy / file, ignore_errors=True)
-    main(["figures", str(copy)])
+    main(["figures", str(copy), "--format=png"])
     assert str(copy / "figures" / "further.png") in capsys.readouterr().out.splitlines()
 
 

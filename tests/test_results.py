@@ -64,6 +64,7 @@ def test_the_page_of_claims_shows_the_verdict(capsys: pytest.CaptureFixture[str]
     assert shown == capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_figures_are_drawn_from_the_committed_runs(tmp_path: Path) -> None:
     figures(["--paper", str(RESULTS / "runs.zip"), "--only", "2,table1", "--out", str(tmp_path)])
     assert {"figure_02.png", "figure_02.pdf", "table_1.png"} <= {p.name for p in tmp_path.iterdir()}

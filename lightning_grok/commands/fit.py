@@ -96,6 +96,7 @@ class GrokCLI(LightningCLI):
         for message in _NOISE:
             warnings.filterwarnings("ignore", message)
         logging.getLogger("lightning.pytorch.utilities.rank_zero").addFilter(_is_no_tip)
+        self._command = args[0] if run else ""
         self._own_model, self._own_data = (_names_class(args, key) for key in ("model", "data"))
         self._bare = self._own_model and not any(given == "data" for given, _ in _given(args))
         super().__init__(
@@ -117,10 +118,10 @@ class GrokCLI(LightningCLI):
             load_from_checkpoint_support=False,  # the module keeps its own arguments
         )
 
-    @staticmethod
-    def subcommands() -> dict[str, set[str]]:
-        """Lightning's own, without predict."""
-        return {key: value for key, value in LightningCLI.subcommands().items() if key != "predict"}
+    def subcommands(self) -> dict[str, set[str]]:  # type: ignore[override]
+        """The one that the line begins with: a parser of all options takes a while to make."""
+        known = LightningCLI.subcommands()
+        return {self._command: known[self._command]} if self._command else {}
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         """Groups for the measurements and the run; what the data know is linked to the model."""

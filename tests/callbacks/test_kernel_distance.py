@@ -88,6 +88,7 @@ def test_single_precision_is_the_default(fit: Fit) -> None:
     assert np.abs(found - expected).max() > 0
 
 
+@pytest.mark.slow
 def test_other_pairs_are_estimated_until_the_end(fit: Fit) -> None:
     settings = ["--kernel_distance.samples=12", "--kernel_distance.probes=64"]
     exact = fit(*OTHERS, *settings).array("kernel_distance", "pairwise")["distance"]

@@ -304,10 +304,12 @@ def test_umap_maps_where_its_machine_code_can_be_kept_nowhere(tmp_path: Path) ->
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.slow
 def test_directories_of_one_name_made_at_once(tmp_path: Path) -> None:
     assert names.race(tmp_path, rounds=10) == ""
 
 
+@pytest.mark.slow
 def test_a_disk_that_is_full_at_the_start(tmp_path: Path) -> None:
     try:
         kept([at_the_start(tmp_path, 1)])

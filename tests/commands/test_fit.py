@@ -65,6 +65,7 @@ def test_a_fit_leaves_a_whole_run(fitted: Fit) -> None:
     assert all(panel.known for panel in panels_of(run))  # each key has its words
 
 
+@pytest.mark.slow
 def test_digits_that_stand_in_are_named_everywhere(
     fit: Fit, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -168,6 +169,7 @@ def test_a_signal_while_the_initialization_is_measured_loses_nothing(
     assert (resumed.state, resumed.epoch) == ("finished", 3)
 
 
+@pytest.mark.slow
 def test_resuming_a_finished_run_says_so_and_writes_nothing(
     fit: Fit, fitted: Fit, capsys: pytest.CaptureFixture[str]
 ) -> None:

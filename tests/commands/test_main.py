@@ -193,6 +193,7 @@ def test_the_defaults_are_those_of_the_run_that_groks(capsys: pytest.CaptureFixt
     assert bare == whole
 
 
+@pytest.mark.slow
 def test_validate_and_test_print_what_the_run_logged(
     fit: Callable[..., Run], capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -220,6 +221,7 @@ def test_commands_without_training_do_not_import_lightning() -> None:
     assert done.returncode == 0, done.stderr
 
 
+@pytest.mark.slow
 def test_a_wrong_line_in_a_process_of_its_own_leaves_no_traceback() -> None:
     done = subprocess.run(
         [sys.executable, "-m", "lightning_grok", "fit", "--trainer.max_epochs=ten"],

@@ -51,10 +51,11 @@ def test_a_module_of_ones_own_is_trained_and_measured(own: Run) -> None:
     assert load_model(own.path, 2)(torch.zeros(1, 1, 8, 8)).shape == (1, 3)
 
 
+@pytest.mark.slow
 def test_every_reader_serves_it(own: Run, capsys: pytest.CaptureFixture[str]) -> None:
     main(["runs", str(own.path.parent)])
     assert own.name[:20] in capsys.readouterr().out
-    main(["figures", str(own.path)])
+    main(["figures", str(own.path), "--format=png"])
     assert (own.path / "figures" / "run.png").stat().st_size > 10_000
     main(["report", str(own.path), "--out", str(own.path.parent / "out")])
     assert "Convolutions" in next((own.path.parent / "out").glob("*.html")).read_text()
@@ -71,6 +72,7 @@ def test_measuring_afterwards_gives_the_live_numbers(own: Run) -> None:
         assert np.array_equal(after.series(key)[1], values, equal_nan=True), key
 
 
+@pytest.mark.slow
 def test_a_configuration_names_the_classes_and_a_run_is_resumed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

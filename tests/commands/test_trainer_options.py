@@ -100,6 +100,7 @@ def test_a_schedule_of_the_learning_rate_is_followed(fit: Fit) -> None:
 
 @pytest.mark.filterwarnings("ignore:.*will be overridden by .*configure_optimizers")
 @pytest.mark.parametrize("epoch", [3, 4])
+@pytest.mark.slow
 def test_a_schedule_that_waits_for_a_plateau_survives_an_interruption(
     fit: Fit, epoch: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import pytest
 from small_runs import QUICK, SMALL
 
 from lightning_grok.runs.run import Run
@@ -74,6 +75,7 @@ def wait_until_gone(url: str) -> None:
     raise AssertionError(f"{url} is still there")
 
 
+@pytest.mark.slow
 def test_the_page_is_there_until_the_run_ends(tmp_path: Path) -> None:
     with watched(tmp_path, epochs=100_000) as (training, url):
         port = next(text for text in training.args if text.startswith("--run.port")).split("=")[1]
@@ -89,6 +91,7 @@ def test_the_page_is_there_until_the_run_ends(tmp_path: Path) -> None:
     assert Run(tmp_path / "watched").state == "interrupted"
 
 
+@pytest.mark.slow
 def test_the_page_ends_with_a_killed_run(tmp_path: Path) -> None:
     with watched(tmp_path, epochs=100_000) as (training, url):
         assert answer(url, "runs")["runs"]
@@ -96,6 +99,7 @@ def test_the_page_ends_with_a_killed_run(tmp_path: Path) -> None:
         wait_until_gone(url)
 
 
+@pytest.mark.slow
 def test_a_finished_run_leaves_the_page_as_a_report(tmp_path: Path) -> None:
     with watched(tmp_path, epochs=2) as (training, url):
         output, _ = training.communicate(timeout=PATIENCE)

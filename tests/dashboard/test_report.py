@@ -41,6 +41,7 @@ def test_a_report_of_two_runs_has_all_their_pages(tmp_path: Path) -> None:
     assert set(data["pages"]) == expected
 
 
+@pytest.mark.slow
 def test_runs_of_one_name_keep_their_figures_apart(tmp_path: Path) -> None:
     paths = [
         write_run(tmp_path / folder, "r", seed=k, last=5).path for k, folder in enumerate("ab")

@@ -95,8 +95,9 @@ def test_a_compact_copy_keeps_them_together(trunk: Run) -> None:
     assert copies[0].meta["branches"]["run"] == trunk.name  # without the folder
 
 
+@pytest.mark.slow
 def test_the_command_draws_it_and_leaves_other_runs_alone(trunk: Run) -> None:
-    main(["figures", str(trunk.path), str(trunk.path.parent / "eps")])
+    main(["figures", str(trunk.path), str(trunk.path.parent / "eps"), "--format=png"])
     assert (trunk.path / "figures/branches.png").stat().st_size > 10_000
     assert not (trunk.path.parent / "eps/figures/branches.png").exists()
     with pytest.raises(InputError, match="expected a run with branches beside it"):

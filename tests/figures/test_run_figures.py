@@ -258,6 +258,7 @@ def test_views_of_nothing_are_refused(written: Writer) -> None:
     assert write_run_figures(run.path) == []
 
 
+@pytest.mark.slow
 def test_files_are_written_and_written_alike(written: Writer) -> None:
     run = written("evaluation", "estimate", "umap", last=500)
     paths = write_run_figures(run.path)

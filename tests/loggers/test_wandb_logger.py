@@ -31,7 +31,8 @@ def fit_offline(root: Path, *options: str) -> str:
     keep = {k: v for k, v in os.environ.items() if not k.startswith("WANDB_")}
     environment = {**keep, "HOME": str(root), "WANDB_DATA_DIR": str(root / "staging")}
     configs = [f"--config={ROOT / 'configs' / name}" for name in ("grok.yaml", "smoke.yaml")]
-    always = ["--data.dataset=digits", f"--run.root={root}", "--wandb.project=study"]
+    always = ["--data.dataset=digits", f"--run.root={root}", "--wandb.project=study",
+              "--run.figures=false"]  # fmt: skip
     done = subprocess.run(
         [sys.executable, "-m", "lightning_grok", "fit", *configs, *always, *options],
         env=environment, capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=300,
@@ -272,6 +273,7 @@ def test_no_key_is_ever_told(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "a secret" not in " ".join(decide_mode("auto"))
 
 
+@pytest.mark.slow
 def test_what_wandb_has_nothing_of_is_sent_beside_another_logger_and_without_a_home(
     fit: Callable[..., Run], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

@@ -140,6 +140,7 @@ def test_what_is_no_archive_is_left_alone(tmp_path: Path) -> None:
     assert (tmp_path / "file").read_text() == "kept"
 
 
+@pytest.mark.slow
 def test_the_commands_read_an_archive_like_a_folder(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

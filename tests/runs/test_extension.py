@@ -24,6 +24,7 @@ def content(run: Run) -> dict[str, Any]:
     return {"log": lines, **{str(f.relative_to(run.path)): f.read_bytes() for f in files}}
 
 
+@pytest.mark.slow
 def test_it_ends_bit_for_bit_as_one_of_full_length(
     fit: Fit, fitted: Fit, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -108,6 +109,7 @@ def test_a_run_without_a_last_epoch_may_begin_with_another(fitted: Fit) -> None:
     assert longer(short.path, config, {}).epoch == 3
 
 
+@pytest.mark.slow
 def test_one_that_died_before_its_checkpoint_begins_at_the_start(fit: Fit, fitted: Fit) -> None:
     short = fitted(*SLIM, name="short")
     long = fit(*LONG, f"--run.extends={short.path}", name="long")

@@ -203,6 +203,7 @@ def test_addresses_and_checksums_are_torchvisions():
     assert tuple(datasets.MNIST.mirrors) == downloads.MIRRORS
 
 
+@pytest.mark.slow
 def test_two_processes_download_once(archive, server, root):
     server.delay = 1.0  # both ask while the first is being answered
     arguments = [*downloads.EMNIST, str(root)]
