@@ -2,6 +2,7 @@
 
 import copy
 from collections.abc import Callable, Sequence
+from importlib import import_module
 from typing import Any, Literal
 
 import numpy as np
@@ -10,9 +11,11 @@ from torch import Tensor, nn
 
 from lightning_grok.callbacks.network import selection
 from lightning_grok.callbacks.recording import split_values
+from lightning_grok.errors import InputError
 from lightning_grok.geometry import fresh_copy, random_walk, squared_steps
 from lightning_grok.geometry.ntk.floor import mean_and_spread
 from lightning_grok.geometry.ntk.network import Output
+from lightning_grok.runs.panels import FLOORS
 
 Floor = Literal["init", "shuffle", "walk"]
 Fresh = Callable[[], nn.Module]
@@ -44,6 +47,24 @@ def begin_anew(model: nn.Module, seed: int, fresh: Fresh | None, output: Output)
     return network.to(parameter.device, parameter.dtype)
 
 
+def imported(path: str) -> Callable[..., Any]:
+    """The function at a dotted path.
+
+    Raises:
+        InputError: there is none.
+    """
+    module, _, name = path.rpartition(".")
+    try:
+        function = getattr(import_module(module), name)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise InputError(
+            f"expected the dotted path of a function, received {path}: {error}"
+        ) from None
+    if not callable(function):
+        raise InputError(f"expected a function, received {path}, a {type(function).__name__}")
+    return function
+
+
 def state_of(model: nn.Module) -> dict[str, Tensor]:
     """A copy of the network's parameters and buffers on the CPU."""
     return {key: value.detach().cpu().clone() for key, value in model.state_dict().items()}
@@ -58,21 +79,51 @@ class Floors:
     the optimizer's steps together; buffers stay those of the initialization.
 
     Args:
-        kinds: which.
+        name: of the measurement.
+        floor: which, one or several; None for none.
         draws: how many of each.
         seed: of what is drawn.
-        fresh: as in `begin_anew`.
+        fresh: as in `begin_anew`, or its dotted path.
+
+    Raises:
+        InputError: there is no such floor or function.
     """
 
-    def __init__(self, kinds: Sequence[Floor], draws: int, seed: int, fresh: Fresh | None) -> None:
-        self.kinds = kinds
+    def __init__(
+        self,
+        name: str,
+        floor: Floor | Sequence[Floor] | None,
+        draws: int,
+        seed: int,
+        fresh: str | Fresh | None,
+    ) -> None:
+        self.kinds = (floor,) if isinstance(floor, str) else tuple(floor or ())
+        if unknown := [kind for kind in self.kinds if kind not in FLOORS]:
+            raise InputError(
+                f"expected {name}.floor among {', '.join(FLOORS)}, received {unknown[0]}"
+            )
+        self._name = name
         self._draws = draws
         self._seed = seed
-        self._fresh = fresh
+        self._fresh = imported(fresh) if isinstance(fresh, str) else fresh
         self._of_fresh: dict[str, float] = {}  # they don't change while the network trains
         self._begun: dict[str, Tensor] = {}
         self._last: dict[str, Tensor] = {}
         self._squares: dict[str, float] = {}
+
+    def check(self, model: nn.Module, output: Output) -> None:
+        """Refuse fresh networks of a kind that can't be begun anew.
+
+        Raises:
+            InputError: as `begin_anew`.
+        """
+        if "init" in self.kinds:
+            try:
+                self.fresh_network(model, output)
+            except ValueError as error:
+                raise InputError(
+                    f"{self._name}.floor: {error}; fresh= takes a function that builds it"
+                ) from None
 
     def start(self, model: nn.Module) -> None:
         """Keep the initialization, where the walks begin."""

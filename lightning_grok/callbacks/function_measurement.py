@@ -5,19 +5,17 @@ import inspect
 from abc import abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
-from importlib import import_module
 from typing import Annotated, Any
 
 import numpy as np
 from torch import Tensor, nn
 
-from lightning_grok.callbacks.floor import Floor, Floors, Fresh, state_of
+from lightning_grok.callbacks.floor import Floor, Floors, Fresh, imported, state_of
 from lightning_grok.callbacks.measurement import Measurement
 from lightning_grok.callbacks.recording import LoggedValue
 from lightning_grok.callbacks.scheduled import Epochs
 from lightning_grok.errors import InputError
 from lightning_grok.ranges import Range, Seed, within_ranges
-from lightning_grok.runs.panels import FLOORS
 from lightning_grok.tasks.reference_set import ReferenceSet
 
 _REMEMBERED = ("start", "previous")
@@ -74,14 +72,8 @@ class FunctionMeasurement(Measurement):
         self.name = name or _name_of(function)
         super().__init__(enabled, epochs, strict, **options)
         self.arguments = arguments or {}
-        kinds = (floor,) if isinstance(floor, str) else tuple(floor or ())
-        if unknown := [kind for kind in kinds if kind not in FLOORS]:
-            raise InputError(
-                f"expected {self.name}.floor among {', '.join(FLOORS)}, received {unknown[0]}"
-            )
-        begin = imported(fresh) if isinstance(fresh, str) else fresh
         self.seed = seed
-        self._floors = Floors(kinds, draws, seed, begin)
+        self._floors = Floors(self.name, floor, draws, seed, fresh)
         self._asks = _keywords(self.function) - self.arguments.keys()
         self._states: dict[str, dict[str, Tensor]] = {}  # by what is remembered
 
@@ -92,13 +84,7 @@ class FunctionMeasurement(Measurement):
                 f"expected labels to shuffle for {self.name}.floor, received "
                 f"{'none' if reference.test.labels is None else 'a function of points alone'}"
             )
-        if "init" in self._floors.kinds:
-            try:
-                self._floors.fresh_network(model, self.output)
-            except ValueError as error:
-                raise InputError(
-                    f"{self.name}.floor: {error}; fresh= takes a function that builds it"
-                ) from None
+        self._floors.check(model, self.output)
 
     def can_shuffle(self, reference: ReferenceSet) -> bool:
         """Whether the function is called with what `shuffled` shuffles."""
@@ -170,24 +156,6 @@ class FunctionMeasurement(Measurement):
         self, model: nn.Module, reference: ReferenceSet
     ) -> Iterator[tuple[str, tuple[Any, ...]]]:
         """Where the function is called, as it stands in the key, and with what."""
-
-
-def imported(path: str) -> Callable[..., Any]:
-    """The function at a dotted path.
-
-    Raises:
-        InputError: there is none.
-    """
-    module, _, name = path.rpartition(".")
-    try:
-        function = getattr(import_module(module), name)
-    except (ImportError, AttributeError, ValueError) as error:
-        raise InputError(
-            f"expected the dotted path of a function, received {path}: {error}"
-        ) from None
-    if not callable(function):
-        raise InputError(f"expected a function, received {path}, a {type(function).__name__}")
-    return function
 
 
 def _name_of(function: str | Callable[..., Any]) -> str:

@@ -9,8 +9,7 @@ import torch
 from lightning.pytorch.utilities.rank_zero import rank_zero_info
 from torch import Tensor, nn
 
-from lightning_grok.callbacks.floor import begin_anew, state_of
-from lightning_grok.callbacks.function_measurement import imported
+from lightning_grok.callbacks.floor import begin_anew, imported, state_of
 from lightning_grok.callbacks.measurement import Measurement
 from lightning_grok.callbacks.recording import LoggedValue
 from lightning_grok.callbacks.scheduled import Epochs

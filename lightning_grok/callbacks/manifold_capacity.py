@@ -10,6 +10,7 @@ import torch
 from threadpoolctl import threadpool_limits
 from torch import Tensor, nn
 
+from lightning_grok.callbacks.floor import Floor, Floors, Fresh
 from lightning_grok.callbacks.layers import check_layers, layers_of
 from lightning_grok.callbacks.measurement import Measurement
 from lightning_grok.callbacks.network import placed
@@ -25,7 +26,7 @@ _SCALARS = (
     "capacity", "radius", "dimension", "capacity_se", "radius_se", "dimension_se",
     "median_radius", "center_correlation", "residual_correlation", "rank", "flagged", "failed",
 )  # fmt: skip
-_REPEATED = ("capacity", "radius", "dimension")
+_HEADLINES = ("capacity", "radius", "dimension")
 
 
 class ManifoldCapacity(Measurement):
@@ -54,6 +55,8 @@ class ManifoldCapacity(Measurement):
         kappa: margin.
         seed: of samples, vectors and restarts.
         repeats: seeds of vectors and restarts, `seed` the first of them.
+        floor, draws, fresh: capacity, radius and dimension of what has learned nothing, beside the
+            values, as a `FunctionMeasurement` takes them; each kind costs `draws` times as much.
         enabled, epochs, strict, options: as for every `Measurement`.
         name: prefix of the keys; another one lets a second such measurement stand in
             ``trainer.callbacks`` of the same run.
@@ -75,6 +78,9 @@ class ManifoldCapacity(Measurement):
         epochs: Epochs = None,
         strict: bool = False,
         repeats: Annotated[int, Range(1, 1000)] = 1,
+        floor: Floor | Sequence[Floor] | None = None,
+        draws: Annotated[int, Range(2, 1000)] = 5,
+        fresh: str | Fresh | None = None,
         name: str | None = None,
         **options: Any,
     ) -> None:
@@ -90,6 +96,7 @@ class ManifoldCapacity(Measurement):
         self.kappa = kappa
         self.seed = seed
         self.repeats = repeats
+        self._floors = Floors(self.name, floor, draws, seed, fresh)
 
     def check(self, model: nn.Module, reference: ReferenceSet) -> None:
         """Refuse layers and classes that aren't there, and labels that are no classes."""
@@ -102,12 +109,49 @@ class ManifoldCapacity(Measurement):
                 )
             inputs = placed(inputs, model)
             check_layers(model, layers_of(model, self.layers, inputs), inputs, self.pool, self.name)
+        self._floors.check(model, self.output)
+
+    def start(self, model: nn.Module) -> None:
+        """Begin the floors."""
+        self._floors.start(model)
 
     def measure(
         self, model: nn.Module, reference: ReferenceSet
     ) -> Mapping[str, LoggedValue | Tensor]:
-        """The geometry of every split and layer."""
+        """The geometry of every split and layer, and its floors."""
         values: dict[str, LoggedValue | Tensor] = {}
+        for prefix, (result, *more) in self._geometries(model, reference, self.repeats).items():
+            values |= {f"{prefix}/{key}": getattr(result, key) for key in _SCALARS}
+            for key in _HEADLINES if more else ():
+                spread = np.std([getattr(each, key) for each in (result, *more)], ddof=1)
+                values[f"{prefix}/{key}_sd"] = float(spread)
+            values |= {f"{prefix}/{key}_per_class": v for key, v in result.per_class.items()}
+        take = partial(self._headlines, reference=reference)
+        return values | self._floors.measure(take, model, self.output)
+
+    def _headlines(
+        self,
+        model: nn.Module,
+        reference: ReferenceSet,
+        shuffle: np.random.Generator | None = None,
+    ) -> dict[str, float]:
+        """What has floors."""
+        found = self._geometries(model, reference, 1, shuffle)
+        return {
+            f"{prefix}/{key}": getattr(result, key)
+            for prefix, (result,) in found.items()
+            for key in _HEADLINES
+        }
+
+    def _geometries(
+        self,
+        model: nn.Module,
+        reference: ReferenceSet,
+        repeats: int,
+        shuffle: np.random.Generator | None = None,
+    ) -> dict[str, list[ManifoldGeometry]]:
+        """One of every seed, by the prefix of its keys; of labels without meaning if `shuffle`."""
+        found: dict[str, list[ManifoldGeometry]] = {}
         per_class = self._samples_a_class(reference)
         for split in self.splits:
             inputs, labels = reference.manifold_points(split, per_class, self.seed)
@@ -116,21 +160,19 @@ class ManifoldCapacity(Measurement):
                 model, layers_of(model, self.layers, inputs), inputs, pool=self.pool
             )
             targets = labels.cpu().numpy()
+            if shuffle is not None:
+                targets = shuffle.permutation(targets)
             # The solver leaves the interpreter lock: layers share the cores that torch may use.
             # BLAS has one thread meanwhile; with several, small products wait for each other.
             with (
                 threadpool_limits(1, user_api="blas"),
                 ThreadPoolExecutor(torch.get_num_threads()) as pool,
             ):
-                results = list(pool.map(partial(self._geometries, targets), activations.values()))
-            for layer, (result, *more) in zip(activations, results, strict=True):
-                prefix = layer if split == "test" else f"{split}/{layer}"
-                values |= {f"{prefix}/{key}": getattr(result, key) for key in _SCALARS}
-                for key in _REPEATED if more else ():
-                    spread = np.std([getattr(each, key) for each in (result, *more)], ddof=1)
-                    values[f"{prefix}/{key}_sd"] = float(spread)
-                values |= {f"{prefix}/{key}_per_class": v for key, v in result.per_class.items()}
-        return values
+                of = partial(self._of_layer, targets, repeats)
+                results = list(pool.map(of, activations.values()))
+            for layer, result in zip(activations, results, strict=True):
+                found[layer if split == "test" else f"{split}/{layer}"] = result
+        return found
 
     def _samples_a_class(self, reference: ReferenceSet) -> int:
         """What the smallest class of any split has, so that splits differ by nothing else."""
@@ -139,8 +181,7 @@ class ManifoldCapacity(Measurement):
         ]
         return min(int((labels == labels[0]).sum()) for labels in drawn)
 
-    def _geometries(self, labels: np.ndarray, points: Tensor) -> list[ManifoldGeometry]:
-        """One of every seed."""
+    def _of_layer(self, labels: np.ndarray, repeats: int, points: Tensor) -> list[ManifoldGeometry]:
         rows = points.double().cpu().numpy()
         return [
             manifold_capacity(
@@ -151,5 +192,13 @@ class ManifoldCapacity(Measurement):
                 restarts=self.restarts,
                 seed=seed,
             )
-            for seed in range(self.seed, self.seed + self.repeats)
+            for seed in range(self.seed, self.seed + repeats)
         ]
+
+    def state_dict(self) -> dict[str, Any]:
+        """What the floors need after a resume."""
+        return self._floors.state_dict()
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Take it back."""
+        self._floors.load_state_dict(state_dict)

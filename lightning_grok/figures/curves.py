@@ -5,7 +5,13 @@ from typing import TYPE_CHECKING
 
 from lightning_grok.figures.epoch_axis import event_handles, find_events, published_handles
 from lightning_grok.figures.layout import Part, page_figure, part_figure
-from lightning_grok.figures.panel import draw_panel, level_handles, line_style, plain
+from lightning_grok.figures.panel import (
+    draw_panel,
+    legend_handles,
+    legend_labels,
+    level_handles,
+    plain,
+)
 from lightning_grok.figures.seeds import Runs, Seeds
 from lightning_grok.runs.panels import panels_of
 from lightning_grok.runs.quantities import GEOMETRY, PERFORMANCE, Panel
@@ -89,7 +95,7 @@ def geometry_part(run: Runs, *, name_events: bool = False) -> Part | None:
         return None
     over_seeds = isinstance(run, Seeds)
     columns = 2 if name_events or over_seeds else 3  # names of events and published are long
-    rows = -(-(len(panels[0].lines) + 2 * name_events + over_seeds) // columns)
+    rows = -(-(len(legend_labels(run, panels[0])) + 2 * name_events + over_seeds) // columns)
     samples = f"{'train' if panels[0].id.endswith('-train') else 'test'} samples"
 
     def draw(parent: "Figure | SubFigure") -> None:
@@ -125,7 +131,7 @@ def draw_column(parent: "Figure | SubFigure", run: Runs, panels: Sequence[Panel]
     column = parent.subplots(len(panels), 1, sharex=True, squeeze=False)[:, 0]
     handles: dict[str, Line2D] = {}
     for axes, panel in zip(column, panels, strict=True):
-        for line in draw_panel(axes, run, panel).values():
+        for line in legend_handles(run, panel, draw_panel(axes, run, panel)):
             handles.setdefault(str(line.get_label()), line)
         axes.label_outer()
     parent.align_ylabels(column)
@@ -149,7 +155,7 @@ def _probes(run: Runs) -> list[Panel]:
 
 def _further_part(run: Runs, panel: Panel) -> Part:
     """One panel with its legend."""
-    labels = [line_style(run, panel, line).label for line in panel.lines]
+    labels = legend_labels(run, panel)
     columns = 1 if max(map(len, labels)) > _WIDE else 2
     rows = -(-len(labels) // columns) + any(line.level for line in panel.lines)
 

@@ -17,11 +17,12 @@ if TYPE_CHECKING:
     from matplotlib.lines import Line2D
 
 _MARKERS = ("o", "s", "^", "D", "v")
-_DASHES: dict[str, Any] = {"solid": "-", "dash": "--", "dot": ":"}
+_DASHES: dict[str, Any] = {"solid": "-", "dash": "--", "dot": ":", "dashdot": "-."}
 _BETWEEN: Any = (0, (1.2, 0.9))  # activations over seeds, which have no markers
 MARKED = 60
 """More points than these are drawn as a line alone."""
 
+_NO_BAND = ""  # no key
 _FLOOR: dict[str, Any] = {"linestyle": ":", "linewidth": 0.8}
 
 
@@ -31,7 +32,7 @@ class LineStyle(NamedTuple):
     Attributes:
         label: in a legend.
         color: as ``#rrggbb``.
-        dash: ``solid``, ``dash`` or ``dot``.
+        dash: ``solid``, ``dash``, ``dot`` or ``dashdot``.
         marker: in matplotlib's letters; empty for none.
         hollow: whether the marker is.
     """
@@ -86,6 +87,8 @@ def draw_panel(axes: "Axes", run: Runs, panel: Panel, *, alone: bool = True) -> 
     handles: dict[str, Line2D] = {}
     for line in panel.lines:
         error = None if line.error == "_se" else f"{line.key}{line.error}"
+        if line.floor and line.layer:
+            error = _NO_BAND  # of every layer they would hide each other
         style = matplotlib_style(run, panel, line)
         drawn = draw_series(axes, run, line.key, error=error, **style)
         if drawn is not None:
@@ -99,6 +102,31 @@ def draw_panel(axes: "Axes", run: Runs, panel: Panel, *, alone: bool = True) -> 
     if any(line.layer for line in panel.lines) and not panel.log:
         leave_off_scale(axes, run, list(handles))
     return handles
+
+
+def legend_labels(run: Runs, panel: Panel) -> list[str]:
+    """The words of a legend, each once."""
+    return list({matplotlib_style(run, panel, line)["label"]: None for line in panel.lines})
+
+
+def legend_handles(run: Runs, panel: Panel, drawn: "dict[str, Line2D]") -> list["Line2D"]:
+    """What a legend says of the lines that `draw_panel` drew; of the floors of layers, each kind.
+
+    Args:
+        run: the run.
+        panel: of it.
+        drawn: its lines by key.
+    """
+    from matplotlib.lines import Line2D
+
+    of_layers = {line.floor: line for line in panel.lines if line.floor and line.layer}
+    values = [
+        drawn[line.key]
+        for line in panel.lines
+        if line.key in drawn and not (line.floor and line.layer)
+    ]
+    styles = [matplotlib_style(run, panel, line) for line in of_layers.values()]
+    return [*values, *(Line2D([], [], **style | {"color": TOTAL}) for style in styles)]
 
 
 def level_handles(run: Runs, panel: Panel) -> list["Line2D"]:
@@ -146,7 +174,8 @@ def matplotlib_style(run: Runs, panel: Panel, line: Line) -> dict[str, Any]:
     if isinstance(run, Seeds):
         return look | {"linestyle": _BETWEEN if style.hollow else dashes}
     if line.floor:
-        return look | {"linestyle": dashes}
+        several = {"label": line.floor, "linewidth": 0.7, "markersize": 1} if line.layer else {}
+        return look | {"linestyle": dashes} | several
     if line.layer:
         face = "white" if style.hollow else style.color
         markers = {"marker": style.marker, "markerfacecolor": face, "markeredgewidth": 0.7}

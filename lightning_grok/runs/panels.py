@@ -16,6 +16,7 @@ from lightning_grok.runs.quantities import (
     GEOMETRY,
     LAYER,
     LOSSES,
+    Dash,
     Line,
     Panel,
     is_diagnostic,
@@ -24,10 +25,10 @@ from lightning_grok.runs.quantities import (
 SPLITS = ("train", "test", "val", "valid", "validation")
 """Words for a part of the data at the beginning of a key, before ``/`` or ``_``."""
 
-FLOORS: dict[str, tuple[str, Literal["dash", "dot"]]] = {
+FLOORS: dict[str, tuple[str, Dash]] = {
     "init": ("fresh networks", "dot"),
     "shuffle": ("shuffled", "dash"),
-    "walk": ("random walk", "dash"),
+    "walk": ("random walk", "dashdot"),
 }
 """Kind of a floor, as in ``<key>/floor_<kind>`` -> its words and its dash."""
 
@@ -67,7 +68,9 @@ def panels_of(run: Described) -> list[Panel]:
     """The panels of what a run has logged, their lines with the keys as logged."""
     logged = set(run.keys)
     bands = {f"{key}{end}" for key in logged for end in ("_se", "_sd")}
-    keys = [key for key in run.keys if key not in bands | _TEXTS and not is_diagnostic(key)]
+    floors = _floor_keys(logged)
+    left_out = bands | _TEXTS | floors.keys()
+    keys = [key for key in run.keys if key not in left_out and not is_diagnostic(key)]
     words = _words(run)
     found: dict[tuple[str, str, str], list[tuple[int, Line]]] = {}
     unknown: list[str] = []
@@ -81,12 +84,18 @@ def panels_of(run: Described) -> list[Panel]:
     levels = {line.level for lines in found.values() for _, line in lines}
     unknown = [key for key in unknown if key not in levels]
     known = [
-        _filled(panel, name, split, [line for _, line in _sorted(lines, names)], words)
+        _filled(
+            panel,
+            name,
+            split,
+            [each for _, line in _sorted(lines, names) for each in (line, *_floors(line, floors))],
+            words,
+        )
         for panel in CATALOGUE
         for (of, name, split), lines in sorted(found.items())
         if of == panel.id
     ]
-    return [*known, *_unknown_panels(unknown, logged, names, run.meta.get("quantities"))]
+    return [*known, *_unknown_panels(unknown, logged, floors, names, run.meta.get("quantities"))]
 
 
 def layer_names(run: Described) -> list[str]:
@@ -113,7 +122,7 @@ def measured_layers(run: Described) -> tuple[str | None, list[str]]:
         for quantity in GEOMETRY:
             panel = panels.get(quantity if split is None else f"{quantity}-{split}")
             if panel is not None:
-                return split, [line.layer for line in panel.lines]
+                return split, [line.layer for line in panel.without_floors.lines]
     return None, []
 
 
@@ -206,18 +215,16 @@ def _filled(
 
 
 def _unknown_panels(
-    keys: Sequence[str], logged: set[str], names: Sequence[str], described: Any
+    keys: Sequence[str],
+    logged: set[str],
+    floors: Mapping[str, str],
+    names: Sequence[str],
+    described: Any,
 ) -> list[Panel]:
     """One panel for each key that the catalogue doesn't know, layers and splits together."""
     found: dict[str, list[Line]] = {}
     splits: dict[str, int] = {}
-    floors = {
-        f"{key}/floor_{kind}": kind for key in keys for kind in FLOORS
-        if f"{key}/floor_{kind}" in logged
-    }  # fmt: skip
     for key in keys:
-        if key in floors:
-            continue
         parts = key.split("/")
         layer = next((p for p in parts[1:] if p in names or _NAMED.fullmatch(p)), "")
         error = "_se" if f"{key}_se" in logged else "_sd"
@@ -240,14 +247,21 @@ def _unknown_panels(
     return list(panels.values())
 
 
+def _floor_keys(logged: set[str]) -> dict[str, str]:
+    """Keys of floors whose value was logged too -> their kinds."""
+    floors = {f"{key}/floor_{kind}": kind for key in logged for kind in FLOORS}
+    return {key: kind for key, kind in floors.items() if key in logged}
+
+
 def _floors(line: Line, logged: Mapping[str, str]) -> list[Line]:
     """The lines that `line` is held against."""
     found = []
     for kind, (words, dash) in FLOORS.items():
         key = f"{line.key}/floor_{kind}"
         if key in logged:
-            floor = line._replace(key=key, name=key, label=words, floor=words)
-            found.append(floor._replace(dash=dash, error="_sd", lag=""))
+            floor = line._replace(key=key, name=key, label=words, floor=words, dash=dash)
+            beside = floor._replace(reading=False, compared=False, predicts=False, level="")
+            found.append(beside._replace(error="_sd", lag=""))
     return found
 
 

@@ -18,6 +18,9 @@ PERFORMANCE = ("accuracy", "loss")
 """Panels of what a network is trained for."""
 
 
+Dash = Literal["solid", "dash", "dot", "dashdot"]
+
+
 class Line(NamedTuple):
     """One line of a panel.
 
@@ -26,7 +29,7 @@ class Line(NamedTuple):
             measurement also for one called ``<word>_...``.
         label: in a legend; empty for the layer's.
         color: its meaning, a key of `lightning_grok.figures.palette.COLORS`; empty for none.
-        dash: ``solid``, ``dash`` or ``dot``.
+        dash: ``solid``, ``dash``, ``dot`` or ``dashdot``.
         error: what is appended to the key for the half-width of its band.
         level: key of a constant that a line is held against, with its spread under ``<level>_sd``.
         level_label: what the level is.
@@ -45,7 +48,7 @@ class Line(NamedTuple):
     key: str
     label: str = ""
     color: str = ""
-    dash: Literal["solid", "dash", "dot"] = "solid"
+    dash: Dash = "solid"
     error: str = "_se"
     level: str = ""
     level_label: str = ""
@@ -87,6 +90,11 @@ class Panel(NamedTuple):
     known: bool = True
 
     @property
+    def without_floors(self) -> "Panel":
+        """Values of the run alone."""
+        return self._replace(lines=tuple(line for line in self.lines if not line.floor))
+
+    @property
     def leads(self) -> bool:
         """Whether it stands before pairs of epochs and maps: what a first look is for."""
         return self.known and self.id.partition("-")[0] in (*PERFORMANCE, "kernel", *GEOMETRY)
@@ -108,7 +116,7 @@ def _geometry(quantity: str, symbol: str, note: str, unit: str, **line: Any) -> 
     return Panel(quantity, title, note, unit, "Manifold geometry", (of_layers,), symbol)
 
 
-def _kernels(of: str, to: str = "", dash: Literal["solid", "dash"] = "solid") -> tuple[Line, ...]:
+def _kernels(of: str, to: str = "", dash: Dash = "solid") -> tuple[Line, ...]:
     return tuple(
         Line(f"kernel_distance/{kind}/{of}", f"{word} kernel{to}", f"{color} kernel", dash)
         for kind, word, color in _KINDS

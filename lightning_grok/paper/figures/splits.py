@@ -181,7 +181,8 @@ def both_splits(
 def _panel(run: Runs, group: str, quantity: str, split: str = "") -> Panel | None:
     """A quantity of one group of keys, on test images or on those of `split`."""
     images = group.removeprefix("manifold_capacity").removeprefix("_")
-    return panel_of(run, "-".join(filter(None, (quantity, images, split))))
+    panel = panel_of(run, "-".join(filter(None, (quantity, images, split))))
+    return panel and panel.without_floors
 
 
 def _draw_scatter(axes: "Axes", splits: Splits, quantity: str, panel: Panel) -> Handles:
