@@ -7,19 +7,25 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Annotated, Any
 
+import lightning as L
 import numpy as np
 from torch import Tensor, nn
 
 from lightning_grok.callbacks.floor import Floor, Floors, Fresh, imported, state_of
 from lightning_grok.callbacks.measurement import Measurement
+from lightning_grok.callbacks.network import network_of
 from lightning_grok.callbacks.recording import LoggedValue
 from lightning_grok.callbacks.scheduled import Epochs
 from lightning_grok.errors import InputError
+from lightning_grok.geometry import optimizer_scale
 from lightning_grok.ranges import Range, Seed, within_ranges
 from lightning_grok.tasks.reference_set import ReferenceSet
 
 _REMEMBERED = ("start", "previous")
 """Keyword-only parameters of a function that take the same thing at an earlier epoch."""
+
+_SCALE = "optimizer_scale"
+"""Keyword-only parameter of a function that takes what the training's optimizer is about to do."""
 
 
 class FunctionMeasurement(Measurement):
@@ -28,7 +34,9 @@ class FunctionMeasurement(Measurement):
     A function with a keyword-only parameter ``start``, ``previous`` or ``below`` is given there
     what its first argument was at the run's initialization, at the measurement before, or, by name,
     at the layers or weights before this one: ``f(points, *, start)``. They are None, or empty,
-    where there is none.
+    where there is none. One with ``optimizer_scale`` is given
+    `lightning_grok.geometry.optimizer_scale` of the training's optimizers there, and can't be
+    measured afterwards.
 
     A number alone says little of training. With `floor` the same number is logged of what has
     learned nothing, as the mean and standard deviation over `draws`, under ``<key>/floor_<kind>``
@@ -76,6 +84,8 @@ class FunctionMeasurement(Measurement):
         self._floors = Floors(self.name, floor, draws, seed, fresh)
         self._asks = _keywords(self.function) - self.arguments.keys()
         self._states: dict[str, dict[str, Tensor]] = {}  # by what is remembered
+        self._scale: dict[str, Tensor] = {}
+        self.keeps_snapshots = _SCALE not in self._asks  # they hold no optimizer's state
 
     def check(self, model: nn.Module, reference: ReferenceSet) -> None:
         """Refuse floors that the function or the network doesn't have."""
@@ -94,6 +104,12 @@ class FunctionMeasurement(Measurement):
         """Begin the floors, and keep what the function asks for later."""
         self._floors.start(model)
         self._states = self._remembered("start", model)
+
+    def _take(self, trainer: L.Trainer, pl_module: L.LightningModule, epoch: float) -> None:
+        if _SCALE in self._asks:
+            parameters = dict(network_of(pl_module).named_parameters())
+            self._scale = optimizer_scale(trainer.optimizers, parameters)
+        super()._take(trainer, pl_module, epoch)
 
     def measure(
         self, model: nn.Module, reference: ReferenceSet
@@ -126,7 +142,8 @@ class FunctionMeasurement(Measurement):
         for place, given in self.calls(model, reference):
             if shuffle is not None:
                 given = (*given[:-1], self.shuffled(given[-1], shuffle))
-            more = {name: past.get(name, {}).get(place) for name in _REMEMBERED} | {"below": below}
+            more = {name: past.get(name, {}).get(place) for name in _REMEMBERED}
+            more |= {"below": below, _SCALE: self._scale or None}
             asked = {name: each for name, each in more.items() if name in self._asks}
             result = self.function(*given, **self.arguments, **asked)
             below = {**below, place: given[0]} if "below" in asked else {}

@@ -114,12 +114,17 @@ def _replay(
 def _named(cli: GrokCLI, arguments: list[str]) -> list[Measurement]:
     """The enabled measurements whose groups, or whose callbacks, the arguments name."""
     keys = set(_keys(arguments))
-    chosen = [
+    named = [
         callback
         for callback in enabled_measurements(cli.trainer)
-        if callback.keeps_snapshots
-        and (callback.name if callback.name in GROUPS else "trainer") in keys
+        if (callback.name if callback.name in GROUPS else "trainer") in keys
     ]
+    chosen = [callback for callback in named if callback.keeps_snapshots]
+    if named and not chosen:
+        raise InputError(
+            f"expected what a snapshot of the weights tells, received {named[0].name}, which is "
+            "measured while a run trains"
+        )
     if not chosen:
         kinds = {n: kind for n, kind in GROUPS.items() if issubclass(kind, Measurement)}
         known = ", ".join(name for name, kind in kinds.items() if kind.keeps_snapshots)

@@ -10,7 +10,7 @@ import numpy as np
 
 from lightning_grok.figures.palette import EVENT
 from lightning_grok.figures.seeds import Runs, Seeds
-from lightning_grok.runs.glossary import EVENTS
+from lightning_grok.runs.glossary import EVENT_MEANINGS
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -222,7 +222,7 @@ def event_handles(events: Events, *, meaning: bool = False) -> list["Line2D"]:
     handles = []
     for name, epoch in events._asdict().items():
         if epoch is not None:
-            what = f"{name}: {EVENTS[name]}" if meaning else name
+            what = f"{name}: {EVENT_MEANINGS[name]}" if meaning else name
             label = f"{what}, epoch {epoch:,.0f}"
             handles.append(Line2D([], [], label=label, **event_style(name)))
     return handles

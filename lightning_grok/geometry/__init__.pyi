@@ -26,6 +26,7 @@ from .collapse import (
 from .curvature import (
     Commutator as Commutator,
     GradientNoise as GradientNoise,
+    adaptive_sharpness as adaptive_sharpness,
     commutator as commutator,
     gradient_noise as gradient_noise,
     sharpness as sharpness,
@@ -46,6 +47,7 @@ from .fourier import (
 from .gradients import (
     AdamUpdate as AdamUpdate,
     adam_update as adam_update,
+    optimizer_scale as optimizer_scale,
     perpendicular_gradient as perpendicular_gradient,
 )
 from .intrinsic_dimension import (

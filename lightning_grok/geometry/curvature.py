@@ -4,6 +4,7 @@ Functions
     commutator      how much two batches' gradient steps fail to commute, exactly
     split_commutator  the same of the two halves of some samples
     sharpness       largest eigenvalue of the loss's Hessian, plain or preconditioned
+    adaptive_sharpness  the same in units of the optimizer's steps
     gradient_noise  signal to noise of per-sample gradients, and the noise scale
 
 All of them take a network and a loss, by its name or as f(outputs, targets), a mean over samples,
@@ -169,6 +170,29 @@ def sharpness(
         except ArpackError as error:
             raise ValueError(f"expected Lanczos iterations that converge: {error}") from None
     return float(found[0])
+
+
+def adaptive_sharpness(
+    model: nn.Module,
+    inputs: Tensor,
+    targets: Tensor,
+    loss: Loss | MeanLoss = "cross_entropy",
+    *,
+    optimizer_scale: Mapping[str, Tensor] | None,
+) -> float:
+    """Sharpness in units of the optimizer's own steps, (√v̂ + ε) / lr of Adam.
+
+    A quadratic loss is unstable above (2 + 2 β₁) / (1 - β₁), 38 for β₁ = 0.9 (Cohen et al. 2022);
+    for SGD with momentum β above 2 + 2 β. In a training it is measured with the optimizer's state
+    as it is; NaN before the first step. Cost, loss and errors as of `sharpness`.
+
+    Args:
+        model, inputs, targets, loss: as of `sharpness`.
+        optimizer_scale: as of `lightning_grok.geometry.optimizer_scale`; None where there is none.
+    """
+    if not optimizer_scale:
+        return float("nan")
+    return sharpness(model, inputs, targets, loss, preconditioner=optimizer_scale)
 
 
 def gradient_noise(

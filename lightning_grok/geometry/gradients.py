@@ -3,6 +3,7 @@
 Functions
     perpendicular_gradient    without what only scales a weight
     adam_update               the last update of an optimizer of the kind of Adam
+    optimizer_scale           what optimizers divide momentum by to make a step
     rms                       root mean square over all entries of tensors
 """
 
@@ -63,6 +64,33 @@ def adam_update(state: Mapping[str, Any], options: Mapping[str, Any]) -> AdamUpd
     mean = state["exp_avg"] / first if first > 0 else state["exp_avg"]
     eps = float(options["eps"])
     return AdamUpdate(mean / (root + eps), root, int((root < eps).sum()))
+
+
+def optimizer_scale(
+    optimizers: Iterable[torch.optim.Optimizer], parameters: Mapping[str, Tensor]
+) -> dict[str, Tensor]:
+    """P of the next step θ ← θ - P⁻¹ m: (√v̂ + ε) / lr of Adam's kind, 1 / lr of others.
+
+    Args:
+        optimizers: of any class; weight decay and schedules within a step are left out.
+        parameters: the network's, by name.
+
+    Returns:
+        By name, in the shape of the parameter; what has made no step yet is left out.
+    """
+    names = {id(parameter): name for name, parameter in parameters.items()}
+    scales = {}
+    for optimizer in optimizers:
+        for group in optimizer.param_groups:
+            for parameter in group["params"]:
+                state = optimizer.state.get(parameter, {})
+                if not state or id(parameter) not in names:
+                    continue
+                scale = torch.ones_like(parameter, requires_grad=False)
+                if "exp_avg_sq" in state:
+                    scale = adam_update(state, group).root + float(group["eps"])
+                scales[names[id(parameter)]] = scale / torch.as_tensor(group["lr"]).to(scale)
+    return scales
 
 
 def rms(tensors: Iterable[Tensor]) -> float:

@@ -36,7 +36,7 @@ GLOSSARY = {
 }
 """Term -> what it means, in reading order."""
 
-EVENTS = {
+EVENT_MEANINGS = {
     "memorization": "train accuracy ≥ 99 %",
     "onset": "a tenth of the rise",
     "generalization": "half of the rise",

@@ -109,6 +109,12 @@ BUILT_IN = (
         "about 20 Hessian-vector products", "Cohen et al. 2021",
     ),
     Measure(
+        "adaptive_sharpness", "model", f"{_GEOMETRY}.adaptive_sharpness",
+        "sharpness in units of the optimizer's steps, only while a run trains: Adam is unstable "
+        "above 38 (2 + 2 β₁ over 1 - β₁)", "",
+        "about 20 Hessian-vector products", "Cohen et al. 2022",
+    ),
+    Measure(
         "commutator", "model", f"{_GEOMETRY}.split_commutator",
         "how much the order of two batches' steps matters, without a step size", "",
         "two Hessian-vector products", "Xu 2026, arXiv 2602.16746",

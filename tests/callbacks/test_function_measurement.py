@@ -7,12 +7,13 @@ import lightning as L
 import numpy as np
 import pytest
 import torch
-from own_training import QUIET, Convolutions, loaders
+from own_training import QUIET, Convolutions, blobs, loaders
 from torch import Tensor, nn
 
 from lightning_grok.callbacks import LayerMeasurement, ModelMeasurement, WeightMeasurement
 from lightning_grok.errors import InputError
 from lightning_grok.geometry import (
+    adaptive_sharpness,
     effective_rank,
     gradient_noise,
     layer_cka,
@@ -186,6 +187,25 @@ def test_what_was_outlives_a_resume(tmp_path: Path) -> None:
     np.testing.assert_allclose(run.series(f"way/{name}/previous")[1], expected, rtol=1e-5)
     changes = run.series("turned/value")[1]
     assert changes[0] == 0 < changes[1] < changes[3]
+
+
+def test_sharpness_in_units_of_the_optimizers_steps(tmp_path: Path) -> None:
+    measurement = ModelMeasurement(adaptive_sharpness, arguments={"loss": "mse"})
+    measurement.inputs, measurement.labels = blobs().tensors
+    run_logger = RunLogger(tmp_path / "run")
+    trainer = L.Trainer(**QUIET, max_epochs=2, callbacks=[measurement], logger=run_logger)
+    trainer.fit(module := Convolutions(), *loaders())
+    epochs, values = read_run(tmp_path / "run").series("adaptive_sharpness/value")
+    assert epochs.tolist() == [0, 1, 2]
+    assert np.isnan(values[0])  # there is no step yet
+    (group,), state = trainer.optimizers[0].param_groups, trainer.optimizers[0].state
+    scales = {
+        name: ((state[p]["exp_avg_sq"] / (1 - 0.999**6)).sqrt() + group["eps"]) / group["lr"]
+        for name, p in module.named_parameters()
+    }
+    expected = sharpness(module, *blobs().tensors, "mse", preconditioner=scales)
+    assert values[2] == pytest.approx(expected, rel=1e-3)
+    assert not measurement.keeps_snapshots
 
 
 def test_two_of_one_name_are_refused_in_words() -> None:

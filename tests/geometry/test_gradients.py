@@ -3,7 +3,12 @@ import copy
 import pytest
 import torch
 
-from lightning_grok.geometry.gradients import adam_update, perpendicular_gradient, rms
+from lightning_grok.geometry.gradients import (
+    adam_update,
+    optimizer_scale,
+    perpendicular_gradient,
+    rms,
+)
 
 
 def test_the_perpendicular_gradient_is_its_formula() -> None:
@@ -45,3 +50,22 @@ def test_adams_update_is_what_the_optimizer_has_done(kind, amsgrad: bool) -> Non
 def test_the_root_mean_square_is_over_all_entries() -> None:
     assert rms([torch.ones(3), 2 * torch.ones(2, 2)]) == pytest.approx((19 / 7) ** 0.5)
     assert rms([]) != rms([])
+
+
+@pytest.mark.parametrize("kind", ["Adam", "AdamW", "SGD"])
+def test_an_optimizer_divides_its_momentum_by_its_scale(kind: str) -> None:
+    torch.manual_seed(0)
+    weight, still = (torch.nn.Parameter(torch.randn(3, 2).double()) for _ in range(2))
+    more = {"SGD": {"momentum": 0.9}, "AdamW": {"weight_decay": 0.0}}.get(kind, {})
+    optimizer = getattr(torch.optim, kind)([weight, still], lr=0.03, **more)
+    assert optimizer_scale([optimizer], {"w": weight}) == {}
+    for _ in range(5):
+        before = weight.detach().clone()
+        (weight**3).sum().backward()
+        optimizer.step()
+        optimizer.zero_grad()
+    scale = optimizer_scale([optimizer], {"w": weight, "unknown": torch.zeros(1)})
+    assert scale.keys() == {"w"}
+    state = optimizer.state[weight]
+    momentum = state["momentum_buffer"] if kind == "SGD" else state["exp_avg"] / (1 - 0.9**5)
+    torch.testing.assert_close(before - momentum / scale["w"], weight.detach())
