@@ -152,7 +152,12 @@ def test_mnist_is_measured_at_the_steps_of_the_paper(
 
 @pytest.mark.parametrize(
     "path",
-    [pytest.param(p, marks=[] if p.name in WHOLE else [pytest.mark.slow]) for p in IMAGES],
+    [
+        pytest.param(
+            p, marks=[] if p.name in WHOLE and "cnn" not in p.parts else [pytest.mark.slow]
+        )
+        for p in IMAGES
+    ],
     ids=lambda path: str(path.relative_to(ROOT)),
 )
 def test_runs_for_two_epochs(path: Path, fit: Callable[..., Run]) -> None:
@@ -208,6 +213,7 @@ def own_run(config: Path, root: Path, *options: str) -> Run:
     return run
 
 
+@pytest.mark.slow
 def test_smoke_may_stand_on_any_setup_on_images(resolved: Resolve) -> None:
     smoke = f"--config={ROOT / 'configs' / 'smoke.yaml'}"
     for path in IMAGES:
@@ -216,7 +222,11 @@ def test_smoke_may_stand_on_any_setup_on_images(resolved: Resolve) -> None:
         assert {config[group]["epochs"] for group in MEASUREMENTS} == {None}
 
 
-@pytest.mark.parametrize("file", SWEEPS, ids=lambda path: path.name)
+@pytest.mark.parametrize(
+    "file",
+    [pytest.param(f, marks=[] if f.stem == "table1" else [pytest.mark.slow]) for f in SWEEPS],
+    ids=lambda path: path.name,
+)
 def test_every_point_of_a_sweep_is_a_fit(
     file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, resolved: Resolve
 ) -> None:

@@ -75,6 +75,7 @@ def bare(code: str, *arguments: object, also: Sequence[str] = (), cwd: Path | No
     return done.stdout
 
 
+@pytest.mark.slow
 def test_geometry_analysis_and_runs_need_no_extra() -> None:
     bare(_CORE, RUNS, also=_TRAINING)
 

@@ -95,6 +95,7 @@ def test_it_is_in_the_report(run: Run, name: str) -> None:
     assert TITLES[name] in [view["title"] for view in pages["run/."]["views"]]
 
 
+@pytest.mark.slow
 def test_it_is_in_the_figures_of_the_run(
     run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -100,6 +100,7 @@ def test_other_pairs_are_estimated_until_the_end(fit: Fit) -> None:
     assert 0 < found["standard_error"].max() < 0.1
 
 
+@pytest.mark.slow
 def test_a_second_one_goes_by_its_own_name(fit: Fit, tmp_path: Path) -> None:
     overlay = tmp_path / "second.yaml"
     second = {"name": "kernel_distance_test", "split": "test", "samples": 12, "probes": 0}

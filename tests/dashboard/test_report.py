@@ -78,6 +78,7 @@ def test_nothing_from_a_run_ends_the_script_it_stands_in(tmp_path: Path) -> None
     assert data_of(page)["runs"]["runs"][0]["dataset"] == evil
 
 
+@pytest.mark.slow
 def test_the_command_writes_the_page_and_the_figures(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

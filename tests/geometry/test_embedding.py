@@ -192,6 +192,7 @@ def test_refusals() -> None:
         embed(points, previous)
 
 
+@pytest.mark.slow
 def test_pytorch_keeps_its_number_of_threads() -> None:
     code = (
         "import numpy, torch\n"

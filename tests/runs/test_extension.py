@@ -54,6 +54,7 @@ def test_exact_pairs_of_the_shorter_run_are_not_the_longers(fitted: Fit) -> None
     )
 
 
+@pytest.mark.slow
 def test_epochs_may_be_added_after_the_end(fit: Fit) -> None:
     short = fit(*SLIM, "--weight_norm.epochs=[0,2]", name="short")
     long = fit(*LONG, "--weight_norm.epochs=[0,2,5]", f"--run.extends={short.path}", name="long")

@@ -138,6 +138,7 @@ def test_a_path_without_runs_is_refused(tmp_path: Path, capsys: pytest.CaptureFi
     assert "expected a run or a folder with runs, received" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_the_same_runs_give_the_same_files(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -83,23 +83,37 @@ def drawn(runs: PaperRuns) -> Drawn:
     return draw
 
 
+_LARGE = {"2", "12", "13", "15a", "15b", "15c"}  # take up to ten seconds
+NUMBERS = [
+    pytest.param(figure.number, marks=[pytest.mark.slow] if figure.number in _LARGE else [])
+    for figure in FIGURES
+]
+
+
 def data_of(artist: Any) -> list[list[float]]:
     return np.asarray(artist.get_xydata()).tolist()
 
 
-@pytest.mark.parametrize("number", [figure.number for figure in FIGURES])
+@pytest.mark.parametrize("number", NUMBERS)
 def test_every_text_is_in_its_place(drawn: Drawn, number: str) -> None:
     figure = drawn(number)
     assert misplaced(figure) == []
     assert figure.get_figwidth() in (3.4, 7.0)
 
 
-@pytest.mark.parametrize("number", [figure.number for figure in FIGURES])
+@pytest.mark.parametrize("number", NUMBERS)
 def test_tick_labels_of_neighbours_do_not_meet(drawn: Drawn, number: str) -> None:
     assert meeting(drawn(number)) == []
 
 
-@pytest.mark.parametrize(("number", "width"), [("1", 3.5), ("2", 3.5), ("15b", 5.25)])
+@pytest.mark.parametrize(
+    ("number", "width"),
+    [
+        ("1", 3.5),
+        pytest.param("2", 3.5, marks=pytest.mark.slow),
+        pytest.param("15b", 5.25, marks=pytest.mark.slow),
+    ],
+)
 def test_a_narrow_page_without_captions(runs: PaperRuns, number: str, width: float) -> None:
     (figure,) = [each for each in FIGURES if each.number == number]
     with printing(Printing(3.5, captions=False)):
