@@ -32,7 +32,6 @@ from torch.utils.data import DataLoader, Dataset, TensorDataset
 from torchmetrics.classification import MulticlassAccuracy
 
 from benchmarks.page import machine, markdown, write_section
-from lightning_grok.commands.profiler import NoProfiler
 from lightning_grok.runs.run import Run
 from lightning_grok.tasks.datasets import Samples
 from lightning_grok.tasks.images import GrokData
@@ -132,7 +131,7 @@ def our_fit(train: Samples, model: MLP, epochs: int) -> float:
     trainer = L.Trainer(
         max_epochs=WARM_UP + epochs, callbacks=[clock], limit_val_batches=0, accelerator="cpu",
         logger=False, enable_checkpointing=False, enable_progress_bar=False,
-        enable_model_summary=False, profiler=NoProfiler(),
+        enable_model_summary=False,
     )  # fmt: skip
     trainer.fit(module, datamodule=Given(train))
     return clock.seconds

@@ -42,7 +42,6 @@ from lightning_grok.commands.one_process import (
 )
 from lightning_grok.commands.options_help import help_of
 from lightning_grok.commands.parser import GrokParser, option_groups, parser_error
-from lightning_grok.commands.profiler import NoProfiler
 from lightning_grok.commands.run_options import RunOptions
 from lightning_grok.errors import InputError, first_line
 from lightning_grok.loggers.wandb_logger import WandbOptions
@@ -199,8 +198,6 @@ class GrokCLI(LightningCLI):
         config = self._get(self.config_init, "trainer", default={})
         if config.get("enable_progress_bar") is not False:
             self.trainer_defaults["callbacks"] = [EpochProgress()]
-        if config.get("profiler") is None:
-            kwargs["profiler"] = NoProfiler()
         if config.get("max_time") is not None:
             # Lightning's own would stop within an epoch.
             timer = Timer(duration=config["max_time"], interval="epoch", verbose=False)

@@ -23,7 +23,6 @@ from lightning_grok.tasks.batches import BatchLoader
 from lightning_grok.tasks.denormals import flushed_denormals
 from lightning_grok.tasks.mlp import MLP
 from lightning_grok.tasks.networks import Square
-from lightning_grok.tasks.optimizer import CPUAdam, CPUAdamW
 from lightning_grok.tasks.whole_epochs import StepByStep
 
 _ACTIVATIONS: dict[type[nn.Module], int] = {
@@ -38,9 +37,7 @@ _ACTIVATIONS: dict[type[nn.Module], int] = {
 _ADAM = ("exp_avg", "exp_avg_sq")
 _OPTIMIZERS: dict[type[torch.optim.Optimizer], tuple[int, tuple[str, ...]]] = {
     torch.optim.AdamW: (kernel.ADAMW, _ADAM),
-    CPUAdamW: (kernel.ADAMW, _ADAM),
     torch.optim.Adam: (kernel.ADAM, _ADAM),
-    CPUAdam: (kernel.ADAM, _ADAM),
     torch.optim.SGD: (kernel.SGD, ("momentum_buffer",)),
 }
 _LOSSES = {

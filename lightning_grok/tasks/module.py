@@ -11,7 +11,6 @@ from lightning_grok.geometry.gradients import perpendicular_gradient
 from lightning_grok.geometry.losses import Loss, sample_losses
 from lightning_grok.ranges import Count, NotNegative, Positive, Range, within_ranges
 from lightning_grok.tasks.mlp import MLP, Activation
-from lightning_grok.tasks.optimizer import CPUAdam, CPUAdamW
 from lightning_grok.tasks.set_metrics import SetMetrics
 from lightning_grok.tasks.whole_epochs import WholeEpochs
 
@@ -164,7 +163,6 @@ class GrokModule(L.LightningModule):
     def configure_optimizers(self) -> torch.optim.Optimizer:
         """The optimizer, in its fused form, over all parameters of the network."""
         parameters = list(self.network.parameters())
-        on_cpu = all(parameter.device.type == "cpu" for parameter in parameters)
         options: dict[str, Any] = {
             "lr": self.hparams["learning_rate"],
             "weight_decay": self.hparams["weight_decay"],
@@ -173,9 +171,8 @@ class GrokModule(L.LightningModule):
         if self.hparams["optimizer"] == "sgd":
             return torch.optim.SGD(parameters, momentum=self.hparams["momentum"], **options)
         options |= {"betas": tuple(self.hparams["betas"]), "eps": self.hparams["eps"]}
-        if self.hparams["optimizer"] == "adamw":
-            return (CPUAdamW if on_cpu else torch.optim.AdamW)(parameters, **options)
-        return (CPUAdam if on_cpu else torch.optim.Adam)(parameters, **options)
+        kind = torch.optim.AdamW if self.hparams["optimizer"] == "adamw" else torch.optim.Adam
+        return kind(parameters, **options)
 
     def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
         """Take out of the gradients what only scales the weights, where that is asked for."""

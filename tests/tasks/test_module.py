@@ -15,7 +15,6 @@ from lightning_grok.tasks import whole_epochs
 from lightning_grok.tasks.batches import BatchLoader
 from lightning_grok.tasks.datasets import Samples
 from lightning_grok.tasks.module import GrokModule
-from lightning_grok.tasks.optimizer import CPUAdam, CPUAdamW
 from lightning_grok.tasks.set_metrics import SetMetrics
 
 
@@ -281,13 +280,6 @@ def test_the_learning_rate_may_follow_a_schedule() -> None:
     by_hand(trained, optimizer, layers, 6, after=schedule.step)
     assert_close(trained, layers)
     assert runner.optimizers[0].param_groups[0]["lr"] == pytest.approx(1e-5)
-
-
-@pytest.mark.parametrize(("name", "kind"), [("adamw", CPUAdamW), ("adam", CPUAdam)])
-def test_on_the_cpu_the_optimizer_asks_for_no_accelerator(name: str, kind: type) -> None:
-    optimizer = module(optimizer=name).configure_optimizers()
-    assert type(optimizer) is kind
-    assert optimizer.defaults["fused"]
 
 
 def test_the_losses() -> None:
