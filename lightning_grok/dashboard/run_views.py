@@ -47,7 +47,7 @@ def curves_view(run: Run, events: Events, panel: Panel) -> View:
     for each in panel.lines:
         look = _look(run, panel, each)
         style = {key: look[key] for key in ("label", "color", "dash", "symbol") if key in look}
-        error = f"{each.key}{each.error}"
+        error = "" if each.floor and panel.many_floors else f"{each.key}{each.error}"
         traces += line(run, each.key, group=look["group"], error=error, **style)
         legend.append(look)
         if each.level:

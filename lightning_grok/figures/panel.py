@@ -87,8 +87,8 @@ def draw_panel(axes: "Axes", run: Runs, panel: Panel, *, alone: bool = True) -> 
     handles: dict[str, Line2D] = {}
     for line in panel.lines:
         error = None if line.error == "_se" else f"{line.key}{line.error}"
-        if line.floor and line.layer:
-            error = _NO_BAND  # of every layer they would hide each other
+        if line.floor and panel.many_floors:
+            error = _NO_BAND
         style = matplotlib_style(run, panel, line)
         drawn = draw_series(axes, run, line.key, error=error, **style)
         if drawn is not None:
@@ -119,11 +119,10 @@ def legend_handles(run: Runs, panel: Panel, drawn: "dict[str, Line2D]") -> list[
     """
     from matplotlib.lines import Line2D
 
-    of_layers = {line.floor: line for line in panel.lines if line.floor and line.layer}
+    many = panel.many_floors
+    of_layers = {line.floor: line for line in panel.lines if line.floor and many}
     values = [
-        drawn[line.key]
-        for line in panel.lines
-        if line.key in drawn and not (line.floor and line.layer)
+        drawn[line.key] for line in panel.lines if line.key in drawn and not (line.floor and many)
     ]
     styles = [matplotlib_style(run, panel, line) for line in of_layers.values()]
     return [*values, *(Line2D([], [], **style | {"color": TOTAL}) for style in styles)]
@@ -174,7 +173,8 @@ def matplotlib_style(run: Runs, panel: Panel, line: Line) -> dict[str, Any]:
     if isinstance(run, Seeds):
         return look | {"linestyle": _BETWEEN if style.hollow else dashes}
     if line.floor:
-        several = {"label": line.floor, "linewidth": 0.7, "markersize": 1} if line.layer else {}
+        several = {"label": line.floor, "linewidth": 0.7, "markersize": 1}
+        several = several if panel.many_floors else {}
         return look | {"linestyle": dashes} | several
     if line.layer:
         face = "white" if style.hollow else style.color

@@ -90,6 +90,11 @@ class Panel(NamedTuple):
     known: bool = True
 
     @property
+    def many_floors(self) -> bool:
+        """Whether the floors are of several layers: with bands they would hide each other."""
+        return len({line.layer for line in self.lines if line.floor}) > 1
+
+    @property
     def without_floors(self) -> "Panel":
         """Values of the run alone."""
         return self._replace(lines=tuple(line for line in self.lines if not line.floor))

@@ -5,6 +5,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 from drawn import texts
+from matplotlib.collections import PolyCollection
 
 from lightning_grok.figures.curves import geometry_figure
 from lightning_grok.geometry import manifold_capacity
@@ -14,6 +15,7 @@ from lightning_grok.runs.panels import headlines, measured_layers, panels_of
 from lightning_grok.runs.run import Run
 from lightning_grok.tasks.images import GrokData
 
+LAYERS = ["layers.1", "layers.3"]
 OTHERS = [f"--{group}.enabled=false" for group in ("kernel_distance", "linear_probe", "umap")]
 
 
@@ -59,7 +61,7 @@ def test_floors_stand_in_the_panels_of_their_values(fit: Callable[..., Run]) -> 
         "--manifold_capacity.num_vectors=10",
         "--manifold_capacity.restarts=1",
         "--manifold_capacity.draws=3",
-        "--manifold_capacity.layers=[layers.1]",
+        "--manifold_capacity.layers=[layers.1,layers.3]",
         "--manifold_capacity.floor=[init,shuffle]",
     ]
     run = fit(*OTHERS, *options)
@@ -83,8 +85,14 @@ def test_floors_stand_in_the_panels_of_their_values(fit: Callable[..., Run]) -> 
         assert fresh[0] == fresh[1]
         panel = next(panel for panel in panels_of(run) if panel.id == name)
         assert [line.key for line in panel.lines] == [
-            f"{key}/{name}{end}" for end in ("", "/floor_init", "/floor_shuffle")
+            f"manifold_capacity/{layer}/{name}{end}"
+            for layer in LAYERS
+            for end in ("", "/floor_init", "/floor_shuffle")
         ]
-    assert measured_layers(run) == (None, ["layers.1"])
+    assert measured_layers(run) == (None, LAYERS)
     assert [line.floor for _, line in headlines(panels_of(run), "lag") if line.layer] == [""] * 3
-    assert {"fresh networks", "shuffled"} <= set(texts(geometry_figure(run)))
+    figure = geometry_figure(run)
+    assert {"fresh networks", "shuffled"} <= set(texts(figure))
+    bands = {artist.get_gid() for artist in figure.findobj(PolyCollection)}
+    assert f"{key}/radius_se" in bands
+    assert not [gid for gid in bands if "floor" in str(gid)]  # of two layers
