@@ -28,6 +28,10 @@ SHOWN = {
     "Loss of the periodic part alone, and without it": r"fourier_progress/(restricted|excluded)",
     "Share of a + b in the logits, and participation of frequencies":
         r"fourier_progress/(sum_share|participation)|residue_participation/.*",
+    "Loss of the strongest representations alone, and without them":
+        r"irrep_progress/(restricted|excluded)",
+    "Share of the product in the logits, and participation of representations":
+        r"irrep_progress/(product_share|participation)",
     "Share of the first layer's mass on the signs that decide": r"coordinate_mass/.*",
 }  # fmt: skip
 """Title of each panel, from the top, and the keys in it."""

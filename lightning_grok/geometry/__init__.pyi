@@ -54,6 +54,13 @@ from .intrinsic_dimension import (
     IntrinsicDimension as IntrinsicDimension,
     intrinsic_dimension as intrinsic_dimension,
 )
+from .irreps import (
+    IrrepLosses as IrrepLosses,
+    IsotypicParts as IsotypicParts,
+    irrep_losses as irrep_losses,
+    isotypic_parts as isotypic_parts,
+    means_by_product as means_by_product,
+)
 from .langevin import (
     LearningCoefficient as LearningCoefficient,
     learning_coefficient as learning_coefficient,

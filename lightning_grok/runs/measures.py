@@ -135,6 +135,12 @@ BUILT_IN = (
         "1,200 gradients", "Lau et al. 2023",
     ),
     Measure(
+        "irrep_progress", "model", "lightning_grok.tasks.mechanisms.irrep_progress",
+        "of group composition, which irreducible representations answers rest on; "
+        "arguments: {group: A5}", "nats; shares",
+        "one forward pass of all pairs", "Chughtai, Chan & Nanda 2023",
+    ),
+    Measure(
         "fourier_progress", "model", "lightning_grok.tasks.mechanisms.fourier_progress",
         "of modular addition, what rests on the frequencies of a + b", "nats; shares",
         "one forward pass of all pairs", "Nanda et al. 2023",

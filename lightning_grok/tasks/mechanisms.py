@@ -2,6 +2,7 @@
 
 Functions
     fourier_progress        of modular addition: what rests on the frequencies of a + b
+    irrep_progress          of group composition: what rests on which representations
     residue_participation   of modular arithmetic: how few frequencies the weights use
     coordinate_mass         of sparse parity: how much of a layer reads the coordinates that decide
 """
@@ -18,7 +19,9 @@ from torch.nn import functional as F
 from lightning_grok.errors import InputError
 from lightning_grok.geometry.arrays import Points, finite_array
 from lightning_grok.geometry.fourier import fourier_losses, inverse_participation, key_frequencies
+from lightning_grok.geometry.irreps import irrep_losses, isotypic_parts, means_by_product
 from lightning_grok.geometry.samples import answer
+from lightning_grok.tasks.groups import composition_table
 
 
 class FourierProgress(NamedTuple):
@@ -67,8 +70,7 @@ def fourier_progress(
     Raises:
         InputError: the inputs are no pairs of residues with the answer a + b.
     """
-    outputs = answer(model, inputs[:1])
-    p = outputs.shape[-1]
+    p = answer(model, inputs[:1]).shape[-1]
     pairs = _pairs(inputs, p)
     matching = (pairs.sum(1) % p == labels).double().mean().item()
     if not matching > 0.5:
@@ -77,23 +79,18 @@ def fourier_progress(
             f"{matching:.0%} of these"
         )
     residues = torch.arange(p, device=inputs.device)
-    everything = torch.cartesian_prod(residues, residues)
-    answers = (everything.sum(1) % p).reshape(p, p)
-    if inputs.is_floating_point():
-        everything = F.one_hot(everything, p).flatten(1).to(inputs.dtype)
-    with torch.no_grad():
-        logits = answer(model, everything).double().reshape(p, p, p)
-    trained = torch.zeros(p, p, dtype=torch.bool, device=inputs.device)
-    trained[pairs[:, 0], pairs[:, 1]] = True
-    along = _means_by_sum(logits, answers)
+    answers = (residues[:, None] + residues) % p
+    logits, trained = _all_logits(model, inputs, pairs, p)
+    along = means_by_product(logits, answers)
     power = torch.fft.rfft(along, dim=0)[1:].abs().square().sum(1)
     shares = power / power.sum()
     keys = list(frequencies) if frequencies else key_frequencies(logits, count)
     losses = fourier_losses(logits, answers, trained, keys)
-    centered = logits - logits.mean(dim=(0, 1))
-    explained = p * (along - along.mean(0)).square().sum() / centered.square().sum()
     return FourierProgress(
-        *losses, float(explained), float(shares.square().sum()), np.array(keys, dtype=float)
+        *losses,
+        _explained(along, logits),
+        float(shares.square().sum()),
+        np.array(keys, dtype=float),
     )
 
 
@@ -110,11 +107,105 @@ def _pairs(inputs: Any, p: int) -> Tensor:
     )
 
 
-def _means_by_sum(logits: Tensor, answers: Tensor) -> Tensor:
-    """(p, C) the logits' mean over the pairs of each sum."""
-    p, classes = len(logits), logits.shape[2]
-    means = logits.new_zeros(p, classes)
-    return means.index_add_(0, answers.reshape(-1), logits.reshape(p * p, classes)) / p
+def _all_logits(model: nn.Module, inputs: Tensor, pairs: Tensor, n: int) -> tuple[Tensor, Tensor]:
+    """Logits (n, n, n) of every pair in float64, and which pairs (n, n) are among the given."""
+    symbols = torch.arange(n, device=inputs.device)
+    everything = torch.cartesian_prod(symbols, symbols)
+    if inputs.is_floating_point():
+        everything = F.one_hot(everything, n).flatten(1).to(inputs.dtype)
+    with torch.no_grad():
+        logits = answer(model, everything).double().reshape(n, n, n)
+    given = torch.zeros(n, n, dtype=torch.bool, device=inputs.device)
+    given[pairs[:, 0], pairs[:, 1]] = True
+    return logits, given
+
+
+def _explained(along: Tensor, logits: Tensor) -> float:
+    """Share of the logits' variance over all pairs that the answer alone explains."""
+    centered = logits - logits.mean(dim=(0, 1))
+    return float(len(along) * (along - along.mean(0)).square().sum() / centered.square().sum())
+
+
+class IrrepProgress(NamedTuple):
+    """How a network composes.
+
+    Attributes:
+        restricted, excluded: as of `FourierProgress`, of the strongest parts.
+        product_share: share of the logits' variance over all pairs that the product alone explains.
+        participation: Σ s² of the shares s of that part's power over representations.
+        kept: number of representations taken for the two losses.
+        shares: (k,) of the representations, the trivial one left out.
+        dimensions: (k,) of their functions on the group: d², increasing.
+    """
+
+    restricted: float
+    excluded: float
+    product_share: float
+    participation: float
+    kept: int
+    shares: np.ndarray
+    dimensions: np.ndarray
+
+
+def irrep_progress(
+    model: nn.Module,
+    inputs: Tensor,
+    labels: Tensor,
+    group: str,
+    share: float = 0.9,
+) -> IrrepProgress:
+    """Which irreducible representations of a group a network's answers rest on.
+
+    The logits' mean over the pairs of each product is split into the parts that the matrix elements
+    of representations span (Chughtai et al. 2023); of a cyclic group these are frequencies, as of
+    `fourier_progress`.
+
+    Args:
+        model: answers pairs of the n elements with n logits.
+        inputs: (m, 2) tokens or (m, 2 n) one-hot, pairs trained on.
+        labels: (m,) their products; most are right.
+        group: such as ``A5``, as of `lightning_grok.tasks.groups.composition_table`.
+        share: of the power: the strongest representations that have so much are taken at each
+            measurement, which is no hindsight, but other ones at other epochs.
+
+    Returns:
+        Losses and shares, in float64. Cost: one forward pass of n² pairs, and n³.
+
+    Raises:
+        InputError: the inputs are no pairs of elements with these products, or the group unknown.
+    """
+    n = answer(model, inputs[:1]).shape[-1]
+    pairs = _pairs(inputs, n)
+    table = composition_table(group)
+    products = torch.from_numpy(table.answers).to(labels.device)
+    right = n == table.symbols and products.reshape(n, n)[pairs[:, 0], pairs[:, 1]] == labels
+    if right is False or not right.double().mean() > 0.5:
+        raise InputError(
+            f"expected pairs of the {table.symbols} elements of {group} and their products, "
+            f"received those of another table of {n} answers"
+        )
+    answers = products.reshape(n, n)
+    logits, trained = _all_logits(model, inputs, pairs, n)
+    parts = isotypic_parts(answers.cpu().numpy())
+    along = means_by_product(logits, answers)
+    power = np.array(
+        [
+            ((torch.from_numpy(each[parts.quotients]).to(along)) @ along).square().sum().item()
+            for each in parts.elements[1:]
+        ]
+    )
+    shares = power / power.sum()
+    strongest = shares.argsort()[::-1]
+    kept = strongest[: int(np.searchsorted(shares[strongest].cumsum(), share)) + 1]
+    losses = irrep_losses(logits, parts, answers, trained, (kept + 1).tolist())
+    return IrrepProgress(
+        *losses,
+        _explained(along, logits),
+        float((shares**2).sum()),
+        len(kept),
+        shares,
+        parts.dimensions[1:].astype(float),
+    )
 
 
 def residue_participation(weight: Points, modulus: int) -> float:

@@ -5,14 +5,17 @@ import math
 import numpy as np
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from lightning_grok.errors import InputError
+from lightning_grok.geometry import isotypic_parts
 from lightning_grok.runs.measures import named_measures
+from lightning_grok.tasks.groups import composition_table
 from lightning_grok.tasks.mechanisms import (
     coordinate_mass,
     fourier_progress,
+    irrep_progress,
     residue_participation,
 )
 from lightning_grok.tasks.networks import EmbeddingMLP, QuadraticMLP
@@ -131,3 +134,39 @@ def test_the_mass_on_what_decides_is_a_share() -> None:
 def test_it_is_known_by_name() -> None:
     (measure,) = named_measures("fourier_progress")
     assert measure.function == f"{fourier_progress.__module__}.{fourier_progress.__name__}"
+
+
+class Character(nn.Module):
+    """Answers a, b with a character of A5 at a b c⁻¹, as the known solution does, and noise."""
+
+    def __init__(self, part: int, noise: float = 0.0) -> None:
+        super().__init__()
+        table = composition_table("A5").answers.reshape(60, 60)
+        parts = isotypic_parts(table)
+        logits = torch.from_numpy(60 * parts.elements[part][parts.quotients[table]])
+        generator = torch.Generator().manual_seed(0)
+        self.logits = logits + noise * torch.randn(60, 60, 60, generator=generator)
+
+    def forward(self, pairs: Tensor) -> Tensor:
+        return self.logits[pairs[:, 0], pairs[:, 1]]
+
+
+def test_a_character_is_a_network_of_one_representation() -> None:
+    table = composition_table("A5")
+    pairs, products = torch.from_numpy(table.pairs), torch.from_numpy(table.answers)
+    found = irrep_progress(Character(3), pairs[::2], products[::2], "A5")
+    assert found.dimensions.tolist() == [9, 9, 16, 25]
+    assert found.shares == pytest.approx([0, 0, 1, 0], abs=1e-12)
+    assert (found.participation, found.kept) == (pytest.approx(1), 1)
+    assert found.product_share == pytest.approx(1)
+    whole = nn.functional.cross_entropy(Character(3)(pairs), products)
+    assert found.restricted == pytest.approx(float(whole))
+    assert found.excluded == pytest.approx(np.log(60))
+    noisy = irrep_progress(Character(3, noise=10.0), pairs[::2], products[::2], "A5")
+    variance = 16  # of d χ
+    expected = (variance + 100 / 60) / (variance + 100)
+    assert noisy.product_share == pytest.approx(expected, rel=0.03)
+    with pytest.raises(InputError, match=r"pairs of the 24 elements of S4 .* of 60 answers"):
+        irrep_progress(Character(3), pairs, products, "S4")
+    with pytest.raises(InputError, match="pairs of the 60 elements of C60"):
+        irrep_progress(Character(3), pairs, products, "C60")
