@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from lightning_grok.callbacks.floor import begin_anew, imported, state_of
 from lightning_grok.callbacks.measurement import Measurement
+from lightning_grok.callbacks.progress import share_bar
 from lightning_grok.callbacks.recording import LoggedValue
 from lightning_grok.callbacks.scheduled import Epochs
 from lightning_grok.errors import InputError
@@ -293,15 +294,17 @@ class KernelDistance(Measurement):
             estimate = self._estimate(run, model, inputs, epochs)
             run.save_arrays(self.name, "pairwise_estimate", estimate)
             return
-        rank_zero_info(f"{self.name}: exact distances between {len(epochs)} checkpoints")
+        what = f"{self.name}: exact distances between {len(epochs)} checkpoints"
+        rank_zero_info(what)
         states = [_on(model, run.load_snapshot(epoch)) for epoch in epochs]
         arrays = {"epochs": np.array(epochs)}
         keys: dict[Literal["full", "trace"], str] = {"full": "distance", "trace": "trace_distance"}
         for kind, key in keys.items():
             if kind == "trace" or self._taken != "trace":
-                arrays[key] = pairwise_kernel_distance(
-                    states, model, inputs, kind=kind, dtype=self.dtype
-                )
+                with share_bar(what) as watch:
+                    arrays[key] = pairwise_kernel_distance(
+                        states, model, inputs, kind=kind, dtype=self.dtype, watch=watch
+                    )
         run.save_arrays(self.name, "pairwise", arrays)
         run.remove_arrays(self.name, "pairwise_estimate")
 

@@ -2,6 +2,8 @@
 
 import sys
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import lightning as L
@@ -16,6 +18,18 @@ from lightning_grok.runs.panels import Logged, headlines, panels_of
 
 _MOST = 8  # numbers on the bar
 _FORMAT = "{l_bar}{bar}| {n_fmt}/{total_fmt} [{elapsed}{postfix}]"  # the time left is our own
+
+
+@contextmanager
+def share_bar(what: str) -> Iterator[Callable[[float], None]]:
+    """A function that shows in a terminal which share of something is done, and the time left."""
+    form = "{desc}: {percentage:.0f} % [{elapsed}, {remaining} left]"
+    with tqdm(total=1.0, desc=what, bar_format=form, leave=False, disable=None) as bar:
+
+        def show(share: float) -> None:
+            bar.update(share - bar.n)
+
+        yield show
 
 
 class EpochProgress(ProgressBar):

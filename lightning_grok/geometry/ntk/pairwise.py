@@ -21,7 +21,7 @@ blocks in float64.
 """
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -171,6 +171,7 @@ def pairwise_kernel_distance(
     dtype: torch.dtype | None = None,
     output: Output = None,
     memory: int | float = 0.5e9,
+    watch: Callable[[float], object] | None = None,
 ) -> Float[np.ndarray, "checkpoints checkpoints"]:
     """Exact kernel distances of all pairs of T checkpoints, streamed over tiles of samples.
 
@@ -181,6 +182,7 @@ def pairwise_kernel_distance(
         kind: ``full`` or ``trace``.
         memory: bytes for factors and blocks of all T kernels together, which settle how many
             samples make a block. To this come T copies of the parameters.
+        watch: called with the share that is done, in [0, 1], after every block of a full kernel.
 
     Returns:
         (T, T), symmetric, zero on the diagonal.
@@ -200,7 +202,7 @@ def pairwise_kernel_distance(
         kernels = torch.stack([trace_kernel(each).flatten().double() for each in factors])
         products = (kernels @ kernels.T).cpu().numpy()
     else:
-        products = _blockwise_products(factors, memory)
+        products = _blockwise_products(factors, memory, watch)
     return _distances(products)
 
 
@@ -214,7 +216,11 @@ def _distances(products: np.ndarray) -> np.ndarray:
     return distance
 
 
-def _blockwise_products(factors: list[NTKFactors], memory: int | float = 0.5e9) -> np.ndarray:
+def _blockwise_products(
+    factors: list[NTKFactors],
+    memory: int | float = 0.5e9,
+    watch: Callable[[float], object] | None = None,
+) -> np.ndarray:
     """<K_s, K_t>_F of all pairs, (T, T) in float64."""
     n, c = factors[0].samples, factors[0].outputs
     itemsize = factors[0].function.reference.element_size()
@@ -224,7 +230,8 @@ def _blockwise_products(factors: list[NTKFactors], memory: int | float = 0.5e9) 
     size = max(1, min(n, int(memory / 2 / a_sample), int(side)))
     products = torch.zeros(len(factors), len(factors), dtype=torch.float64)
     top, left = -1, list[list[Term]]()
-    for rows, columns in upper_blocks(n, size):
+    blocks_of_all = list(upper_blocks(n, size))
+    for done, (rows, columns) in enumerate(blocks_of_all, 1):
         if rows.start != top:
             top, left = rows.start, [each.terms(rows) for each in factors]
         same = rows == columns
@@ -235,6 +242,8 @@ def _blockwise_products(factors: list[NTKFactors], memory: int | float = 0.5e9) 
             if same:
                 mirror(blocks[t])
         products += (1 if same else 2) * _products_within(blocks, c).cpu()
+        if watch is not None:
+            watch(done / len(blocks_of_all))
     return products.numpy()
 
 

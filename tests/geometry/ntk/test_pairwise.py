@@ -154,6 +154,13 @@ def test_all_pairs(n: int, memory: float, kind: str) -> None:
     assert (found == found.T).all()
 
 
+def test_how_far_all_pairs_are_can_be_watched() -> None:
+    seen: list[float] = []
+    models = [network(0), network(1)]
+    pairwise_kernel_distance(models, models[0], samples(4), memory=1.0, watch=seen.append)
+    assert seen == [k / 10 for k in range(1, 11)]  # of 4 x 5 / 2 blocks
+
+
 def test_all_pairs_in_single_precision() -> None:
     models = [network(seed, (20, 20), 10, weight_scale=10).float() for seed in range(3)]
     inputs = samples(40).float()
