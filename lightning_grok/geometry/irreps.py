@@ -116,7 +116,8 @@ def irrep_losses(
         kept: numbers of parts.
 
     Raises:
-        ValueError: shapes differ, a part is unknown, or no pair is trained on.
+        ValueError: shapes differ, a logit is not finite, a part is unknown, or no pair is trained
+            on.
     """
     values = as_tensor(logits, "logits").detach().double()
     right, seen = as_tensor(answers, "answers"), as_tensor(trained, "trained pairs")
@@ -126,6 +127,8 @@ def irrep_losses(
             f"expected logits, answers and trained pairs of ({n}, {n}) pairs, received "
             f"{tuple(values.shape)}, {tuple(right.shape)} and {tuple(seen.shape)}"
         )
+    if not values.isfinite().all():
+        raise ValueError("expected finite logits, received NaN or infinity")
     if not seen.any() or not kept or not all(0 <= part < count for part in kept):
         raise ValueError(
             f"expected parts from 0 to {count - 1} and a trained pair, received {list(kept)} and "

@@ -96,6 +96,9 @@ OF_LOGITS: dict[str, Callable[[Any, Any], Any]] = {
     "fourier_losses": lambda of, whole: geometry.fourier_losses(
         of(LOGITS), whole(ANSWERS), whole(ANSWERS < 3), [1]
     ),
+    "irrep_losses": lambda of, whole: geometry.irrep_losses(
+        of(LOGITS), geometry.isotypic_parts(ANSWERS), whole(ANSWERS), whole(ANSWERS < 3), [1]
+    ),
     "kernel_velocity": lambda of, whole: geometry.kernel_velocity(
         whole(LABELS[1:4]), of(POINTS[0, 4:])
     ),
@@ -122,7 +125,9 @@ def values(result: Any) -> list[np.ndarray]:
     return [finite_array(part) for part in (result if isinstance(result, tuple) else (result,))]
 
 
-@pytest.mark.parametrize("name", ["fourier_losses", "key_frequencies", "kernel_velocity"])
+@pytest.mark.parametrize(
+    "name", ["fourier_losses", "irrep_losses", "key_frequencies", "kernel_velocity"]
+)
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
 def test_logits_that_are_not_finite_are_refused(name: str, bad: float) -> None:
     with pytest.raises(ValueError, match=r"expected finite .*received NaN or infinity"):

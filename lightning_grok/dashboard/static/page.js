@@ -313,15 +313,16 @@ $("list").onclick = () => {
   $("list").setAttribute("aria-expanded", String(open));
 };
 
-const editable = "input:not([type=checkbox]), textarea, select, dialog";
+const editable = "input:not([type=checkbox]), textarea, select";
 addEventListener("keydown", (event) => {
   if (event.ctrlKey || event.metaKey || event.altKey) return;
   const on = (what) => event.target.closest?.(what);
+  if (on("dialog")) return; // it has its own keys, Escape among them
   const along = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
   const bar = on(".legend");
   if (event.key === "Escape") {
     for (const menu of document.querySelectorAll("details.menu[open]")) menu.open = false;
-    if (state.full && !on("dialog")) { state.full = ""; redraw(); }
+    if (state.full) { state.full = ""; redraw(); }
   } else if (event.key === "/" && !on(editable)) {
     document.body.classList.add("listing");
     $("filter").focus();
