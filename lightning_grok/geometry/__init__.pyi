@@ -39,10 +39,12 @@ from .embedding import (
     embed as embed,
 )
 from .fourier import (
-    FourierLosses as FourierLosses,
+    PartLosses as PartLosses,
     fourier_losses as fourier_losses,
     inverse_participation as inverse_participation,
     key_frequencies as key_frequencies,
+    losses_of_part as losses_of_part,
+    means_by_answer as means_by_answer,
 )
 from .gradients import (
     AdamUpdate as AdamUpdate,
@@ -55,11 +57,9 @@ from .intrinsic_dimension import (
     intrinsic_dimension as intrinsic_dimension,
 )
 from .irreps import (
-    IrrepLosses as IrrepLosses,
     IsotypicParts as IsotypicParts,
     irrep_losses as irrep_losses,
     isotypic_parts as isotypic_parts,
-    means_by_product as means_by_product,
 )
 from .langevin import (
     LearningCoefficient as LearningCoefficient,

@@ -4,6 +4,7 @@ Functions
     inverse_participation   how few frequencies the rows of a weight matrix use
     key_frequencies         the frequencies that a network's answers rest on
     fourier_losses          loss of these frequencies alone, and of everything but them
+    losses_of_part, means_by_answer   the same of any part of the logits, and what it is made of
 """
 
 from collections.abc import Sequence
@@ -18,12 +19,11 @@ from torch.nn import functional as F
 from lightning_grok.geometry.arrays import Labels, Points, as_tensor, finite_array
 
 
-class FourierLosses(NamedTuple):
-    """Cross-entropies of changed logits (Nanda et al. 2023).
+class PartLosses(NamedTuple):
+    """Cross-entropies of logits of which a part is kept, or left out (Nanda et al. 2023).
 
     Attributes:
-        restricted: over all pairs, of the mean logits and their part along the key frequencies of
-            a + b: falls when the periodic solution is complete.
+        restricted: over all pairs, of the mean logits and the part: falls when it answers alone.
         excluded: over the training pairs, of the logits without that part: rises when training
             answers come to rest on it.
     """
@@ -88,7 +88,7 @@ def fourier_losses(
     answers: Labels,
     trained: Labels,
     frequencies: Sequence[int],
-) -> FourierLosses:
+) -> PartLosses:
     """Restricted loss over all pairs and excluded loss over the training pairs.
 
     The part along a frequency w is that spanned by cos(2π w (a + b) / p) and
@@ -107,7 +107,7 @@ def fourier_losses(
     values = _of_all_pairs(logits)
     answers, trained = as_tensor(answers, "answers"), as_tensor(trained, "trained pairs")
     coefficients = _coefficients(values)
-    p, classes = len(coefficients), values.shape[2]
+    p = len(coefficients)
     if answers.shape != (p, p) or trained.shape != (p, p) or not trained.any():
         raise ValueError(
             f"expected answers and trained pairs ({p}, {p}), received {tuple(answers.shape)} and "
@@ -121,11 +121,25 @@ def fourier_losses(
     along = torch.fft.ifft(kept, dim=0).real  # (p, C), over a + b
     residues = torch.arange(p, device=values.device)
     part = along[(residues[:, None] + residues) % p]  # (p, p, C)
-    restricted = values.mean(dim=(0, 1)) + part
-    return FourierLosses(
-        float(F.cross_entropy(restricted.reshape(-1, classes), answers.reshape(-1))),
-        float(F.cross_entropy((values - part)[trained], answers[trained])),
+    return losses_of_part(values, part, answers, trained)
+
+
+def losses_of_part(
+    logits: Float[Tensor, "n n c"], part: Float[Tensor, "n n c"], answers: Tensor, trained: Tensor
+) -> PartLosses:
+    """Of logits of all pairs and a part of them; `answers` and `trained` as of `fourier_losses`."""
+    restricted = logits.mean(dim=(0, 1)) + part
+    return PartLosses(
+        float(F.cross_entropy(restricted.flatten(0, 1), answers.flatten())),
+        float(F.cross_entropy((logits - part)[trained], answers[trained])),
     )
+
+
+def means_by_answer(logits: Float[Tensor, "n n c"], answers: Tensor) -> Float[Tensor, "n c"]:
+    """The logits' mean over the n pairs of each answer in (n, n)."""
+    n, classes = len(logits), logits.shape[2]
+    means = logits.new_zeros(n, classes)
+    return means.index_add_(0, answers.reshape(-1), logits.reshape(n * n, classes)) / n
 
 
 def _of_all_pairs(logits: Points) -> Tensor:
@@ -142,6 +156,5 @@ def _coefficients(values: Tensor) -> Tensor:
     """(p, C) discrete Fourier transform of the logits' mean over the pairs of each sum a + b."""
     p = len(values)
     residues = torch.arange(p, device=values.device)
-    sums = ((residues[:, None] + residues) % p).reshape(-1)
-    means = values.new_zeros(p, values.shape[2]).index_add_(0, sums, values.reshape(p * p, -1)) / p
+    means = means_by_answer(values, (residues[:, None] + residues) % p)
     return torch.fft.fft(means, dim=0)

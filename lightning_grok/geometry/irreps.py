@@ -16,10 +16,9 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from jaxtyping import Float, Int
-from torch import Tensor
-from torch.nn import functional as F
 
 from lightning_grok.geometry.arrays import Labels, Points, as_tensor
+from lightning_grok.geometry.fourier import PartLosses, losses_of_part, means_by_answer
 
 _SAME = 1e-6  # two eigenvalues of a random element of the center
 
@@ -37,23 +36,6 @@ class IsotypicParts(NamedTuple):
     dimensions: Int[np.ndarray, " k"]
     elements: Float[np.ndarray, "k n"]
     quotients: Int[np.ndarray, "n n"]
-
-    @property
-    def projections(self) -> Float[np.ndarray, "k n n"]:
-        """(k, n, n) as matrices."""
-        return self.elements[:, self.quotients]
-
-
-class IrrepLosses(NamedTuple):
-    """Cross-entropies of changed logits, as of `FourierLosses`.
-
-    Attributes:
-        restricted: over all pairs, of the mean logits and their kept parts as functions of ab.
-        excluded: over the training pairs, of the logits without them.
-    """
-
-    restricted: float
-    excluded: float
 
 
 def isotypic_parts(table: Int[np.ndarray, "_ _"]) -> IsotypicParts:
@@ -103,7 +85,7 @@ def irrep_losses(
     answers: Labels,
     trained: Labels,
     kept: Sequence[int],
-) -> IrrepLosses:
+) -> PartLosses:
     """Restricted loss over all pairs and excluded loss over the training pairs.
 
     Of a cyclic group they are those of `fourier_losses`. Computed in float64; cost n² C.
@@ -136,19 +118,8 @@ def irrep_losses(
         )
     element = torch.as_tensor(parts.elements[sorted(set(kept))].sum(axis=0)).to(values)
     projection = element[torch.as_tensor(parts.quotients, device=values.device)]
-    part = (projection @ means_by_product(values, right))[right]
-    restricted = values.mean(dim=(0, 1)) + part
-    return IrrepLosses(
-        float(F.cross_entropy(restricted.flatten(0, 1), right.flatten())),
-        float(F.cross_entropy((values - part)[seen], right[seen])),
-    )
-
-
-def means_by_product(logits: Tensor, answers: Tensor) -> Tensor:
-    """(n, C): the mean of logits (n, n, C) over the pairs of each answer in (n, n)."""
-    n, classes = len(logits), logits.shape[2]
-    means = logits.new_zeros(n, classes)
-    return means.index_add_(0, answers.reshape(-1), logits.reshape(n * n, classes)) / n
+    part = (projection @ means_by_answer(values, right))[right]
+    return losses_of_part(values, part, right, seen)
 
 
 def _neutral(product: np.ndarray) -> tuple[int, np.ndarray]:

@@ -18,8 +18,13 @@ from torch.nn import functional as F
 
 from lightning_grok.errors import InputError
 from lightning_grok.geometry.arrays import Points, finite_array
-from lightning_grok.geometry.fourier import fourier_losses, inverse_participation, key_frequencies
-from lightning_grok.geometry.irreps import irrep_losses, isotypic_parts, means_by_product
+from lightning_grok.geometry.fourier import (
+    fourier_losses,
+    inverse_participation,
+    key_frequencies,
+    means_by_answer,
+)
+from lightning_grok.geometry.irreps import irrep_losses, isotypic_parts
 from lightning_grok.geometry.samples import answer
 from lightning_grok.tasks.groups import composition_table
 
@@ -81,7 +86,7 @@ def fourier_progress(
     residues = torch.arange(p, device=inputs.device)
     answers = (residues[:, None] + residues) % p
     logits, trained = _all_logits(model, inputs, pairs, p)
-    along = means_by_product(logits, answers)
+    along = means_by_answer(logits, answers)
     power = torch.fft.rfft(along, dim=0)[1:].abs().square().sum(1)
     shares = power / power.sum()
     keys = list(frequencies) if frequencies else key_frequencies(logits, count)
@@ -187,7 +192,7 @@ def irrep_progress(
     answers = products.reshape(n, n)
     logits, trained = _all_logits(model, inputs, pairs, n)
     parts = isotypic_parts(answers.cpu().numpy())
-    along = means_by_product(logits, answers)
+    along = means_by_answer(logits, answers)
     power = np.array(
         [
             ((torch.from_numpy(each[parts.quotients]).to(along)) @ along).square().sum().item()

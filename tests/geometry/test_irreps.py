@@ -30,7 +30,7 @@ def test_parts_are_those_of_the_regular_representation(group: str, dimensions: l
     table = table_of(group)
     parts = isotypic_parts(table)
     assert parts.dimensions.tolist() == dimensions
-    projections = parts.projections
+    projections = parts.elements[:, parts.quotients]
     unit = np.eye(len(table))
     for k, projection in enumerate(projections):
         assert np.linalg.matrix_rank(projection) == dimensions[k]
