@@ -120,11 +120,14 @@ def _named(cli: GrokCLI, arguments: list[str]) -> list[Measurement]:
         if (callback.name if callback.name in GROUPS else "trainer") in keys
     ]
     chosen = [callback for callback in named if callback.keeps_snapshots]
-    if named and not chosen:
+    live = ", ".join(callback.name for callback in named if not callback.keeps_snapshots)
+    if live and not chosen:
         raise InputError(
-            f"expected what a snapshot of the weights tells, received {named[0].name}, which is "
-            "measured while a run trains"
+            f"expected what a snapshot of the weights tells, received {live}, which is measured "
+            "while a run trains"
         )
+    if live:
+        print(f"left out: {live}, which is measured while a run trains")
     if not chosen:
         kinds = {n: kind for n, kind in GROUPS.items() if issubclass(kind, Measurement)}
         known = ", ".join(name for name, kind in kinds.items() if kind.keeps_snapshots)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from lightning_grok.callbacks.function_measurement import imported
+from lightning_grok.callbacks.floor import imported
 from lightning_grok.commands.main import main
 from lightning_grok.errors import InputError
 from lightning_grok.runs.measures import BUILT_IN, known_measures, named_measures
@@ -58,6 +58,19 @@ def test_measures_are_taken_in_a_run_and_afterwards(fit: Fit) -> None:
     again = read_run(run.path)
     assert again.series("commutator/defect")[0].tolist() == [0, 1, 2]
     assert again.series("neural_collapse/layers.3/within_over_between")[0].tolist() == [0, 1, 2]
+
+
+def test_what_needs_the_training_is_left_out_afterwards_and_said(
+    fit: Fit, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = fit(*OFF, "--trainer.max_epochs=1")
+    live = "--measure=adaptive_sharpness"
+    with pytest.raises(SystemExit):
+        main(["measure", str(run.path), live])
+    assert "received adaptive_sharpness, which is measured while a run" in capsys.readouterr().err
+    main(["measure", str(run.path), live, "--measure=effective_rank"])
+    assert "left out: adaptive_sharpness, which is measured while" in capsys.readouterr().out
+    assert read_run(run.path).series("effective_rank/layers.3")[0].tolist() == [0, 1]
 
 
 def test_floors_are_asked_for_beside_a_name_and_are_the_same_afterwards(fit: Fit) -> None:
