@@ -13,6 +13,7 @@ PARTS = {
     "capacity": ["--seeds", "10", "--epochs", "1500", "--write", PAGE],
     "training": ["--epochs", "10000", "--write", PAGE],
     "kernels": ["--write", PAGE],
+    "rivals": ["--write", PAGE],
     "reading": ["--write", PAGE],
 }
 

@@ -87,13 +87,12 @@ def capacity(sizes: Sizes) -> Callable[[], Any]:
     return partial(manifold_capacity, *clouds(sizes), num_vectors=sizes["vectors"])
 
 
-def exact_product(sizes: Sizes) -> Callable[[], Any]:
-    """One exact product of two kernels."""
-    from lightning_grok.geometry import ntk_factors
-    from lightning_grok.geometry.ntk.pairwise import kernel_inner_product
+def exact_distance(sizes: Sizes) -> Callable[[], Any]:
+    """One exact distance of two networks, from their factors on, which keep what was computed."""
+    from lightning_grok.geometry import distance_between, ntk_factors
 
-    factors = [ntk_factors(*network(sizes, seed)) for seed in range(2)]
-    return partial(kernel_inner_product, *factors)
+    networks = [network(sizes, seed) for seed in range(2)]
+    return lambda: distance_between(*(ntk_factors(*each) for each in networks))
 
 
 def pairwise(sizes: Sizes, kind: Literal["full", "trace"] = "full") -> Callable[[], Any]:
@@ -142,7 +141,7 @@ def measurements() -> dict[str, tuple[Make, dict[str, int]]]:
             lambda sizes: partial(geometry.linear_cka, clouds(sizes)[0], clouds(sizes)[0] ** 2),
             points,
         ),
-        "exact kernel product": (exact_product, kernel),
+        "exact kernel distance": (exact_distance, kernel),
         "trace kernel": (trace, {**kernel, "samples": 1024}),
         "kernel sketch": (sketch, {**kernel, "probes": 64}),
         "all exact distances": (pairwise, {**kernel, "samples": 64, "checkpoints": 8}),

@@ -8,6 +8,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
+_PROCESSOR = ("cpu family\t", "model\t", "model name\t")  # as Linux tells, in this order
+
 
 class Cost(NamedTuple):
     """What one call took.
@@ -65,8 +67,12 @@ def machine() -> str:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:
         return platform.machine()
-    names = [line.split(":")[1].strip() for line in lines if line.startswith("model name")]
-    return f"{names[0]}, {len(names)} cores" if names else platform.machine()
+    found = [line.split(":")[1].strip() for line in lines if line.startswith(_PROCESSOR)]
+    if not found or len(found) % len(_PROCESSOR):
+        return platform.machine()
+    family, model, name = found[: len(_PROCESSOR)]
+    cores = len(found) // len(_PROCESSOR)
+    return f"{name} (family {family}, model {model}), {cores} cores"
 
 
 def markdown(rows: list[list[Any]]) -> str:

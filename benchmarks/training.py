@@ -1,14 +1,15 @@
 """What an epoch costs: our fit beside a raw loop, JAX, stock Lightning and the paper's loop.
 
-    python -m benchmarks.training [--json] [--epochs 1500] [--write docs/benchmarks.md]
+    python -m benchmarks.training [--json] [--only PART] [--epochs 1500] [--write PAGE]
 
 All train the network of configs/grok.yaml on the same 1,000 images with AdamW, one thread, in
 rounds that alternate within one process; a ratio is the median over rounds of CPU time, and the
-first epochs don't count, in which Lightning takes the steps and what is compiled is compiled. A
-small network, 64-64-10, is trained besides by `fit` and by the raw loop, and the first one by JAX,
-an epoch in one jitted scan, where it is installed (the extra ``benchmark``). The last part runs
-configs/grok.yaml itself, with every measurement, for a stated number of epochs in a process of its
-own and reads from its log what each measurement took. Without EMNIST the embedded digits serve.
+first epochs don't count, in which Lightning takes the steps and what is compiled is compiled. The
+raw loop, `fit` and JAX, an epoch in one jitted scan, where it is installed (the extra
+``benchmark``), train on 2,000 images too, and the first two a small network, 64-64-10. The other
+part, ``--only run``, is configs/grok.yaml itself, with every measurement, for a stated number of
+epochs in a process of its own, whose log says what each took. Without EMNIST the embedded digits
+serve.
 """
 
 import argparse
@@ -20,6 +21,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from importlib import metadata
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -285,11 +287,17 @@ def _pixels(part: Samples, data: GrokData) -> Tensor:
     return (255 * restored).round().to(torch.uint8)
 
 
-def compare(rounds: int, epochs: int) -> dict[str, Any]:
-    """Milliseconds an epoch of each loop, and ratios: medians over rounds."""
-    data = GrokData()
+def images(count: int) -> GrokData:
+    """The paper's first so many images."""
+    data = GrokData(train_size=count)
     data.prepare_data()
     data.setup("fit")
+    return data
+
+
+def compare(rounds: int, epochs: int) -> dict[str, Any]:
+    """Milliseconds an epoch of each loop, and ratios: medians over rounds."""
+    data, double = images(1000), images(2000).reference_set.train
     train, test, classes = data.reference_set.train, data.reference_set.test, data.num_classes
     print(f"{data.dataset_name}: {len(train.labels)} images, {len(test.labels)} test images")
     generator = torch.Generator().manual_seed(0)
@@ -306,8 +314,13 @@ def compare(rounds: int, epochs: int) -> dict[str, Any]:
                 train, classes, max(5, epochs // 4), Path(folder)
             ),
         }
+        loops |= {
+            "raw_2000": lambda: raw_loop(double, network(classes).layers, epochs // 2),
+            "fit_2000": lambda: our_fit(double, network(classes), epochs // 2),
+        }
         if find_spec("jax") is not None:
             loops["jax"] = lambda: jax_loop(train, network(classes).layers, epochs)
+            loops["jax_2000"] = lambda: jax_loop(double, network(classes).layers, epochs // 2)
         times: dict[str, list[float]] = {name: [] for name in loops}
         for _ in range(rounds):
             for name, loop in loops.items():
@@ -319,6 +332,8 @@ def compare(rounds: int, epochs: int) -> dict[str, Any]:
         "fit_over_raw": ("fit", "raw"),
         "fit_over_jax": ("fit", "jax"),
         "fit_over_raw_small": ("fit_small", "raw_small"),
+        "fit_over_raw_2000": ("fit_2000", "raw_2000"),
+        "fit_over_jax_2000": ("fit_2000", "jax_2000"),
         "jax_over_raw": ("jax", "raw"),
         "stock_lightning_over_raw": ("stock_lightning", "raw"),
     }
@@ -355,40 +370,51 @@ def measured_run(epochs: int) -> dict[str, Any]:
     }
 
 
-def page(found: dict[str, Any]) -> str:
-    """The section of docs/benchmarks.md from what was measured."""
+def loops_section(found: dict[str, Any]) -> str:
+    """The section of docs/benchmarks.md from the loops."""
+    jax = f"JAX {metadata.version('jax')}" if find_spec("jax") else "JAX"
     loops = {
         "raw": "a hand-written loop over tensors in memory, fused AdamW",
         "fit": "`Trainer.fit` of this project, nothing evaluated",
-        "jax": "JAX, an epoch in one jitted scan",
-        "stock_lightning": "stock Lightning: DataLoader, logging at every step, CSV log, a bar",
+        "jax": f"{jax}, an epoch in one jitted scan",
+        "stock_lightning": f"stock Lightning {L.__version__}: DataLoader, logging at every step, "
+        "CSV log, a bar",
         "paper": "the paper's loop: picture transforms, all test images every epoch",
     }
     rows = [["an epoch of 1,000 images", "ms", "ratio"]]
     for name, title in loops.items():
-        if f"{name}_ms_an_epoch" not in found:
-            continue
-        ratio = found.get(f"{name}_over_raw", 1.0)
-        rows.append([title, f"{found[f'{name}_ms_an_epoch']:.1f}", f"{ratio:.2f}"])
-    costs = [["part", "seconds", "%"]]
-    for name, seconds in sorted(found["costs"].items(), key=lambda item: -item[1]):
-        costs.append([name, f"{seconds:.1f}", f"{100 * seconds / found['run_seconds']:.0f}"])
-    costs.append(["all", f"{found['run_seconds']:.1f}", "100"])
+        if f"{name}_ms_an_epoch" in found:
+            ratio = found.get(f"{name}_over_raw", 1.0)
+            rows.append([title, f"{found[f'{name}_ms_an_epoch']:.1f}", f"{ratio:.2f}"])
+    beside = (
+        f" and {found['fit_over_jax_2000']:.2f} of JAX's" if "jax_2000_ms_an_epoch" in found else ""
+    )
     return "\n\n".join(
         [
-            f"`python -m benchmarks.training --epochs {found['epochs']} --write "
-            f"docs/benchmarks.md`: {found['machine']}, PyTorch {found['torch']}, "
-            f"{found['dataset']}; the loops on one thread, in turns, medians of "
-            f"{found['rounds']} rounds.",
+            f"`python -m benchmarks.training --only loops --write docs/benchmarks.md`: "
+            f"{found['machine']}, PyTorch {found['torch']}, {found['dataset']}; one thread, in "
+            f"turns, medians of {found['rounds']} rounds.",
             markdown(rows),
-            f"Of a small network, {'-'.join(map(str, SMALL))}, an epoch of `fit` takes "
+            f"With 2,000 images an epoch of `fit` takes {found['fit_over_raw_2000']:.2f} of the "
+            f"raw loop's{beside}; of a small network, {'-'.join(map(str, SMALL))}, "
             f"{found['fit_over_raw_small']:.2f} of the raw loop's.",
-            f"`configs/grok.yaml` for {found['epochs']:,} epochs with every measurement, "
-            f"{found['threads_of_the_run']} threads: all measurements together "
-            f"{found['measurements_seconds']:.0f} s.",
-            markdown(costs),
         ]
     )
+
+
+def run_section(found: dict[str, Any]) -> str:
+    """The section of docs/benchmarks.md from the measured run."""
+    rows = [["part", "seconds", "%"]]
+    for name, seconds in sorted(found["costs"].items(), key=lambda item: -item[1]):
+        rows.append([name, f"{seconds:.1f}", f"{100 * seconds / found['run_seconds']:.0f}"])
+    rows.append(["all", f"{found['run_seconds']:.1f}", "100"])
+    said = (
+        f"`python -m benchmarks.training --only run --epochs {found['epochs']} --write "
+        f"docs/benchmarks.md`: {found['machine']}, PyTorch {found['torch']}; threads: "
+        f"{found['threads']}. `configs/grok.yaml` with every measurement; all measurements "
+        f"together {found['measurements_seconds']:.0f} s."
+    )
+    return f"{said}\n\n{markdown(rows)}"
 
 
 def main() -> None:
@@ -397,23 +423,32 @@ def main() -> None:
     parser.add_argument("--json", action="store_true", help="end with one JSON object")
     parser.add_argument("--rounds", type=int, default=9, help="of the comparison")
     parser.add_argument("--epochs", type=int, default=1500, help="of the run with measurements")
+    parser.add_argument("--only", choices=("loops", "run"), help="one of the two parts")
     parser.add_argument("--write", type=Path, help="a page for the docs")
     options = parser.parse_args()
     threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    found: dict[str, Any] = compare(options.rounds, epochs=60)
-    torch.set_num_threads(threads)
-    found |= measured_run(options.epochs)
-    found |= {
+    found: dict[str, Any] = {
         "machine": machine(),
         "rounds": options.rounds,
-        "threads_of_the_run": threads,
+        "threads": threads,
         "torch": torch.__version__,
     }
+    if options.only != "run":
+        torch.set_num_threads(1)
+        found |= compare(options.rounds, epochs=60)
+        torch.set_num_threads(threads)
+        if options.write:
+            write_section(
+                options.write, "Training beside other ways to do it", loops_section(found)
+            )
+    if options.only != "loops":
+        found |= measured_run(options.epochs)
+        if options.write:
+            write_section(
+                options.write, "What a run with every measurement takes", run_section(found)
+            )
     for key, value in found.items():
         print(f"{key}: {value:.4g}" if isinstance(value, float) else f"{key}: {value}")
-    if options.write:
-        write_section(options.write, "Training beside other ways to do it", page(found))
     if options.json:
         print(json.dumps(found))
 
