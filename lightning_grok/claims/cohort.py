@@ -64,9 +64,9 @@ class SeedRun:
         Raises:
             NotMeasuredError: it was never logged, or as NaN only.
         """
-        if key in self._named:
-            return self._series_named(key)
-        key = key.replace("{last}", self.last_layer)
+        run, key = self._stands_for(key)
+        if run is not self:
+            return run.series(key)
         if key not in self._read:
             epochs, values = self.run.series(key)
             keep = np.isfinite(values)
@@ -78,15 +78,19 @@ class SeedRun:
         return self._read[key]
 
     def whole(self, key: str) -> Series:
-        """All that was logged under a key, NaN and breakdowns among it."""
-        return self.run.series(key)
+        """All that was logged of what `series` gives, NaN and breakdowns among it."""
+        run, key = self._stands_for(key)
+        return run.run.series(key)
 
-    def _series_named(self, name: str) -> Series:
+    def _stands_for(self, key: str) -> tuple["SeedRun", str]:
+        """The run, this one or a sibling, and its key that a key or a name stands for."""
+        if key not in self._named:
+            return self, key.replace("{last}", self.last_layer)
         for run in (self, *self.siblings):
-            for source in self._named[name]:
+            for source in self._named[key]:
                 if source.key in run.keys and run.matches(source.where):
-                    return run.series(source.key)
-        raise NotMeasuredError(name)
+                    return run, source.key
+        raise NotMeasuredError(key)
 
     def measured(self, key: str) -> bool:
         """Whether `series` has a value of it."""

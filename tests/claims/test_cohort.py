@@ -7,6 +7,7 @@ from claimed_runs import N1000, Truth, write_run
 
 from lightning_grok.analysis.reading import NotMeasuredError
 from lightning_grok.analysis.statistics import level_at
+from lightning_grok.analysis.timing import SpeedRatio
 from lightning_grok.claims.cohort import SeedRun, cohort
 from lightning_grok.claims.content import Setup, parse_claims
 from lightning_grok.runs.directory import RunDirectory
@@ -44,6 +45,7 @@ def test_one_run_a_seed(tmp_path: Path) -> None:
     assert (found.repeated, found.unfinished, found.other) == (1, 1, 1)
     assert {run.run.name for run in found.runs[1].siblings} == {"a"}
     assert found.runs[1].series("over 512")[0].max() == 10_000  # of its sibling
+    assert found.runs[1].whole("over 512")[0].max() == 10_000
     with pytest.raises(NotMeasuredError, match="over 1024"):
         found.runs[1].series("over 1024")
 
@@ -55,6 +57,16 @@ def test_the_run_that_holds_a_key_is_preferred(tmp_path: Path) -> None:
     assert cohort(seeds, SETUP).runs[0].run.name == "a"
     key = "manifold_capacity_20/train/layers.2/capacity"
     assert cohort(seeds, SETUP, [key]).runs[0].run.name == "b"
+
+
+def test_a_named_series_is_read_as_its_key_is(tmp_path: Path) -> None:
+    key = "kernel_distance/full/previous"
+    content = parse_claims({"setups": {}, "claims": {}, "series": {"steps": [{"key": key}]}}, "it")
+    run = SeedRun(write_run(tmp_path, Truth()), content)
+    ratios = [SpeedRatio(of=each, test="above", held=3) for each in ("steps", key)]
+    named, plain = (each.read(run) for each in ratios)
+    assert named == plain
+    assert named.value > 1
 
 
 @pytest.mark.parametrize("back", [True, False])
