@@ -62,6 +62,21 @@ def test_figures_are_drawn_whatever_backend_a_notebook_has_left(
     assert os.environ["MPLBACKEND"] == "agg"
 
 
+@pytest.mark.parametrize(("given", "taken"), [(None, "passive"), ("active", "active")])
+def test_threads_that_wait_do_not_spin_unless_one_says_so(given: str | None, taken: str) -> None:
+    plain = {name: value for name, value in os.environ.items() if name != "OMP_WAIT_POLICY"}
+    told = "import os, sys; from lightning_grok.commands.main import main; main(['--version']); "
+    told += "print(os.environ['OMP_WAIT_POLICY'], 'torch' in sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-c", told],
+        env=plain if given is None else plain | {"OMP_WAIT_POLICY": given},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.splitlines()[-1] == f"{taken} False"  # libgomp reads it as torch is loaded
+
+
 @pytest.mark.parametrize("command", ["runs", "figures", "verdict", "sweep", "fit"])
 def test_ctrl_c_before_a_command_has_begun_is_one_line(
     command: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
