@@ -5,7 +5,8 @@
 Trains configs/modular/quadratic.yaml and a control with random answers, in which nothing can be
 generalized, five seeds each, and takes the measures while they train; runs that stand in the folder
 already are not trained anew. Then ``python -m lightning_grok forecast`` judges them, and the
-committed runs of docs/results/runs.zip with the series that these carry. Some 15 minutes of a core.
+committed runs of docs/results, runs.zip and tasks.zip, with the series that these carry. Some 15
+minutes of a core.
 """  # noqa: E501
 
 import argparse
@@ -16,13 +17,15 @@ from typing import Any, NamedTuple
 import yaml
 
 from benchmarks.page import markdown, write_section
+from lightning_grok.claims.cohort import SeedRun, cohort
+from lightning_grok.claims.content import read_claims
 from lightning_grok.claims.forecast import forecast_runs
 from lightning_grok.commands.forecast import summary, table
 from lightning_grok.commands.main import main as command
 from lightning_grok.runs.measures import BUILT_IN
-from lightning_grok.runs.run import read_runs
+from lightning_grok.runs.run import Run, read_runs
 
-RUNS = Path(__file__).parents[1] / "docs" / "results" / "runs.zip"
+RESULTS = Path(__file__).parents[1] / "docs" / "results"
 RATE = 0.2  # of false alarms: five controls can't show less
 
 SEEDS = range(5)
@@ -126,11 +129,9 @@ def train(root: Path, name: str) -> tuple[list[Path], list[Path]]:
     return found["grok"], found["control"]
 
 
-def judged(runs: Sequence[Path], controls: Sequence[Path]) -> str:
+def judged(runs: Sequence[Run], controls: Sequence[Run]) -> str:
     """What is said of some runs, and the table."""
-    found = forecast_runs(
-        read_runs(runs), series=[], controls=read_runs(controls), rate=RATE, permutations=200
-    )
+    found = forecast_runs(runs, series=[], controls=controls, rate=RATE, permutations=200)
     rows = [list(row) for row in table(found)]
     left = [f"`{name}` ({reason})" for name, reason in found["left_out"].items()]
     without = f"Left out: {', '.join(left)}.\n\n" if left else ""
@@ -145,8 +146,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--write", type=Path, help="a page for the docs")
     options = parser.parse_args(arguments)
     subjects = {name: train(options.root, name) for name in TASKS}
-    sections = {f"On {name}": judged(*each) for name, each in subjects.items()}
-    sections["On the committed runs"] = judged([RUNS], [])
+    sections = {f"On {name}": judged(*map(read_runs, each)) for name, each in subjects.items()}
+    sections["On the committed runs"] = judged(read_runs([RESULTS / "runs.zip"]), [])
+    content, runs = read_claims(RESULTS / "tasks.yaml"), read_runs([RESULTS / "tasks.zip"])
+    for name, setup in content.setups.items():
+        found = cohort([SeedRun(run, content) for run in runs], setup).runs
+        if len(found) >= content.min_seeds:
+            title = f"On the committed runs of {name.replace('_', ' ')}"
+            sections[title] = judged([each.run for each in found], [])
     for title, text in sections.items():
         print(f"## {title}\n\n{text}", flush=True)
         if options.write:

@@ -1,12 +1,13 @@
 """The pages in docs/results over many runs, written anew from the runs' compact copies.
 
-    python -m benchmarks.results [RUNS ...] [--cause RUNS ...] [--published published.csv]
+    python -m benchmarks.results [RUNS ...] [--cause RUNS ...] [--tasks RUNS ...]
+        [--published published.csv]
 
-Copies the series of the finished runs in RUNS into docs/results/runs.zip, of those after --cause,
-which are not the paper's, into docs/results/cause.zip, draws the paper's figures
-from all copies there into docs/results/figures, and replaces the text between ``<!-- name -->`` and
-``<!-- /name -->`` on every page of docs/results by the table of that name (`tables`). What a page
-says around its tables is written by hand, and has to be read again.
+Copies the series of the finished runs in RUNS into docs/results/runs.zip, of those after --cause
+and --tasks, which are not the paper's, into cause.zip and tasks.zip beside it, draws the paper's
+figures from the first into docs/results/figures, and replaces the text between ``<!-- name -->``
+and ``<!-- /name -->`` on every page of docs/results by the table of that name (`tables`). What a
+page says around its tables is written by hand, and has to be read again.
 """
 
 import argparse
@@ -26,6 +27,7 @@ import numpy as np
 from benchmarks.causes import branches_table, twins_table
 from benchmarks.coverage import coverage_table
 from benchmarks.page import markdown
+from benchmarks.task_claims import task_claims_table, task_events_table
 from lightning_grok.analysis.onset import run_events
 from lightning_grok.analysis.reading import NotMeasuredError
 from lightning_grok.claims.cohort import SeedRun
@@ -41,7 +43,8 @@ from lightning_grok.runs.folders import find_runs
 from lightning_grok.runs.run import Run, read_runs
 
 RESULTS = Path(__file__).parents[1] / "docs" / "results"
-RUNS, CAUSE = RESULTS / "runs.zip", RESULTS / "cause.zip"
+RUNS, CAUSE, TASKS = (RESULTS / f"{name}.zip" for name in ("runs", "cause", "tasks"))
+TASK_CLAIMS = RESULTS / "tasks.yaml"
 
 Setups = dict[str, list[Run]]
 
@@ -193,6 +196,8 @@ def tables(published: Path | None) -> dict[str, str]:
         "verdict": f"```text\n{verdict_text()}```",
         "branches": branches_table(read_runs([CAUSE])),
         "twins": twins_table(read_runs([RUNS, CAUSE])),
+        "task_claims": task_claims_table(read_runs([TASKS]), TASK_CLAIMS),
+        "task_events": task_events_table(read_runs([TASKS]), TASK_CLAIMS),
     }
     if published is not None:
         found["agreement"] = agreement_text(runs, published)
@@ -238,9 +243,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("runs", type=Path, nargs="*", help="folders of runs to copy from")
     parser.add_argument("--cause", type=Path, nargs="+", default=[], help="the same, for cause.zip")
+    parser.add_argument("--tasks", type=Path, nargs="+", default=[], help="the same, for tasks.zip")
     parser.add_argument("--published", type=Path, help="CSV of published values")
     options = parser.parse_args()
-    for runs, archive in ((options.runs, RUNS), (options.cause, CAUSE)):
+    archives = ((options.runs, RUNS), (options.cause, CAUSE), (options.tasks, TASKS))
+    for runs, archive in archives:
         if runs:
             write_compact([run for run in read_runs(runs) if run.state == "finished"], archive)
     write_figures(options.published)

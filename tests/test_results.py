@@ -2,6 +2,7 @@
 
 import math
 import re
+from itertools import chain
 from pathlib import Path
 
 import pytest
@@ -26,7 +27,8 @@ def found() -> dict[str, str]:
 
 def test_runs_are_whole_and_name_nobodys_machine() -> None:
     assert len(RUNS) >= 4
-    for run in [*RUNS, *map(Run, find_runs(RESULTS / "cause.zip"))]:
+    others = [find_runs(RESULTS / f"{name}.zip") for name in ("cause", "tasks")]
+    for run in [*RUNS, *map(Run, chain(*others))]:
         assert run.state == "finished", run.path
         assert run.epoch == run.config["trainer"]["max_epochs"]
         assert "embedded" not in run.dataset
