@@ -9,6 +9,7 @@ Functions
 
 from collections.abc import Iterator
 from functools import cache
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -64,7 +65,8 @@ class Chain(NamedTuple):
     @property
     def widths(self) -> list[int]:
         """Of the input and of every layer, d_0 to d_L."""
-        return [self.layers[0].in_features, *(layer.out_features for layer in self.layers)]
+        # By the weights, which a layer may have got since it was made with other sizes.
+        return [self.layers[0].weight.shape[1], *(len(layer.weight) for layer in self.layers)]
 
     @property
     def parameters(self) -> list[Tensor | None]:
@@ -110,12 +112,23 @@ def linear_chain(network: nn.Module) -> Chain:
         raise StepByStep("a network that ends with an activation")
     if _has_any_global_hook() or any(map(_has_hooks, network.modules())):
         raise StepByStep("hooks on the network")
+    if any("forward" in vars(module) for module in network.modules()):
+        raise StepByStep("a forward of its own of a module")
+    if not isinstance(chain.scale, (int, float)):
+        raise StepByStep("a factor on the outputs that is no plain number")
     parameters = [each for each in chain.parameters if each is not None]
     if not all(map(_is_plain, parameters)):
         raise StepByStep("parameters that are frozen, hooked or no float32 on the CPU")
     if len(set(map(id, parameters))) < len(parameters):
         raise StepByStep("layers that share parameters")
+    if not all(map(_fits, chain.layers, pairwise(chain.widths))):
+        raise StepByStep("weights and biases of other sizes than a chain of layers has")
     return chain
+
+
+def _fits(layer: nn.Linear, widths: tuple[int, int]) -> bool:
+    bias = layer.bias
+    return layer.weight.shape == widths[::-1] and (bias is None or bias.shape == widths[1:])
 
 
 def _in_order(network: nn.Module) -> Iterator[nn.Module]:
@@ -172,6 +185,8 @@ def optimizer_state(optimizer: torch.optim.Optimizer, chain: Chain) -> Optimizer
             _global_optimizer_post_hooks,
             optimizer._optimizer_step_pre_hooks,
             optimizer._optimizer_step_post_hooks,
+            # A schedule's counter calls the optimizer's own.
+            "step" in vars(optimizer) and not hasattr(optimizer.step, "_wrapped_by_lr_sched"),
         )
     ):
         raise StepByStep("hooks on the optimizer")
@@ -186,13 +201,17 @@ def optimizer_state(optimizer: torch.optim.Optimizer, chain: Chain) -> Optimizer
         group, own = groups[id(parameter)], optimizer.state.get(parameter, {})
         wanted = names if kind != kernel.SGD or group["momentum"] else ()
         moments = [own.get(name) for name in wanted]
-        if not all(isinstance(each, Tensor) and is_float32(each) for each in moments):
+        if not all(_is_moment(each, parameter) for each in moments):
             raise StepByStep  # before the first step, which Lightning may as well take
         row[:] = _options(group, kind, own)
         state.moments.append([*moments, None, None][:2])
         if "step" in own:
             state.steps.append(own["step"])
     return state
+
+
+def _is_moment(state: Any, parameter: Tensor) -> bool:
+    return isinstance(state, Tensor) and is_float32(state) and state.shape == parameter.shape
 
 
 def _options(group: dict[str, Any], kind: int, own: dict[str, Any]) -> list[float]:
@@ -223,6 +242,7 @@ class CompiledEpoch:
         if type(loader) is not BatchLoader:
             raise StepByStep(f"batches of a {type(loader).__name__}")
         self.chain = linear_chain(module.network)
+        self.optimizer = optimizer
         self.state = optimizer_state(optimizer, self.chain)
         self.loader = loader
         if module.loss not in _LOSSES:
@@ -231,6 +251,8 @@ class CompiledEpoch:
         self.inputs, self.labels = loader.samples.images.flatten(1), loader.samples.labels
         if not is_float32(self.inputs) or self.inputs.shape[1] != self.chain.widths[0]:
             raise StepByStep("inputs that are no vectors of float32 on the CPU")
+        if self.labels.shape != self.inputs.shape[:1] or self.labels.is_floating_point():
+            raise StepByStep("labels that are no class a sample")
         lowest, highest = self.labels.aminmax()
         if lowest < 0 or highest >= self.chain.widths[-1]:
             raise StepByStep("labels beyond the outputs")
@@ -245,7 +267,7 @@ class CompiledEpoch:
         rows: list[Any] = [chain.parameters, gradients, *zip(*state.moments, strict=True)]
         addresses = [[0 if each is None else each.data_ptr() for each in row] for row in rows]
         sizes = [0 if each is None else each.numel() for each in chain.parameters]
-        size = self.loader.batch_size
+        size = min(self.loader.batch_size, len(self.labels))
         _share_threads()
         with flushed_denormals():
             loss = kernel.train_epoch(
@@ -264,6 +286,7 @@ class CompiledEpoch:
             )
         for counted in state.steps:
             counted += steps
+        self.optimizer._opt_called = True  # type: ignore[attr-defined]  # which schedules ask for
         return loss
 
 

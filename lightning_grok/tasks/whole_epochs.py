@@ -23,6 +23,8 @@ from lightning.pytorch.profilers import PassThroughProfiler
 from lightning.pytorch.strategies import SingleDeviceStrategy
 from lightning.pytorch.utilities.rank_zero import rank_zero_info
 
+from lightning_grok.tasks.batches import BatchLoader
+
 STEPS_BEFORE = 100
 """Steps of every run that Lightning takes, so that a short run never waits for a compiler."""
 
@@ -52,6 +54,15 @@ class WholeEpochs(_TrainingEpochLoop):
         loop = trainer.fit_loop.epoch_loop
         if type(loop) in (_TrainingEpochLoop, cls):
             loop.__class__, loop._told = cls, set()  # type: ignore[attr-defined]
+
+    def on_run_start(self, data_fetcher: Any) -> None:
+        """Count what was trained of a resumed epoch as yet to be fetched: our loader begins anew.
+
+        Lightning counts it as fetched, and would train the epoch's first minibatches once more.
+        """
+        super().on_run_start(data_fetcher)
+        if type(self.trainer.train_dataloader) is BatchLoader:
+            data_fetcher.fetched -= self.batch_progress.current.ready
 
     def advance(self, data_fetcher: Any) -> None:
         """Train as many minibatches as nobody wants to look between; or one, as Lightning does."""
@@ -142,7 +153,8 @@ def _options(trainer: Any) -> Iterator[tuple[str, bool]]:
     yield "gradient_clip_val", bool(trainer.gradient_clip_val)
     yield "detect_anomaly", torch.is_anomaly_enabled()
     yield "a profiler", not isinstance(trainer.profiler, PassThroughProfiler)
-    yield "another precision than 32 bits", type(trainer.precision_plugin) is not Precision
+    mixes = torch.is_autocast_enabled("cpu")
+    yield "another precision than 32 bits", mixes or type(trainer.precision_plugin) is not Precision
     yield "several devices", type(trainer.strategy) is not SingleDeviceStrategy
     yield f"a device of the kind {device.type}", device.type != "cpu"
     yield "a schedule by steps", any(c.interval == "step" for c in trainer.lr_scheduler_configs)

@@ -8,7 +8,12 @@ from typing import Any
 import lightning as L
 import pytest
 import torch
-from lightning.pytorch.callbacks import Callback, LambdaCallback
+from lightning.pytorch.callbacks import (
+    Callback,
+    LambdaCallback,
+    ModelCheckpoint,
+    StochasticWeightAveraging,
+)
 from torch import Tensor, nn
 
 from lightning_grok.callbacks.checkpoint import FiniteLoss
@@ -49,14 +54,21 @@ def module(**options: Any) -> GrokModule:
 
 
 def fitted(
-    trained: GrokModule, epochs: int, *callbacks: Callback, ckpt_path: Any = None, **options: Any
+    trained: GrokModule,
+    epochs: int,
+    *callbacks: Callback,
+    ckpt_path: Any = None,
+    batches: BatchLoader | None = None,
+    **options: Any,
 ) -> L.Trainer:
     quiet = {
         "logger": False, "enable_checkpointing": False, "enable_progress_bar": False,
         "enable_model_summary": False, "accelerator": "cpu", "num_sanity_val_steps": 0,
     }  # fmt: skip
     trainer = L.Trainer(max_epochs=epochs, callbacks=list(callbacks), **quiet | options)
-    trainer.fit(trained, loader(), [loader(), loader()], ckpt_path=ckpt_path, weights_only=False)
+    trainer.fit(
+        trained, batches or loader(), [loader(), loader()], ckpt_path=ckpt_path, weights_only=False
+    )
     return trainer
 
 
@@ -157,6 +169,30 @@ def test_a_resumed_run_ends_at_the_same_bits(broken: int, tmp_path: Path) -> Non
     assert COMPILED in told(resumed)
 
 
+def test_a_schedule_that_begins_later_knows_that_steps_were_taken() -> None:
+    """PyTorch would warn that none was, which is an error here."""
+    trainer = fitted(module(), 6, StochasticWeightAveraging(0.01, swa_epoch_start=4))
+    assert COMPILED in told(trainer)
+
+
+@pytest.mark.filterwarnings("ignore:You're resuming from a checkpoint that ended before")
+@pytest.mark.filterwarnings("ignore:Be aware that when using `ckpt_path`")
+@pytest.mark.parametrize(("steps", "taken"), [(10**6, 4), (10**6, 20), (5, 4), (5, 20)])
+def test_a_run_is_resumed_within_an_epoch(
+    steps: int, taken: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A checkpoint of Lightning's own, after step 4 or 20 of 27: the second one of an epoch."""
+    whole, second = module(), module()
+    saved = ModelCheckpoint(tmp_path, "{step}", save_top_k=-1, every_n_train_steps=4)
+    fitted(whole, 9, saved, enable_checkpointing=True)
+    monkeypatch.setattr(whole_epochs, "STEPS_BEFORE", steps)
+    trainer = fitted(second, 9, ckpt_path=tmp_path / f"step={taken}.ckpt")
+    assert trainer.global_step == 27
+    assert (COMPILED in told(trainer)) == (steps == 5)
+    for own, expected in zip(second.network.parameters(), whole.network.parameters(), strict=True):
+        torch.testing.assert_close(own, expected, rtol=0, atol=2e-6 if steps == 5 else 0)
+
+
 class Steps(Measurement):
     """Keeps the steps at which it was asked, of which some are no epoch's end."""
 
@@ -234,6 +270,23 @@ class Signed(GrokModule):
         return SignSGD(self.network.parameters(), lr=0.1)
 
 
+class Shrinking(GrokModule):
+    """Each step of the optimizer is followed by one that it has been given."""
+
+    def configure_optimizers(self) -> Any:
+        optimizer = super().configure_optimizers()
+        step = optimizer.step
+
+        def shrink(closure: Any = None) -> Any:
+            loss = step(closure)
+            with torch.no_grad():
+                self.network.layers[0].weight.mul_(0.9)
+            return loss
+
+        optimizer.step = shrink
+        return optimizer
+
+
 class Warm(GrokModule):
     def configure_optimizers(self) -> Any:
         optimizer = super().configure_optimizers()
@@ -254,6 +307,26 @@ def listened() -> GrokModule:
 def frozen() -> GrokModule:
     trained = module()
     trained.network.layers[0].bias.requires_grad_(False)
+    return trained
+
+
+def patched(name: str) -> GrokModule:
+    trained = module()
+    layer = trained.network.get_submodule(name)
+    forward = layer.forward
+    layer.forward = lambda inputs: 0.5 * forward(inputs)
+    return trained
+
+
+def one_bias() -> GrokModule:
+    trained = module()
+    trained.network.layers[0].bias = nn.Parameter(torch.tensor([0.3]))
+    return trained
+
+
+def scaled_by_a_tensor() -> GrokModule:
+    trained = module()
+    trained.network.output_scale = torch.tensor(0.3)
     return trained
 
 
@@ -279,9 +352,15 @@ def shared() -> GrokModule:
         (listened, {}, "hooks on the network"),
         (frozen, {}, "frozen"),
         (shared, {}, "share parameters"),
+        (lambda: patched(""), {}, "a forward of its own"),
+        (lambda: patched("layers.1"), {}, "a forward of its own"),
+        (lambda: patched("layers.2"), {}, "a forward of its own"),
+        (one_bias, {}, "other sizes"),
+        (scaled_by_a_tensor, {}, "a factor on the outputs"),
         (lambda: own(Scaled), {}, "Scaled.loss_of"),
         (lambda: own(Noisy), {}, "Noisy.on_after_batch_transfer"),
         (lambda: own(Signed), {}, "SignSGD"),
+        (lambda: own(Shrinking), {}, "hooks on the optimizer"),
         (lambda: own(Warm), {}, "a schedule by steps"),
     ],
 )  # fmt: skip
@@ -299,6 +378,45 @@ def test_what_it_cannot_do_lightning_does_and_says_so_once(
     monkeypatch.setattr(whole_epochs, "STEPS_BEFORE", 10**6)
     assert told(fitted(alone, 5, **options)) == ""
     assert same(alone, trained)
+
+
+def test_layers_have_the_sizes_of_their_weights() -> None:
+    """Those that they were made with may be others."""
+    trained = module(optimizer="sgd", learning_rate=0.1, weight_decay=0.0)
+    first, _, second, *_ = trained.network.layers
+    first.weight, first.bias = (nn.Parameter(each.detach()[:4]) for each in first.parameters())
+    second.weight = nn.Parameter(second.weight.detach()[:, :4].clone())
+    network = copy.deepcopy(trained.network)
+    assert COMPILED in told(fitted(trained, 5))
+    by_hand(trained, network, torch.optim.SGD(network.parameters(), lr=0.1), 5)
+    for own, expected in zip(trained.network.parameters(), network.parameters(), strict=True):
+        torch.testing.assert_close(own, expected, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("kind", ["probabilities", "numbers", "too few"])
+def test_labels_that_are_no_class_a_sample_are_lightnings(kind: str) -> None:
+    inputs, labels = samples()
+    labels = {
+        "probabilities": torch.eye(3)[labels] * 0.8 + 0.1,
+        "numbers": labels + 0.5 * (torch.arange(20) % 2),
+        "too few": labels[:15],
+    }[kind]
+    loss = "mse" if kind == "numbers" else "cross_entropy"
+    batches = BatchLoader(Samples(inputs, labels), 8, EpochSampler(len(labels), 7))
+    trainer = fitted(module(loss=loss), 5, batches=batches, limit_val_batches=0)
+    assert "labels that are no class a sample" in told(trainer)
+
+
+def test_autocast_about_a_trainer_is_a_precision() -> None:
+    with torch.autocast("cpu", torch.bfloat16):
+        assert "another precision" in told(fitted(module(), 5, limit_val_batches=0))
+
+
+def test_a_batch_size_far_beyond_the_samples_costs_no_memory() -> None:
+    few, many = module(), module()
+    fitted(few, 15, batches=BatchLoader(samples(), 20, EpochSampler(20, 7)))
+    fitted(many, 15, batches=BatchLoader(samples(), 10**15, EpochSampler(20, 7)))
+    assert same(few, many)
 
 
 @pytest.mark.parametrize("hook", ["on_train_batch_end", "on_before_zero_grad", "on_after_backward"])
