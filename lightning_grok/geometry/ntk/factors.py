@@ -27,10 +27,11 @@ from lightning_grok.geometry.ntk.network import (
     layer_of,
     network_function,
 )
-from lightning_grok.geometry.ntk.terms import Term, TermShape, joined
+from lightning_grok.geometry.ntk.terms import Term, TermShape, add_terms, joined, mirror
 from lightning_grok.geometry.ntk.uses import Group, grouped, shape_of, term_of
 from lightning_grok.geometry.samples import count_samples, take_samples
 
+_NOT_FOLLOWED = (RuntimeError, NotImplementedError, TypeError, ValueError)  # by torch.func
 _CHUNK = 32e6  # bytes of factors that torch.func makes at a time; it needs a few times as much
 
 
@@ -113,10 +114,11 @@ def ntk_factors(
         inputs, parameters, dtype, output: as in `network_function`.
 
     Returns:
-        What makes the factors; cost is three forward passes.
+        What makes the factors; cost is three forward passes, and a backward pass of two samples.
 
     Raises:
-        ValueError: as `network_function`; outputs that are not (n, c), or not finite.
+        ValueError: as `network_function`; outputs that are not (n, c), not finite, drawn at random,
+            or that depend on no learning parameter.
     """
     function = network_function(model, inputs, parameters=parameters, dtype=dtype, output=output)
     with differentiable(model):
@@ -128,26 +130,87 @@ def ntk_factors(
             raise ValueError(f"expected {n} rows of outputs, received {len(outputs)}")
         everything = tuple(function.learned)
         if _mixes(function, outputs):
+            if _differ(function(function.learned, function.inputs).detach(), outputs):
+                raise ValueError(
+                    "expected a network that answers the same inputs alike in evaluation mode, "
+                    "received one that draws random numbers there"
+                )
             return NTKFactors(function, n, outputs.shape[1], (), (), everything, "batch")
         layouts, others = _discovered(function)
         groups = grouped(layouts)
+        if not groups and not others:
+            raise ValueError("expected outputs that depend on a learning parameter, received none")
         found = NTKFactors(function, n, outputs.shape[1], layouts, groups, tuple(others), "vmap")
-        try:
-            _terms_at_once(found, slice(0, 1))
-        except (RuntimeError, NotImplementedError, TypeError, ValueError):
-            # Values decide what its forward pass does, or an operation knows no torch.func.
-            return NTKFactors(function, n, outputs.shape[1], (), (), everything, "sample")
+        way = _way(found)
+        if way != "vmap":
+            return NTKFactors(function, n, outputs.shape[1], (), (), everything, way)
     return found
 
 
 def _mixes(function: NetworkFunction, outputs: Tensor) -> bool:
-    """Whether the first sample is answered otherwise without the others."""
+    """Whether a sample is answered otherwise without the others."""
+
+    def answer(sample: Any) -> Tensor:
+        return function(function.learned, take_samples(sample, None))[0]
+
     try:
-        alone = function(function.learned, take_samples(function.inputs, slice(0, 1))).detach()
-    except (RuntimeError, ValueError):  # one sample has no batch statistics
+        alone = vmap(answer)(function.inputs)
+    except _NOT_FOLLOWED:
+        rows = (slice(i, i + 1) for i in range(len(outputs)))
+        try:
+            answers = [function(function.learned, take_samples(function.inputs, r)) for r in rows]
+        except (RuntimeError, ValueError):  # one sample has no batch statistics
+            return True
+        alone = torch.cat(answers)
+    return _differ(alone.detach(), outputs)
+
+
+def _differ(first: Tensor, second: Tensor) -> bool:
+    """Whether two tensors are further apart than rounding takes them."""
+    if first.shape != second.shape:
         return True
-    tolerance = torch.finfo(outputs.dtype).eps ** 0.5 * float(outputs.abs().max())
-    return float((alone - outputs[:1]).abs().max()) > tolerance
+    tolerance = torch.finfo(second.dtype).eps ** 0.5 * float(second.abs().max())
+    return float((first - second).abs().max()) > tolerance
+
+
+def _way(factors: NTKFactors) -> str:
+    """The way in which two samples have the derivatives that one backward pass gives them.
+
+    torch.func can't follow where values decide what the network does, and some operations are wrong
+    under two vmaps, as the derivative of PReLU is. Samples that are answered alike alone may yet
+    have other derivatives together: where batch statistics lie behind a gate that is still 0.
+    """
+    count = min(2, factors.samples)
+    generator = torch.Generator().manual_seed(0)
+    weights = torch.randn(count, factors.outputs, generator=generator)
+    together = _weighted_gradient(factors.function, weights, slice(0, count))
+    try:
+        terms = [each.weighted(weights) for each in _terms_at_once(factors, slice(0, count))]
+    except _NOT_FOLLOWED:
+        pass
+    else:
+        kernel = together.new_zeros(count, count)
+        add_terms(kernel, terms, terms, "sum")
+        mirror(kernel)
+        if not _differ(kernel.sum() * factors.outputs, together @ together):
+            return "vmap"
+    rows = [slice(i, i + 1) for i in range(count)]
+    alone = sum(_weighted_gradient(factors.function, weights[each], each) for each in rows)
+    return "batch" if _differ(torch.as_tensor(alone), together) else "sample"
+
+
+def _weighted_gradient(function: NetworkFunction, weights: Tensor, rows: slice) -> Tensor:
+    """Derivative (P,) of the weighted sum of some samples' outputs."""
+    leaves = {name: value.requires_grad_() for name, value in _copies(function.learned).items()}
+    outputs = function(leaves, take_samples(function.inputs, rows))
+    found = torch.autograd.grad(
+        outputs,
+        list(leaves.values()),
+        weights.to(outputs),
+        allow_unused=True,
+        materialize_grads=True,
+    )
+    return torch.cat([each.to_dense().flatten() for each in found])
 
 
 def _discovered(function: NetworkFunction) -> tuple[tuple[Layout, ...], list[str]]:
@@ -205,7 +268,7 @@ def _other_terms(derivatives: Mapping[str, Tensor]) -> list[Term]:
     """A term for every layer, from (n, c, *parameter) by name."""
     layers: dict[str, list[Tensor]] = defaultdict(list)
     for name, value in derivatives.items():
-        layers[layer_of(name)].append(value.flatten(2))
+        layers[layer_of(name)].append(value.reshape(*value.shape[:2], -1))  # of a scalar too
     return [_explicit(layer, torch.cat(values, 2)) for layer, values in layers.items()]
 
 
@@ -232,7 +295,9 @@ def _terms_one_by_one(factors: NTKFactors, rows: slice) -> list[Term]:
             )
             for name, gradient in zip(names, gradients, strict=True):
                 own = leaves[name] if gradient is None else gradient
-                found[name].append(torch.zeros_like(own) if gradient is None else own.detach())
+                found[name].append(
+                    torch.zeros_like(own) if gradient is None else own.detach().to_dense()
+                )
     shape = (-1, factors.outputs)
     return _other_terms(
         {name: torch.stack(rows_).unflatten(0, shape) for name, rows_ in found.items()}

@@ -150,8 +150,8 @@ def _embedding(
     scale_grad_by_freq: bool = False,
     sparse: bool = False,
 ) -> _Call | None:
-    if max_norm is not None or scale_grad_by_freq or sparse:
-        return None
+    if max_norm is not None or scale_grad_by_freq:
+        return None  # a sparse gradient is the same one in another form
     run = lambda w, _: functional.embedding(input, w, padding_idx)  # noqa: E731
     return _Call("embedding", input, weight, None, (padding_idx,), run)
 

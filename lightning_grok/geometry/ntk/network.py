@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.nn.parameter import is_lazy
 
 from lightning_grok.geometry.activations import evaluating
 from lightning_grok.geometry.samples import (
@@ -91,11 +92,26 @@ def network_function(
             that lacks a tensor of the model, has one of another shape, or one of another model.
     """
     count_samples(inputs)
+    if dtype is not None and not dtype.is_floating_point:
+        raise ValueError(f"expected a floating dtype, received {dtype}")
+    if isinstance(model, (nn.DataParallel, torch.jit.ScriptModule)):
+        raise ValueError(
+            "expected a module whose parameters can be replaced, received a "
+            f"{type(model).__name__}: hand over the module that it was made from"
+        )
+    if any(map(is_lazy, (*model.parameters(), *model.buffers()))):
+        raise ValueError("expected initialized parameters: call a lazy model once beforehand")
     with torch.inference_mode(False):  # what is copied there can't be differentiated
         state = _state_of(model, parameters, dtype)
     names = {name for name, own in model.named_parameters() if own.requires_grad}
     if not names:
         raise ValueError("expected at least one parameter that requires a gradient, received none")
+    unreal = [name for name in state if name in names and not state[name].is_floating_point()]
+    if unreal:
+        raise ValueError(
+            f"expected real parameters, received {state[unreal[0]].dtype} in {unreal[0]}: a "
+            "complex one can be learned as two real ones, by torch.view_as_complex"
+        )
     learned = {name: value for name, value in state.items() if name in names}
     constant = {name: value for name, value in state.items() if name not in names}
     reference = next(iter(learned.values()))
@@ -151,12 +167,14 @@ def _chosen(answer: Any, output: Output) -> Tensor:
             f"expected outputs (n, c), received {_said(answer)}; choose them by output=, a "
             "position of (n, T, c) or a function of the network's answer"
         )
+    if not answer.is_floating_point():
+        raise ValueError(f"expected real outputs, received {answer.dtype}")
     return answer
 
 
 def _said(answer: Any) -> str:
     if isinstance(answer, Tensor):
-        return f"(n, {', '.join(map(str, answer.shape[1:]))})"
+        return f"(n, {', '.join(map(str, answer.shape[1:]))})" if answer.ndim else "one number"
     return type(answer).__name__
 
 

@@ -7,6 +7,7 @@ its standard error is returned with it, and `pairwise_kernel_distance` is the ex
 """
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -15,6 +16,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from lightning_grok.geometry.ntk.empirical import kernel_of
+from lightning_grok.geometry.ntk.factors import ntk_factors
 from lightning_grok.geometry.ntk.network import (
     NetworkFunction,
     Output,
@@ -75,12 +78,15 @@ def kernel_sketch(
     function = network_function(model, inputs, parameters=parameters, dtype=dtype, output=output)
     with differentiable(model):
         try:
-            image = _image(function, probes, seed)
+            return KernelSketch(_image(function, probes, seed), seed)
         except RuntimeError:
             # oneDNN's recurrent layers have no second derivative; those of PyTorch do.
-            with torch.backends.mkldnn.flags(enabled=False):
-                image = _image(function, probes, seed)
-    return KernelSketch(image, seed)
+            with torch.backends.mkldnn.flags(enabled=False), suppress(RuntimeError):
+                return KernelSketch(_image(function, probes, seed), seed)
+    # Some operations have none anywhere (sums of embeddings): by the whole kernel.
+    factors = ntk_factors(model, inputs, parameters=parameters, dtype=dtype, output=output)
+    vectors = signs(factors.samples, factors.outputs, probes, seed).flatten(0, 1)
+    return KernelSketch(kernel_of(factors) @ vectors.to(function.reference), seed)
 
 
 def _image(function: NetworkFunction, probes: int, seed: int) -> Tensor:

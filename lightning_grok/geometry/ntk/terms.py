@@ -82,6 +82,11 @@ class Term:
         """The part at some of the samples."""
         return Term(self.layer, self.inputs[rows], self.pulled[rows], self.vocabulary)
 
+    def weighted(self, weights: Float[Tensor, "n c"]) -> "Term":
+        """That of the network whose outputs are multiplied by constants."""
+        pulled = self.pulled * weights.to(self.pulled)[:, :, None, None]
+        return Term(self.layer, self.inputs, pulled, self.vocabulary)
+
     def summed(self) -> "Term":
         """That of Σ_a f_a / √c, a network with one output."""
         pulled = self.pulled.sum(1, keepdim=True) / self.pulled.shape[1] ** 0.5

@@ -188,6 +188,28 @@ class Branching(nn.Module):
         return torch.stack([self.left(x) if float(x.sum()) > 0 else self.right(x) for x in inputs])
 
 
+class Gate(nn.Module):
+    """x + g · block(x), with one number g."""
+
+    def __init__(self, block: nn.Module, gate: float) -> None:
+        super().__init__()
+        self.block, self.gate = block, nn.Parameter(torch.tensor(gate))
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        return inputs + self.gate * self.block(inputs)
+
+
+class Cumulated(nn.Module):
+    """The first sample is answered without the others, and no other one is."""
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        return inputs.cumsum(0)
+
+
+def batch_statistics(channels: int) -> nn.Module:
+    return nn.BatchNorm2d(channels, track_running_stats=False)
+
+
 def tied_mlp() -> nn.Module:
     model = stack(nn.Linear(5, 5), nn.ReLU(inplace=True), nn.Linear(5, 5))
     model[2].weight = model[0].weight
@@ -260,6 +282,23 @@ CASES: dict[str, Callable[[], Case]] = {
     "samples that mix": lambda: Case(
         stack(nn.Linear(5, 6), nn.BatchNorm1d(6, track_running_stats=False), nn.Linear(6, 2)),
         real(5),
+    ),
+    "samples that mix later on": lambda: Case(stack(Cumulated(), nn.Linear(5, 3)), real(5)),
+    "samples that mix behind a gate": lambda: Case(
+        stack(
+            Gate(stack(nn.Conv2d(2, 2, 1), batch_statistics(2)), 0.0), nn.Flatten(), nn.Linear(8, 3)
+        ),
+        real(2, 2, 2),
+    ),
+    "a number that learns": lambda: Case(Gate(nn.Linear(5, 5), 0.3), real(5)),
+    # As many outputs as samples, where torch.func is wrong without a word.
+    "learned slopes": lambda: Case(stack(nn.Linear(5, 5), nn.PReLU(), nn.PReLU(5)), real(5)),
+    "learned slopes of two outputs": lambda: Case(stack(nn.Linear(5, 2), nn.PReLU()), real(5)),
+    "sparse gradients": lambda: Case(
+        stack(nn.Embedding(7, 4, sparse=True), nn.Flatten(), nn.Linear(12, 2)), tokens(3)
+    ),
+    "sums of sparse gradients": lambda: Case(
+        stack(nn.EmbeddingBag(7, 4, sparse=True, mode="sum"), nn.Linear(4, 2)), tokens(3)
     ),
     "regression": lambda: Case(
         stack(nn.Linear(5, 4), nn.Tanh(), nn.Linear(4, 1), nn.Flatten(0)),

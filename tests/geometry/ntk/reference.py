@@ -17,7 +17,7 @@ def explicit_jacobians(case: Case) -> dict[str, Tensor]:
     outputs = case.oracle(case.model, _copied(case.inputs))
     rows = [
         [
-            torch.zeros(own.numel(), dtype=own.dtype) if grad is None else grad.flatten()
+            torch.zeros(own.numel(), dtype=own.dtype) if grad is None else grad.to_dense().flatten()
             for own, grad in zip(
                 learned,
                 torch.autograd.grad(output, learned, retain_graph=True, allow_unused=True),

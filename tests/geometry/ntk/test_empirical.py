@@ -115,11 +115,43 @@ def test_a_state_of_something_else_is_refused() -> None:
         ("encoder layer", "vmap"),
         ("branching", "sample"),
         ("samples that mix", "batch"),
+        ("samples that mix later on", "batch"),
+        ("samples that mix behind a gate", "batch"),
+        ("learned slopes", "sample"),
+        ("sparse gradients", "vmap"),
     ],
 )
 def test_which_way_is_taken(name: str, way: str) -> None:
     model, inputs, output, _ = case(name)
     assert ntk_factors(model, inputs, output=output).way == way
+
+
+class Noisy(nn.Module):
+    def forward(self, inputs: Tensor) -> Tensor:
+        return inputs * torch.rand(len(inputs), 1)
+
+
+class Spectrum(nn.Module):
+    def forward(self, inputs: Tensor) -> Tensor:
+        return torch.fft.rfft(inputs)
+
+
+@pytest.mark.parametrize(
+    ("model", "message"),
+    [
+        (nn.Linear(5, 3, dtype=torch.complex64), "real parameters, received torch.complex64 in w"),
+        (nn.Sequential(nn.Linear(5, 3), Spectrum()), "real outputs, received torch.complex64"),
+        (nn.Sequential(nn.Linear(5, 3), Noisy()), "answers the same inputs alike"),
+        (nn.DataParallel(nn.Linear(5, 3)), "received a DataParallel: hand over the module"),
+        (nn.LazyLinear(3), "call a lazy model once"),
+        (nn.ModuleDict({"unused": nn.Linear(5, 3)}), "depend on a learning parameter"),
+    ],
+)
+def test_a_network_without_a_kernel_is_refused(model: nn.Module, message: str) -> None:
+    if isinstance(model, nn.ModuleDict):
+        model.forward = lambda inputs: inputs * 2  # type: ignore[method-assign]
+    with pytest.raises(ValueError, match=message):
+        empirical_ntk(model, torch.ones(4, 5))
 
 
 def test_attention_has_factors() -> None:
