@@ -31,6 +31,8 @@ _SCALE = "optimizer_scale"
 class FunctionMeasurement(Measurement):
     """What is logged of a function: one number, or the fields of a NamedTuple or a mapping.
 
+    The function gets copies, with which it may do what it likes.
+
     A function with a keyword-only parameter ``start``, ``previous`` or ``below`` is given there
     what its first argument was at the run's initialization, at the measurement before, or, by name,
     at the layers or weights before this one: ``f(points, *, start)``. They are None, or empty,
@@ -145,7 +147,8 @@ class FunctionMeasurement(Measurement):
             more = {name: past.get(name, {}).get(place) for name in _REMEMBERED}
             more |= {"below": below, _SCALE: self._scale or None}
             asked = {name: each for name, each in more.items() if name in self._asks}
-            result = self.function(*given, **self.arguments, **asked)
+            # Copies: what is given may be the weights that are trained, or the samples themselves.
+            result = self.function(*copy.deepcopy(given), **self.arguments, **asked)
             below = {**below, place: given[0]} if "below" in asked else {}
             fields = result._asdict() if hasattr(result, "_asdict") else result
             if not isinstance(fields, Mapping):

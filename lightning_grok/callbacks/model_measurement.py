@@ -1,6 +1,5 @@
 """A function of the whole network, as a measurement."""
 
-import copy
 from collections.abc import Callable, Iterator
 from typing import Any, Literal
 
@@ -17,8 +16,8 @@ from lightning_grok.tasks.reference_set import ReferenceSet, count
 class ModelMeasurement(FunctionMeasurement):
     """Calls ``function(model, inputs, labels)``, gradients allowed.
 
-    The function gets a copy of the network in eval mode, with which it may do what it likes. Logs
-    ``name/value`` or, of a function that returns a NamedTuple, ``name/field``.
+    The function gets the network in eval mode. Logs ``name/value`` or, of a function that returns a
+    NamedTuple, ``name/field``.
 
     Args:
         function: f(model, inputs (n, ...), labels (n,)) -> number or NamedTuple of numbers and
@@ -53,4 +52,4 @@ class ModelMeasurement(FunctionMeasurement):
         device = next((parameter.device for parameter in model.parameters()), torch.device("cpu"))
         given = None if labels is None else take_samples(labels, rows).to(device)
         with torch.enable_grad():
-            yield "", (copy.deepcopy(model), placed(take_samples(inputs, rows), model), given)
+            yield "", (model, placed(take_samples(inputs, rows), model), given)

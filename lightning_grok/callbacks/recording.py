@@ -169,11 +169,18 @@ def as_array(tensor: torch.Tensor) -> np.ndarray:
 
 
 def split_values(values: Mapping[str, Any]) -> tuple[dict[str, float], dict[str, np.ndarray]]:
-    """Scalars and arrays of what a measurement returned; tensors become arrays."""
+    """Scalars and arrays of what a measurement returned; tensors become arrays.
+
+    Raises:
+        ValueError: an array holds objects, which no run directory gives back.
+    """
     plain = {
         key: as_array(value) if isinstance(value, torch.Tensor) else value
         for key, value in values.items()
     }
     scalars = {key: float(value) for key, value in plain.items() if np.ndim(value) == 0}
     arrays = {key: np.asarray(value) for key, value in plain.items() if np.ndim(value) > 0}
+    for key, array in arrays.items():
+        if array.dtype.hasobject:
+            raise ValueError(f"expected numbers as {key}, received an array of {array.dtype}")
     return scalars, arrays

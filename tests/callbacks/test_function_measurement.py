@@ -103,6 +103,44 @@ def test_a_function_of_the_network_leaves_no_trace(tmp_path: Path) -> None:
     )
 
 
+def emptied(*given: Any) -> float:
+    """Writes into all that it is given."""
+    total = 0.0
+    for each in given:
+        total += float(each.sum()) if not isinstance(each, nn.Module) else 0.0
+        for values in each.parameters() if isinstance(each, nn.Module) else [each]:
+            with torch.no_grad():
+                values[...] = 0
+    return total
+
+
+@pytest.mark.parametrize("kind", [WeightMeasurement, LayerMeasurement, ModelMeasurement])
+def test_a_function_may_write_into_what_it_is_given(kind: Any, tmp_path: Path) -> None:
+    """Neither the training nor a measurement after it is any the wiser."""
+    inputs, labels = blobs().tensors
+    given = inputs.clone(), labels.clone()
+    found = kind(emptied, name="first", epochs=[0, 2], inputs=inputs, labels=labels)
+    again = kind(emptied, name="second", epochs=[0, 2], inputs=inputs, labels=labels)
+    measured, plain = fit(tmp_path, found, again), fit(None)
+    assert all(torch.equal(measured[name], value) for name, value in plain.items())
+    assert torch.equal(inputs, given[0])
+    assert torch.equal(labels, given[1])
+    run = read_run(tmp_path)
+    keys = [key for key in run.keys if key.startswith("first/") and "seconds" not in key]
+    assert keys
+    for key in keys:
+        other = run.series(key.replace("first/", "second/"))[1]
+        assert run.series(key)[1].tolist() == other.tolist()
+
+
+def test_arrays_of_objects_are_refused_before_training(tmp_path: Path) -> None:
+    measurement = ModelMeasurement(
+        lambda *_: {"names": np.array([None, 1.0])}, name="objects", epochs=[0]
+    )
+    with pytest.raises(InputError, match="expected numbers as names, received an array of object"):
+        fit(tmp_path, measurement)
+
+
 def test_a_function_of_weights_sees_every_matrix(tmp_path: Path) -> None:
     spectra, rank = WeightMeasurement(weight_spectrum), WeightMeasurement(effective_rank)
     fit(tmp_path / "run", spectra, rank)
