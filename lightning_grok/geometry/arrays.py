@@ -60,7 +60,13 @@ def as_tensor(values: Any, name: str = "entries") -> Tensor:
     Raises:
         ValueError: they are no numbers of one shape.
     """
-    return values if isinstance(values, Tensor) else torch.as_tensor(_array(values, name))
+    if isinstance(values, Tensor):
+        return values
+    array = _array(values, name)
+    # PyTorch takes neither another byte order nor steps backwards, nor memory not to be written.
+    native = array.astype(array.dtype.newbyteorder("="), copy=False)
+    is_taken = native.flags.writeable and min(native.strides, default=0) >= 0
+    return torch.as_tensor(native if is_taken else native.copy())
 
 
 def class_labels(labels: Any, count: int) -> Integer[np.ndarray, " n"]:
@@ -100,6 +106,15 @@ def labeled(
     if found < classes:
         raise ValueError(f"expected points of at least {classes} classes, received {found}")
     return values, given
+
+
+def of_moderate_size(values: np.ndarray) -> tuple[np.ndarray, int]:
+    """`values`, not all 0, times 2^-k with the largest in [1/2, 1), exactly; and k.
+
+    Squares of them neither overflow nor vanish.
+    """
+    exponent = int(np.frexp(np.abs(values).max())[1])
+    return np.ldexp(values, -exponent), exponent
 
 
 def _array(values: Any, name: str) -> np.ndarray:

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Shaped
 
-from lightning_grok.geometry.arrays import Labels, Points, finite_array, labeled
+from lightning_grok.geometry.arrays import Labels, Points, finite_array, labeled, of_moderate_size
 
 
 class NeuralCollapse(NamedTuple):
@@ -64,6 +64,9 @@ def neural_collapse(points: Points, labels: Labels) -> NeuralCollapse:
             the same mean.
     """
     values, classes, means, members = _by_class(points, labels)
+    if values.any():
+        values, exponent = of_moderate_size(values)
+        means = np.ldexp(means, -exponent)
     count = len(classes)
     centered = means - means.mean(axis=0)
     distances = np.linalg.norm(centered, axis=1)

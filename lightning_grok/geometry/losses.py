@@ -63,7 +63,7 @@ def sample_losses(
             the correct logit.
         reduction: ``mean`` for the mean over the samples.
     """
-    outputs, labels = as_tensor(outputs, "outputs"), as_tensor(labels, "labels")
+    outputs, labels = as_tensor(outputs, "outputs"), _classes(labels)
     if loss == "cross_entropy":
         return F.cross_entropy(outputs, labels, reduction=reduction)
     if loss == "stablemax":
@@ -76,6 +76,12 @@ def sample_losses(
     if reduction == "mean":
         return F.mse_loss(outputs, targets)
     return (outputs - targets).square().mean(1)
+
+
+def _classes(labels: Labels) -> Tensor:
+    """Whole numbers of any size as those that PyTorch counts classes with; shares as they are."""
+    values = as_tensor(labels, "labels")
+    return values if values.is_floating_point() else values.long()
 
 
 def mean_loss(loss: "Loss | MeanLoss") -> MeanLoss:
@@ -100,7 +106,7 @@ def logit_margins(outputs: Points, labels: Labels) -> Float[Tensor, " n"]:
     >>> logit_margins(torch.tensor([[3.0, 1.0, 2.0], [3.0, 1.0, 2.0]]), torch.tensor([0, 1]))
     tensor([ 1., -2.])
     """
-    outputs, labels = as_tensor(outputs, "outputs"), as_tensor(labels, "labels")
+    outputs, labels = as_tensor(outputs, "outputs"), _classes(labels)
     correct = outputs.gather(1, labels[:, None])
     others = outputs.scatter(1, labels[:, None], -torch.inf)
     return correct[:, 0] - others.amax(1)

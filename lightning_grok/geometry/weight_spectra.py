@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float
 
-from lightning_grok.geometry.arrays import Points, finite_array
+from lightning_grok.geometry.arrays import Points, finite_array, of_moderate_size
 
 LEAST_EIGENVALUES = 50
 """Fewer than these have no tail exponent."""
@@ -50,6 +50,7 @@ def weight_spectrum(weight: Points, *, seed: int = 0) -> WeightSpectrum:
     values = finite_array(weight, "weights")
     if values.ndim != 2 or not values.any():
         raise ValueError(f"expected a matrix that is not zero, received shape {values.shape}")
+    values, exponent = of_moderate_size(values)
     longer, shorter = max(values.shape), min(values.shape)
     squares = np.linalg.svd(values, compute_uv=False) ** 2
     shares = squares[squares > 0] / squares.sum()
@@ -62,7 +63,7 @@ def weight_spectrum(weight: Points, *, seed: int = 0) -> WeightSpectrum:
     return WeightSpectrum(
         tail_exponent(squares / longer),
         float(squares.sum() / squares[0]),
-        float(np.sqrt(squares[0])),
+        float(np.ldexp(np.sqrt(squares[0]), exponent)),
         float(entropy),
         float(np.abs(values).max() / np.sqrt(np.mean(values**2))),
         int((spread > above).sum()),

@@ -55,6 +55,9 @@ LABELED = (
 KINDS: dict[str, Callable[[np.ndarray], Any]] = {
     "list": lambda x: x.tolist(),
     "list of tensors": lambda x: [torch.tensor(row) for row in x],
+    "steps backwards": lambda x: x[::-1].copy()[::-1],
+    "another byte order": lambda x: x.astype(x.dtype.newbyteorder()),
+    "not to be written": lambda x: np.frombuffer(x.tobytes(), x.dtype).reshape(x.shape),
     "float32, not contiguous": lambda x: np.asfortranarray(x.astype(np.float32)),
     "tensor with a gradient": lambda x: torch.tensor(x).requires_grad_(),
     "bfloat16": lambda x: torch.tensor(x, dtype=torch.bfloat16),

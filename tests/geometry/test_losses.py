@@ -1,5 +1,6 @@
 import math
 
+import numpy as np
 import pytest
 import torch
 from torch.nn import functional as F
@@ -88,3 +89,12 @@ def test_the_hinge_ends_at_a_lead_of_one() -> None:
     outputs = torch.tensor([[0.5, 0.0], [1.0, 0.0], [0.0, 2.0]])
     losses = sample_losses(outputs, torch.tensor([0, 0, 0]), "hinge")
     assert losses.tolist() == [0.5, 0, 3]
+
+
+@pytest.mark.parametrize("dtype", ["int8", "uint8", "int32", ">i8"])
+def test_whole_numbers_of_any_kind_are_classes(dtype: str) -> None:
+    outputs = np.arange(12.0).reshape(4, 3)[:, ::-1] % 5
+    labels = np.array([0, 2, 1, 1])
+    for function in (sample_losses, logit_margins):
+        expected = function(torch.tensor(outputs.copy()), torch.tensor(labels))
+        assert torch.equal(function(outputs, labels.astype(dtype)), expected)

@@ -42,6 +42,13 @@ def test_rotation_translation_and_scale_change_nothing() -> None:
     np.testing.assert_allclose(moved, neural_collapse(points, labels), rtol=1e-8)
 
 
+@pytest.mark.parametrize("scale", [1e-200, 1e200])
+def test_scales_that_squares_do_not_bear_change_nothing(scale: float) -> None:
+    points, labels = clouds(classes=4, features=6, sigma=0.5, per_class=50)
+    found = neural_collapse(scale * points, labels)
+    np.testing.assert_allclose(found, neural_collapse(points, labels), rtol=1e-10)
+
+
 def test_classes_of_unequal_sizes_count_alike() -> None:
     points, labels = clouds(classes=3, features=4, sigma=0.3, per_class=2000)
     kept = np.concatenate([np.flatnonzero(labels == c)[: 2000 // (c + 1)] for c in range(3)])

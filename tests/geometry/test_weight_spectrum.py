@@ -61,3 +61,11 @@ def test_structure_is_no_trap_but_huge_entries_are() -> None:
 def test_what_is_no_matrix_is_refused(weight: np.ndarray) -> None:
     with pytest.raises(ValueError, match="expected"):
         weight_spectrum(weight)
+
+
+@pytest.mark.parametrize("scale", [1e-200, 1e-3, 1e200])
+def test_the_scale_is_that_of_the_norm_alone(scale: float) -> None:
+    weight = np.random.default_rng(0).normal(size=(60, 55))
+    found, expected = weight_spectrum(scale * weight), weight_spectrum(weight)
+    assert found.spectral_norm == pytest.approx(scale * expected.spectral_norm)
+    assert found._replace(spectral_norm=0) == pytest.approx(expected._replace(spectral_norm=0))

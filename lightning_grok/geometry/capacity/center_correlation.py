@@ -31,7 +31,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float, Int
 
-from lightning_grok.geometry.arrays import Points, finite_array
+from lightning_grok.geometry.arrays import Points, finite_array, of_moderate_size
 
 # Centers, or directions among them, below this fraction of the largest are rounding error.
 _RANK_TOLERANCE = 1e-10
@@ -94,7 +94,10 @@ def center_structure(centers: Points, *, restarts: int = 10, seed: int = 0) -> C
         some ten ranks of restarts (100 / C)^3 starts, at least one.
     """
     centers = finite_array(centers, "centers", 2)
-    rows, directions, max_rank = _reduced(centers - centers.mean(axis=0))
+    deviations = centers - centers.mean(axis=0)
+    if deviations.any():
+        deviations, _ = of_moderate_size(deviations)
+    rows, directions, max_rank = _reduced(deviations)
     correlation = float(_mean_correlation(rows))
     nothing = _nothing(centers.shape[1], correlation, restarts)
     if max_rank < 1:

@@ -129,14 +129,17 @@ def manifold_capacity(
     points, labels = labeled(points, labels, classes=2, dtype=None)
     members, classes = rows_by_label(labels, points_per_class)
     sizes = np.array([len(rows) for rows in members])
+    # Times a power of two, exactly, so that squares neither overflow nor vanish.
+    scale, exponent = np.frexp(max(float(points.max()), -float(points.min())))
     # One class at a time in float64: all of them would be a multiple of the input.
     centers = np.stack([points[rows].mean(axis=0, dtype=np.float64) for rows in members])
+    centers = np.ldexp(centers, -exponent)
     structure = center_structure(centers, restarts=restarts, seed=seed)
-    origin, scale = sizes @ centers / sizes.sum(), max(float(points.max()), -float(points.min()))
+    origin = sizes @ centers / sizes.sum()
     geometry, ratio = [], np.empty(len(classes))
     for index, rows in enumerate(members):
-        manifold = points[rows].astype(np.float64)
-        normalized = normalized_manifold(manifold, origin, structure.basis, scale)
+        manifold = np.ldexp(points[rows].astype(np.float64), -exponent)
+        normalized = normalized_manifold(manifold, origin, structure.basis, float(scale))
         spread = normalized.spread
         no_extent = np.nan if normalized.center_norm == 0 else np.inf  # dead units, or one point
         ratio[index] = normalized.center_norm / spread if spread > 0 else no_extent

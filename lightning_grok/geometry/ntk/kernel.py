@@ -7,11 +7,10 @@ the same distances from layer factors without building a kernel.
 from typing import Any, NamedTuple
 
 import numpy as np
-import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from lightning_grok.geometry.arrays import Points, finite_array
+from lightning_grok.geometry.arrays import Points, as_tensor, finite_array
 
 _BLOCK = 2**20  # numbers converted to float64 at a time: 8 MB
 
@@ -39,10 +38,7 @@ def kernel_distance(
     >>> kernel_distance(np.eye(2), np.array([[1.0, 0.0], [0.0, 0.0]])).__round__(6)
     0.292893
     """
-    first, second = (
-        (k if isinstance(k, Tensor) else torch.as_tensor(np.asarray(k))).detach().cpu()
-        for k in (k1, k2)
-    )
+    first, second = (as_tensor(k, "kernels").detach().cpu() for k in (k1, k2))
     if first.shape != second.shape:
         shapes = f"{tuple(first.shape)} and {tuple(second.shape)}"
         raise ValueError(f"expected kernels of one shape, received {shapes}")
@@ -109,7 +105,7 @@ def kernel_target_alignment(
     1.0
     """
     values = finite_array(kernel, "kernels", 2)
-    target = _target_kernel(torch.as_tensor(labels).detach().cpu())
+    target = _target_kernel(as_tensor(labels, "labels").detach().cpu())
     if values.shape != target.shape:
         raise ValueError(f"expected a kernel {target.shape}, received {values.shape}")
     if centered:

@@ -115,7 +115,8 @@ def test_rotation_translation_and_scale_change_nothing(
     points, labels = (each[:120] for each in hidden)  # three classes, of which nothing is removed
     turned = points @ ortho_group.rvs(64, random_state=1)
     result = measure(points, labels)
-    for changed in (points + 5.0, 1e4 * points, 1e-9 * points, turned, 3 - 2 * turned):
+    scaled = [scale * points for scale in (1e4, 1e-9, 1e200, 1e-200)]
+    for changed in (points + 5.0, *scaled, turned, 3 - 2 * turned):
         same(measure(changed, labels), result, 1e-8)
 
 

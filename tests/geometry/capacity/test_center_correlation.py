@@ -155,6 +155,8 @@ def test_it_turns_and_scales_with_the_centers_and_ignores_their_place() -> None:
     moved = center_structure(7.5 * (centers @ turn) + 20.0, restarts=4)
     assert moved.rank == structure.rank
     assert moved.residual == pytest.approx(structure.residual, abs=1e-5)
+    for scale in (2.0**660, 2.0**-660):  # squares of which are beyond all numbers
+        assert center_structure(scale * centers, restarts=4).residual == structure.residual
     projector = turn.T @ structure.basis @ structure.basis.T @ turn
     np.testing.assert_allclose(moved.basis @ moved.basis.T, projector, atol=1e-2)
 
