@@ -73,7 +73,6 @@ _NOISE = (
     r"`\w+.configure_optimizers` will be overridden by",
     r"The number of training batches .* is smaller than the logging interval",
     r"`isinstance\(treespec, LeafSpec\)` is deprecated",
-    r"`\w+.configure_optimizers` will be overridden by",
     r"Be aware that when using `ckpt_path`, callbacks used to create the checkpoint",
 )
 

@@ -39,8 +39,6 @@ from lightning_grok.runs.source import (
 if TYPE_CHECKING:
     import pandas as pd
 
-STATES = ("running", "finished", "interrupted", "failed")
-
 EVENT_KEYS = {
     "memorization": "memorization", "generalization": "begins",
     "collapse": "collapse", "instability": "instability", "ungrokking": "ungrokking",
@@ -128,7 +126,7 @@ class Run:
 
     @property
     def state(self) -> str:
-        """One of `STATES`; a run that says it is running but has no writer was interrupted."""
+        """A `RunState`; a run that says it is running but has no writer was interrupted."""
         state = str(self.meta.get("state", "interrupted"))
         return "interrupted" if state == "running" and not is_alive(self.path) else state
 

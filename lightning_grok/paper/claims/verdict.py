@@ -16,7 +16,7 @@ FORECAST_LAYERS = ("layers.2", "layers.4", "layers.5", "layers.6")
 
 
 def verdict(
-    runs: Sequence[Run], *, claims: Path = CLAIMS, published: Path | None = None, arm: str = ""
+    runs: Sequence[Run], *, claims: Path = CLAIMS, published: Path | None = None
 ) -> dict[str, dict[str, Any]]:
     """Every claim with its verdict, as `lightning_grok.claims.verdict.judge` gives it.
 
@@ -24,7 +24,6 @@ def verdict(
         runs: of any setups.
         claims: a file like claims.yaml.
         published: CSV of published values (`lightning_grok.paper.published`).
-        arm: which of the runs count.
 
     Raises:
         InputError: a file can't be read or lacks something.
@@ -32,4 +31,4 @@ def verdict(
     from lightning_grok.paper.published import Published
 
     curves = None if published is None else Published(published)
-    return judge(read_claims(claims), runs, curves=curves, arm=arm)
+    return judge(read_claims(claims), runs, curves=curves)

@@ -24,6 +24,7 @@ from claimed_runs import (
 )
 
 from lightning_grok.claims.content import read_claims
+from lightning_grok.claims.verdict import judge
 from lightning_grok.errors import InputError
 from lightning_grok.paper.claims.verdict import CLAIMS, verdict
 from lightning_grok.runs.run import Run
@@ -283,7 +284,8 @@ def test_twins_in_float64(tmp_path: Path) -> None:
         assert found["C18b"]["verdict"] == ("held" if expected == "held" else "undecided")
     # Whatever arm is chosen, its runs are those of float64; the other claims' are of that arm.
     for arm in ("float32", "float64"):
-        assert judged(tmp_path, "C18", [*trunk, *twins], arm=arm)["seeds"] == 5
+        content = read_claims(only(tmp_path, "C18"))
+        assert judge(content, [*trunk, *twins], arm=arm)["C18"]["seeds"] == 5
     alone = judged(tmp_path, "C18", twins)["C18b"]
     assert "no n1000 of the same seed" in alone["reason"]
 
