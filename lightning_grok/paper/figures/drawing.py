@@ -90,7 +90,7 @@ FIGURES: tuple[PaperFigure, ...] = (
                 ("evaluation",), figure_14, COMMAND),
     *(
         PaperFigure(f"15{block}", f"Table 1 by {changed.partition(' (')[0]}", tuple(setups), _BOTH,
-                    partial(training.figure_15, block=block), _SWEEP)
+                    training.figures_15[block], _SWEEP)
         for block, (changed, setups) in training.BLOCKS.items()
     ),
     PaperFigure(TABLE, "setups and events", _TABLE_SETUPS, ("evaluation",), figure_table, _SWEEP),

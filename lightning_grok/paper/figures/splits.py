@@ -178,10 +178,10 @@ def both_splits(
     return test[i], train[j]
 
 
-def _panel(run: Runs, group: str, quantity: str, split: str = "") -> Panel | None:
-    """A quantity of one group of keys, on test images or on those of `split`."""
+def _panel(run: Runs, group: str, quantity: str) -> Panel | None:
+    """A quantity of one group of keys, on test images."""
     images = group.removeprefix("manifold_capacity").removeprefix("_")
-    panel = panel_of(run, "-".join(filter(None, (quantity, images, split))))
+    panel = panel_of(run, "-".join(filter(None, (quantity, images))))
     return panel and panel.without_floors
 
 

@@ -1,6 +1,6 @@
 """Accuracy, geometry and weights while training: Figures 1, 2, 3, 5, 7, 8, 12 and 15."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from lightning_grok.figures.layout import COLUMN, PAGE
@@ -42,15 +42,6 @@ def columns_of(runs: PaperRuns, setups: Mapping[str, str]) -> list[PageColumn]:
     return [PageColumn(heading, runs.seeds(setup)) for setup, heading in setups.items()]
 
 
-def figure_1(runs: PaperRuns) -> "Figure":
-    """Figure 1: accuracy, and kernel distance between all measured steps. 1c is a cartoon."""
-    title = (
-        "Figure 1. Output scale 0.5 beside 0.001: accuracy, and kernel distance of all pairs of "
-        "measured steps (panel c of the paper is a cartoon)."
-    )
-    return grid_page(title, columns_of(runs, MNIST_OUTPUT), ("accuracy", "pairs"))
-
-
 def figure_2(runs: PaperRuns) -> "Figure":
     """Figure 2: one setup that groks in all views."""
     seeds = runs.seeds(GROKKING)
@@ -58,62 +49,67 @@ def figure_2(runs: PaperRuns) -> "Figure":
     return run_figure(seeds, "Figure 2. ")
 
 
-def figure_3(runs: PaperRuns) -> "Figure":
-    """Figure 3: output scale 0.5 beside 0.001."""
-    title = (
-        "Figure 3. Output scale 0.5 beside 0.001: accuracy, loss, geometry of the class "
-        "manifolds (test images) and kernel distance."
+def _grid(
+    number: str, title: str, setups: Mapping[str, str], panels: Sequence[str], width: float = PAGE
+) -> Callable[[PaperRuns], "Figure"]:
+    """What draws a figure of a column a setup and a row a panel."""
+    return lambda runs: grid_page(
+        f"Figure {number}. {title}", columns_of(runs, setups), panels, width
     )
-    panels = ("accuracy", "loss", *_GEOMETRY, "distance")
-    return grid_page(title, columns_of(runs, EMNIST_OUTPUT), panels)
 
 
-def figure_5(runs: PaperRuns) -> "Figure":
-    """Figure 5: PyTorch's own initialization and many images."""
-    title = (
-        "Figure 5. Capacity of the layers with PyTorch's own initialization and many training "
-        "images (the paper does not say how many)."
-    )
-    columns = columns_of(runs, {STANDARD: "weight scale 1, n = 5,000"})
-    return grid_page(title, columns, ("accuracy", *_GEOMETRY), COLUMN)
-
-
-def figure_7(runs: PaperRuns) -> "Figure":
-    """Figure 7: as Figure 1, for the weight scale."""
-    title = (
-        "Figure 7. Weight scale 8 beside 2: accuracy, and kernel distance of all pairs of measured "
-        "steps."
-    )
-    return grid_page(title, columns_of(runs, MNIST_WEIGHT), ("accuracy", "pairs"))
-
-
-def figure_8(runs: PaperRuns) -> "Figure":
-    """Figure 8: norms of the weights beside the accuracy."""
-    title = (
-        "Figure 8. Norm of all weights and of the last layer's, biases included, beside the "
-        "accuracy."
-    )
-    setups = {
+figure_1 = _grid(
+    "1",
+    "Output scale 0.5 beside 0.001: accuracy, and kernel distance of all pairs of measured steps "
+    "(panel c of the paper is a cartoon).",
+    MNIST_OUTPUT,
+    ("accuracy", "pairs"),
+)
+figure_3 = _grid(
+    "3",
+    "Output scale 0.5 beside 0.001: accuracy, loss, geometry of the class manifolds (test images) "
+    "and kernel distance.",
+    EMNIST_OUTPUT,
+    ("accuracy", "loss", *_GEOMETRY, "distance"),
+)
+figure_5 = _grid(
+    "5",
+    "Capacity of the layers with PyTorch's own initialization and many training images (the paper "
+    "does not say how many).",
+    {STANDARD: "weight scale 1, n = 5,000"},
+    ("accuracy", *_GEOMETRY),
+    COLUMN,
+)
+figure_7 = _grid(
+    "7",
+    "Weight scale 8 beside 2: accuracy, and kernel distance of all pairs of measured steps.",
+    MNIST_WEIGHT,
+    ("accuracy", "pairs"),
+)
+figure_8 = _grid(
+    "8",
+    "Norm of all weights and of the last layer's, biases included, beside the accuracy.",
+    {
         "AdamW-8-1000-1-0.01-mse-200x200": "output scale 1, decay 0.01",
         **{setup: f"{heading}, no decay" for setup, heading in MNIST_OUTPUT.items()},
-    }
-    return grid_page(title, columns_of(runs, setups), ("accuracy", "total_norm", "last_norm"))
-
-
-def figure_12(runs: PaperRuns) -> "Figure":
-    """Figure 12: Adam with L2 regularization."""
-    title = (
-        "Figure 12. Adam, with the weight decay as an L2 term of the loss (n = 1,000, output scale "
-        "1, decay 0.001): accuracy, loss and geometry of the class manifolds (test images)."
+    },
+    ("accuracy", "total_norm", "last_norm"),
+)
+figure_12 = _grid(
+    "12",
+    "Adam, with the weight decay as an L2 term of the loss (n = 1,000, output scale 1, decay "
+    "0.001): accuracy, loss and geometry of the class manifolds (test images).",
+    ADAM,
+    ("accuracy", "loss", *_GEOMETRY),
+)
+figures_15 = {
+    block: _grid(
+        f"15{block}",
+        "Accuracy and geometry of the class manifolds (test images) over the setups of Table 1: "
+        f"{changed}.",
+        setups,
+        ("accuracy", *_GEOMETRY),
     )
-    return grid_page(title, columns_of(runs, ADAM), ("accuracy", "loss", *_GEOMETRY))
-
-
-def figure_15(runs: PaperRuns, block: str) -> "Figure":
-    """Figure 15: one block of Table 1."""
-    changed, setups = BLOCKS[block]
-    title = (
-        f"Figure 15{block}. Accuracy and geometry of the class manifolds (test images) over the "
-        f"setups of Table 1: {changed}."
-    )
-    return grid_page(title, columns_of(runs, setups), ("accuracy", *_GEOMETRY), PAGE)
+    for block, (changed, setups) in BLOCKS.items()
+}
+"""By block of Table 1."""
