@@ -12,7 +12,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 from jaxtyping import Float
 
-RESAMPLES = 10_000
+_RESAMPLES = 10_000
 
 
 class Interval(NamedTuple):
@@ -108,8 +108,6 @@ def median_difference(
     second: Sequence[float],
     *,
     level: float = 0.95,
-    resamples: int = RESAMPLES,
-    seed: int = 0,
 ) -> Interval:
     """Median of `first` less the median of `second`, two independent sets of seeds.
 
@@ -125,7 +123,7 @@ def median_difference(
     if count == 0:
         return Interval(np.nan, np.nan, np.nan, level, 0)
     tail = (1 - level) / 2
-    differences = _median_differences(a, b, resamples, seed)
+    differences = _median_differences(a, b)
     low = np.quantile(differences, tail, method="lower")
     high = np.quantile(differences, 1 - tail, method="higher")
     if count == 1:
@@ -137,9 +135,6 @@ def median_difference_p_value(
     first: Sequence[float],
     second: Sequence[float],
     side: Literal["above", "below"],
-    *,
-    resamples: int = RESAMPLES,
-    seed: int = 0,
 ) -> float:
     """One-sided p-value for a difference of medians above (or below) 0.
 
@@ -152,7 +147,7 @@ def median_difference_p_value(
     a, b = _one_finite(first, second)
     if min(len(a), len(b)) < 2:
         raise ValueError(f"expected at least two values each, received {len(a)} and {len(b)}")
-    differences = _median_differences(a, b, resamples, seed)
+    differences = _median_differences(a, b)
     return float(np.mean(differences <= 0 if side == "above" else differences >= 0))
 
 
@@ -182,10 +177,10 @@ def holm(p_values: Sequence[float]) -> Float[np.ndarray, " m"]:
     return adjusted
 
 
-def _median_differences(a: np.ndarray, b: np.ndarray, resamples: int, seed: int) -> np.ndarray:
-    random = np.random.default_rng(seed)
+def _median_differences(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    random = np.random.default_rng(0)
     first, second = (
-        np.median(part[random.integers(0, len(part), (resamples, len(part)))], axis=1)
+        np.median(part[random.integers(0, len(part), (_RESAMPLES, len(part)))], axis=1)
         for part in (a, b)
     )
     return first - second
