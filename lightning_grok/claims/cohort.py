@@ -35,7 +35,7 @@ class SeedRun:
         self.seed = run.seed
         self.last = run.epoch
         self._read: dict[str, Series] = {}
-        self._options: dict[str, Any] = {}
+        self._options = {**run.config, **run.meta}
 
     @cached_property
     def events(self) -> GrokkingEvents:
@@ -101,7 +101,7 @@ class SeedRun:
 
     def option(self, key: str) -> Any:
         """The value under a dotted key of run.json or config.yaml; None where there is none."""
-        value: Any = {**self.run.config, **self.run.meta}
+        value: Any = self._options
         for name in key.split("."):
             value = value.get(name) if isinstance(value, dict) else None
         return value
@@ -109,19 +109,14 @@ class SeedRun:
     def matches(self, where: Where) -> bool:
         """Whether all options are, by `option`, what they must be."""
         return all(
-            self._option(key) in (wanted if isinstance(wanted, list) else [wanted])
+            self.option(key) in (wanted if isinstance(wanted, list) else [wanted])
             for key, wanted in where.items()
         )
-
-    def _option(self, key: str) -> Any:
-        if key not in self._options:
-            self._options[key] = self.option(key)
-        return self._options[key]
 
     @property
     def draws_its_images(self) -> bool:
         """Whether its seed draws the training images too."""
-        return self._option("data.subset") != "first" and self._option("data.seed") is None
+        return self.option("data.subset") != "first" and self.option("data.seed") is None
 
     @property
     def last_layer(self) -> str:
