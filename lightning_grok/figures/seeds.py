@@ -5,7 +5,6 @@ import math
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from functools import cached_property
-from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -32,6 +31,10 @@ class Seeds:
         runs: at least one, of one setup and data set.
         unit: of the horizontal axis; a step is one update of the weights.
         published: key -> points that a figure lays over ours, on the same axis.
+
+    Attributes:
+        path, name, meta, config: of the first run.
+        setup, dataset: of all runs.
     """
 
     def __init__(
@@ -41,42 +44,20 @@ class Seeds:
         published: Mapping[str, Series] | None = None,
     ) -> None:
         self.runs = tuple(runs)
+        first = self.runs[0]
+        self.path, self.name, self.meta, self.config = (
+            first.path,
+            first.name,
+            first.meta,
+            first.config,
+        )
+        self.setup, self.dataset = first.setup, first.dataset
         self.unit = unit
         self.published = dict(published or {})
         self.marker = "o"  # of published points
         self._least_end = 0.0
         steps = self.meta.get("steps_per_epoch", 1)
         self.factor = int(steps) if unit == "step" else 1
-
-    @property
-    def path(self) -> Path:
-        """Of the first run."""
-        return self.runs[0].path
-
-    @property
-    def name(self) -> str:
-        """Of the first run."""
-        return self.runs[0].name
-
-    @property
-    def meta(self) -> dict[str, Any]:
-        """Of the first run."""
-        return self.runs[0].meta
-
-    @property
-    def config(self) -> dict[str, Any]:
-        """Of the first run."""
-        return self.runs[0].config
-
-    @property
-    def setup(self) -> str:
-        """Of all runs."""
-        return self.runs[0].setup
-
-    @property
-    def dataset(self) -> str:
-        """Of all runs."""
-        return self.runs[0].dataset
 
     @property
     def seed(self) -> int | None:
