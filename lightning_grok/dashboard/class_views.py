@@ -10,7 +10,6 @@ from lightning_grok.analysis.transition import Transition, find_transition
 from lightning_grok.dashboard.colors import harmless
 from lightning_grok.dashboard.epoch_axis import (
     axis,
-    axis_limits,
     break_mark,
     event_lines_on_heat,
     shown_epochs,
@@ -18,7 +17,7 @@ from lightning_grok.dashboard.epoch_axis import (
 from lightning_grok.dashboard.traces import epoch_figure, heatmap, numbers
 from lightning_grok.dashboard.umap_view import class_name
 from lightning_grok.dashboard.view import View
-from lightning_grok.figures.epoch_axis import Events
+from lightning_grok.figures.epoch_axis import Events, axis_ends
 from lightning_grok.figures.kernel_distance import cells
 from lightning_grok.figures.palette import SOUND_PROBE, TEST
 from lightning_grok.runs.panels import measured_layers
@@ -205,7 +204,7 @@ def _map(
     title, unit, options = words
     # The columns of a heatmap over pairs of epochs have the edges that are needed here.
     pairs = np.zeros((len(series.epochs), len(series.epochs)))
-    edges, gap = cells(series.epochs, pairs, axis_limits(run.epoch))
+    edges, gap = cells(series.epochs, pairs, axis_ends(run.epoch))
     values = series.values[:, order].T  # (C, T)
     if len(gap) > values.shape[1]:
         values = np.insert(values, 1, np.nan, axis=1)

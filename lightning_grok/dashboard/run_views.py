@@ -12,12 +12,12 @@ from typing import Any
 import numpy as np
 
 from lightning_grok.dashboard.colors import harmless
-from lightning_grok.dashboard.epoch_axis import axis, axis_limits, break_mark, event_lines_on_heat
+from lightning_grok.dashboard.epoch_axis import axis, break_mark, event_lines_on_heat
 from lightning_grok.dashboard.traces import epoch_figure, heatmap, level, line
 from lightning_grok.dashboard.umap_view import umap_view
 from lightning_grok.dashboard.view import SYMBOLS, TALL, View
-from lightning_grok.figures.epoch_axis import Events
-from lightning_grok.figures.kernel_distance import cells
+from lightning_grok.figures.epoch_axis import Events, axis_ends
+from lightning_grok.figures.kernel_distance import cells, pairs_of
 from lightning_grok.figures.panel import line_style
 from lightning_grok.runs.names import printable
 from lightning_grok.runs.panels import panels_of
@@ -87,24 +87,22 @@ def _level(run: Run, of: Line, color: str) -> tuple[list[dict[str, Any]], list[d
         return [], []
     look = {"color": color, "group": of.level}
     spread = spreads[0] if len(spreads) else np.nan
-    traces = level(values[0], spread, axis_limits(run.epoch)[1], **look)
+    traces = level(values[0], spread, axis_ends(run.epoch)[1], **look)
     label = f"{of.label}: {of.level_label}"
     return traces, [{"label": label, "dash": "dot", "band": "true", **look}]
 
 
 def pairs_view(run: Run, events: Events) -> View | None:
     """Kernel distance between all measured epochs: exact, or the estimate so far."""
-    found = run.array("kernel_distance", "pairwise")
+    found = pairs_of(run)
     note = "Full kernel: dark blocks are stretches in which it stands still."
-    if not found:
-        found = run.array("kernel_distance", "pairwise_estimate")
-        if found:
-            error = np.max(found["standard_error"])
-            note += f" Estimate while training goes on, standard error up to {error:.2g}."
+    if "standard_error" in found:
+        error = np.max(found["standard_error"])
+        note += f" Estimate while training goes on, standard error up to {error:.2g}."
     count = len(found.get("epochs", ()))
     if count < 2 or found["distance"].shape != (count, count):
         return None
-    edges, distance = cells(found["epochs"], found["distance"], axis_limits(run.epoch))
+    edges, distance = cells(found["epochs"], found["distance"], axis_ends(run.epoch))
     cell = heatmap(edges, edges, distance, unit="kernel distance S", hover="%{z:.3f}", zmin=0)
     layout = {
         "xaxis": axis(run.epoch, title={"text": "epoch"}, constrain="domain"),

@@ -82,9 +82,12 @@ def first_place(run: Runs) -> float:
 
 def limits(run: Runs) -> tuple[float, float]:
     """Both ends of the axis of a run; the same in all its panels."""
-    end = run.axis_end if isinstance(run, Seeds) else run.epoch
-    first = first_place(run)
-    return _LEFT * first, _MARGIN * max(end, _LEAST * first)
+    return axis_ends(run.axis_end if isinstance(run, Seeds) else run.epoch, first_place(run))
+
+
+def axis_ends(last: float, first: float = 1) -> tuple[float, float]:
+    """Both ends of an axis from epoch 0 to `last`, on which epoch 1 stands at `first`."""
+    return _LEFT * first, _MARGIN * max(last, _LEAST * first)
 
 
 def draw_epoch_axis(axes: "Axes", run: Runs, side: Literal["x", "y"] = "x") -> None:
