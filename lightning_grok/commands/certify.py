@@ -64,6 +64,11 @@ class SeedOutcome(NamedTuple):
     unstable: bool
     seconds: float
 
+    @property
+    def is_right(self) -> bool:
+        """Whether it ended with 99 % of the test set right."""
+        return self.test >= _RIGHT
+
 
 def main(arguments: Sequence[str]) -> None:
     """Run a configuration over seeds; print, write or check its certificate."""
@@ -128,7 +133,7 @@ def outcome_of(run: Run) -> SeedOutcome:
 def certificate(config: str, outcomes: Sequence[SeedOutcome]) -> str:
     """The certificate as a page in Markdown: a line a seed, and what they share."""
     grokked = sum(each.grokked for each in outcomes)
-    right = sum(each.test >= _RIGHT for each in outcomes)
+    right = sum(each.is_right for each in outcomes)
     seconds = statistics.median(each.seconds for each in outcomes)
     rows = [_HEAD, ("---",) * len(_HEAD), *(_cells(each) for each in outcomes)]
     return (
@@ -157,9 +162,11 @@ def certificates(folder: Path) -> str:
         recipe = path.relative_to(folder).as_posix().removesuffix(".certificate.md")
         times = [_spread([getattr(each, name) for each in outcomes]) for name in _TIMES]
         test = statistics.median(each.test for each in outcomes)
-        has = [sum(map(f, outcomes)) for f in (_grokked, _right, _unstable)]
         seconds = statistics.median(each.seconds for each in outcomes)
-        shares = [f"{count} of {len(outcomes)}" for count in has]
+        shares = [
+            f"{sum(getattr(each, name) for each in outcomes)} of {len(outcomes)}"
+            for name in ("grokked", "is_right", "unstable")
+        ]
         rows.append(
             (recipe, str(len(outcomes)), *times, f"{100 * test:.1f} %", *shares, f"{seconds:.0f}")
         )
@@ -205,10 +212,10 @@ def departures(outcome: SeedOutcome, certified: Sequence[SeedOutcome]) -> list[s
     if not certified:
         return []
     found = []
-    for name, has in (("grokked", _grokked), ("99 % of the test set right", _right)):
-        usual = sum(map(has, certified)) * 2 > len(certified)
-        if has(outcome) != usual:
-            found.append(f"expected {'' if usual else 'not '}{name}, received {has(outcome)}")
+    for words, name in (("grokked", "grokked"), ("99 % of the test set right", "is_right")):
+        usual = sum(getattr(each, name) for each in certified) * 2 > len(certified)
+        if (has := getattr(outcome, name)) != usual:
+            found.append(f"expected {'' if usual else 'not '}{words}, received {has}")
     for name in ("memorized", "half", "right"):
         times = [getattr(each, name) for each in certified if math.isfinite(getattr(each, name))]
         time = getattr(outcome, name)
@@ -219,18 +226,6 @@ def departures(outcome: SeedOutcome, certified: Sequence[SeedOutcome]) -> list[s
                 f"{in_epochs(time)}"
             )
     return [f"seed {outcome.seed}: {each}" for each in found]
-
-
-def _grokked(outcome: SeedOutcome) -> bool:
-    return outcome.grokked
-
-
-def _right(outcome: SeedOutcome) -> bool:
-    return outcome.test >= _RIGHT
-
-
-def _unstable(outcome: SeedOutcome) -> bool:
-    return outcome.unstable
 
 
 def _cells(outcome: SeedOutcome) -> tuple[str, ...]:
