@@ -1,13 +1,10 @@
 """What a linear readout of the features knows: of digits never seen, or of the own task."""
 
 from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Annotated, Any
 
 import numpy as np
-import torch
-from threadpoolctl import threadpool_limits
 from torch import Tensor, nn
 
 from lightning_grok.callbacks.layers import check_layers, layer_before_last
@@ -17,6 +14,7 @@ from lightning_grok.callbacks.recording import LoggedValue, as_array
 from lightning_grok.callbacks.scheduled import Epochs
 from lightning_grok.geometry import direct_accuracy, own_readout, paper_probe, sound_probe
 from lightning_grok.geometry.activations import record
+from lightning_grok.geometry.cores import on_all_cores
 from lightning_grok.geometry.samples import take_samples
 from lightning_grok.ranges import Count, Range, Seed, within_ranges
 from lightning_grok.tasks.reference_set import ReferenceSet, Transfer
@@ -125,12 +123,7 @@ class LinearProbe(Measurement):
                 readouts["paper"] = partial(paper_probe, outputs, labels, **options)
             if transfer.digits_are_classes:
                 values |= _flat(f"direct{suffix}", direct_accuracy(outputs, labels))
-        # One thread a readout, so that their number changes no bit.
-        with (
-            threadpool_limits(1, user_api="blas"),
-            ThreadPoolExecutor(torch.get_num_threads()) as pool,
-        ):
-            results = list(pool.map(lambda readout: readout(), readouts.values()))
+        results = on_all_cores(lambda readout: readout(), readouts.values())
         for name, result in zip(readouts, results, strict=True):
             values |= _flat(name, result)
         return values

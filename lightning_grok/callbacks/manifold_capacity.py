@@ -1,13 +1,10 @@
 """Capacity, radius and dimension of the class manifolds in every layer."""
 
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Annotated, Any, Literal
 
 import numpy as np
-import torch
-from threadpoolctl import threadpool_limits
 from torch import Tensor, nn
 
 from lightning_grok.callbacks.floor import Floor, Floors, Fresh
@@ -19,6 +16,7 @@ from lightning_grok.callbacks.scheduled import Epochs
 from lightning_grok.errors import InputError
 from lightning_grok.geometry import ManifoldGeometry, manifold_capacity
 from lightning_grok.geometry.activations import record
+from lightning_grok.geometry.cores import on_all_cores
 from lightning_grok.ranges import Range, Seed, within_ranges
 from lightning_grok.tasks.reference_set import ReferenceSet
 
@@ -162,14 +160,8 @@ class ManifoldCapacity(Measurement):
             targets = labels.cpu().numpy()
             if shuffle is not None:
                 targets = shuffle.permutation(targets)
-            # The solver leaves the interpreter lock: layers share the cores that torch may use.
-            # BLAS has one thread meanwhile; with several, small products wait for each other.
-            with (
-                threadpool_limits(1, user_api="blas"),
-                ThreadPoolExecutor(torch.get_num_threads()) as pool,
-            ):
-                of = partial(self._of_layer, targets, repeats)
-                results = list(pool.map(of, activations.values()))
+            of = partial(self._of_layer, targets, repeats)
+            results = on_all_cores(of, activations.values())
             for layer, result in zip(activations, results, strict=True):
                 found[layer if split == "test" else f"{split}/{layer}"] = result
         return found

@@ -18,15 +18,13 @@ Functions
 
 import math
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
 import numpy as np
-import torch
 from jaxtyping import Bool, Float
-from threadpoolctl import threadpool_limits
 
 from lightning_grok.geometry.compilation import compiled
+from lightning_grok.geometry.cores import on_all_cores
 
 # Units whose rows are made together, and rows multiplied at a time by all that follow them.
 _UNITS = 32
@@ -125,11 +123,7 @@ def weighted_gram_sums(terms: Sequence[UnitTerm]) -> list[float]:
         for term, (left, right, weight) in enumerate(terms)
         for first in range(0, _cheaper_first(left, right)[0].units.shape[1], _UNITS)
     ]
-    with (
-        threadpool_limits(1, user_api="blas"),
-        ThreadPoolExecutor(torch.get_num_threads()) as pool,
-    ):
-        found = list(pool.map(lambda part: _sum_of_part(*part[1:]), parts))
+    found = on_all_cores(lambda part: _sum_of_part(*part[1:]), parts)
     sums: list[list[float]] = [[] for _ in terms]
     for (term, *_), value in zip(parts, found, strict=True):
         sums[term].append(value)
