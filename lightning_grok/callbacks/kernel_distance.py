@@ -1,7 +1,6 @@
 """How far the neural tangent kernel has moved: from its own start, and since the last look."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
 import numpy as np
@@ -10,6 +9,7 @@ from lightning.pytorch.utilities.rank_zero import rank_zero_info
 from torch import Tensor, nn
 
 from lightning_grok.callbacks.floor import begin_anew, imported, state_of
+from lightning_grok.callbacks.kernels import Kernel, Kernels, Method, Parameters
 from lightning_grok.callbacks.measurement import Measurement
 from lightning_grok.callbacks.progress import share_bar
 from lightning_grok.callbacks.recording import LoggedValue
@@ -17,10 +17,7 @@ from lightning_grok.callbacks.scheduled import Epochs
 from lightning_grok.errors import InputError
 from lightning_grok.geometry import (
     KernelSketch,
-    NTKFactors,
-    distance_between,
     effective_rank,
-    kernel_sketch,
     kernel_target_alignment,
     kernel_velocity,
     ntk_factors,
@@ -29,7 +26,6 @@ from lightning_grok.geometry import (
 )
 from lightning_grok.geometry.ntk.empirical import trace_kernel
 from lightning_grok.geometry.ntk.floor import fresh_pairs, mean_and_spread
-from lightning_grok.geometry.ntk.pairwise import distance_cost
 from lightning_grok.geometry.ntk.sketch import DistanceEstimate
 from lightning_grok.geometry.samples import count_samples, place_samples, take_samples
 from lightning_grok.ranges import Range, Seed, within_ranges
@@ -37,22 +33,10 @@ from lightning_grok.runs.directory import RunDirectory
 from lightning_grok.runs.snapshots import snapshot_epochs
 from lightning_grok.tasks.reference_set import ReferenceSet
 
-Parameters = dict[str, Tensor]
-Method = Literal["auto", "exact", "sketch", "trace"]
 _DTYPES = {"float32": torch.float32, "float64": torch.float64}
 _FLOOR_PAIRS = 5
 # Of the fresh network that stands for the paper's reference: one that no run begins from.
 _FOREIGN_SEED = 0x5EED_F0E1
-# Multiplications of one exact distance up to which it is taken: some ten seconds of one core.
-_AFFORDED = 3e11
-
-
-@dataclass
-class _Kernel:
-    """The kernel of one checkpoint as it is needed: by factors, and by a sketch."""
-
-    factors: NTKFactors
-    sketch: KernelSketch | None
 
 
 class KernelDistance(Measurement):
@@ -121,7 +105,6 @@ class KernelDistance(Measurement):
             raise InputError("expected kernel_distance.probes above 1 for a sketch, received 0")
         self.samples = samples
         self.split = split
-        self.method = method
         self.dtype = None if dtype is None else _DTYPES[dtype]
         self.seed = seed
         self.probes = probes
@@ -130,8 +113,8 @@ class KernelDistance(Measurement):
         self._initial: Parameters | None = None
         self._previous: Parameters | None = None
         self._previous_epoch: float = 0
-        self._taken: str | None = None  # the method, once the shapes are known
-        self._references: dict[str, _Kernel] = {}
+        self._kernels = Kernels(self.name, method, self.dtype, probes, seed)
+        self._references: dict[str, Kernel] = {}
         self._sketches: dict[float, KernelSketch] = {}
         self._estimates: dict[tuple[int, int], DistanceEstimate] = {}
 
@@ -157,12 +140,12 @@ class KernelDistance(Measurement):
     ) -> Mapping[str, LoggedValue | Tensor]:
         """All distances of the network as it is now."""
         inputs, labels = self._samples(model, reference)
-        now = self._kernel(model, inputs)
+        now = self._kernels.take(model, inputs)
         if self.probes:
-            self._sketches[self.epoch] = now.sketch or self._sketch(model, inputs)
+            self._sketches[self.epoch] = now.sketch or self._kernels.sketch(model, inputs)
         values = self._floor(model, inputs) if self._previous is None else {}
         for key, kernel in self._settled(model, inputs).items():
-            values |= self._distances(key, kernel, now)
+            values |= self._kernels.distances(key, kernel, now)
         values |= self._velocity(values)
         values |= _of_the_trace_kernel(trace_kernel(now.factors), labels)
         self._previous = state_of(model)
@@ -178,54 +161,6 @@ class KernelDistance(Measurement):
         parameter = next(model.parameters())
         return place_samples(inputs, parameter.device, parameter.dtype), labels
 
-    def _kernel(
-        self, model: nn.Module, inputs: Any, parameters: Parameters | None = None
-    ) -> _Kernel:
-        """Of the network at `parameters`, by the method that its shapes settle."""
-        # The network answers with the chosen output already.
-        factors = ntk_factors(model, inputs, parameters=parameters, dtype=self.dtype)
-        sketched = self._method_for(factors) == "sketch"
-        return _Kernel(factors, self._sketch(model, inputs, parameters) if sketched else None)
-
-    def _method_for(self, factors: NTKFactors) -> str:
-        if self._taken is None:
-            cost = distance_cost(factors)
-            self._taken = self.method
-            if self.method == "auto":
-                self._taken = "exact" if cost <= _AFFORDED or not self.probes else "sketch"
-            rank_zero_info(
-                f"{self.name}: {self._taken} ({factors.samples} samples x {factors.outputs} "
-                f"outputs, {cost:.1g} multiplications for one exact distance)"
-            )
-        return self._taken
-
-    def _sketch(
-        self, model: nn.Module, inputs: Any, parameters: Parameters | None = None
-    ) -> KernelSketch:
-        return kernel_sketch(
-            model,
-            inputs,
-            probes=self.probes,
-            seed=self.seed,
-            parameters=parameters,
-            dtype=self.dtype,
-        )
-
-    def _distances(
-        self, key: str, first: _Kernel, second: _Kernel
-    ) -> dict[str, LoggedValue | Tensor]:
-        """Of two kernels, under the name of the reference, by kind."""
-        values: dict[str, LoggedValue | Tensor] = {
-            f"trace/{key}": distance_between(first.factors, second.factors, kind="trace")
-        }
-        if first.sketch is not None and second.sketch is not None:
-            estimate = sketched_kernel_distance(first.sketch, second.sketch)
-            values[f"sketch/{key}"] = estimate.estimate
-            values[f"sketch/{key}_se"] = estimate.standard_error
-        elif self._taken == "exact":
-            values[f"full/{key}"] = distance_between(first.factors, second.factors)
-        return values
-
     def _velocity(
         self, values: Mapping[str, LoggedValue | Tensor]
     ) -> dict[str, LoggedValue | Tensor]:
@@ -240,13 +175,15 @@ class KernelDistance(Measurement):
             if f"{kind}/previous" in values
         }
 
-    def _settled(self, model: nn.Module, inputs: Any) -> dict[str, _Kernel]:
+    def _settled(self, model: nn.Module, inputs: Any) -> dict[str, Kernel]:
         """Kernels of the references; they are rebuilt from parameters after a resume only."""
         for key, parameters in (("own", self._initial), ("previous", self._previous)):
             if key not in self._references and parameters is not None:
-                self._references[key] = self._kernel(model, inputs, _on(model, parameters))
+                self._references[key] = self._kernels.take(model, inputs, _on(model, parameters))
         if "foreign" not in self._references and self._begins_anew(model):
-            self._references["foreign"] = self._kernel(self._fresh(model, _FOREIGN_SEED), inputs)
+            self._references["foreign"] = self._kernels.take(
+                self._fresh(model, _FOREIGN_SEED), inputs
+            )
         return self._references
 
     def _fresh(self, model: nn.Module, seed: int) -> nn.Module:
@@ -272,8 +209,8 @@ class KernelDistance(Measurement):
         for pair in fresh_pairs(
             lambda seed: self._fresh(model, seed), pairs=_FLOOR_PAIRS, seed=self.seed
         ):
-            first, second = (self._kernel(each, inputs) for each in pair)
-            for key, value in self._distances("floor", first, second).items():
+            first, second = (self._kernels.take(each, inputs) for each in pair)
+            for key, value in self._kernels.distances("floor", first, second).items():
                 found.setdefault(key, []).append(float(value))
         values: dict[str, LoggedValue | Tensor] = {}
         for key, distances in found.items():
@@ -286,7 +223,7 @@ class KernelDistance(Measurement):
     ) -> None:
         """Write the distances of all pairs: an estimate, or the exact matrix at the end."""
         epochs = [epoch for epoch in snapshot_epochs(run.path) if self.due(epoch)]
-        exact = final and self._taken != "sketch"
+        exact = final and self._kernels.taken != "sketch"
         if len(epochs) < 2 or not (self.pairwise if exact else self.probes):
             return
         inputs, _ = self._samples(model, reference)
@@ -300,7 +237,7 @@ class KernelDistance(Measurement):
         arrays = {"epochs": np.array(epochs)}
         keys: dict[Literal["full", "trace"], str] = {"full": "distance", "trace": "trace_distance"}
         for kind, key in keys.items():
-            if kind == "trace" or self._taken != "trace":
+            if kind == "trace" or self._kernels.taken != "trace":
                 with share_bar(what) as watch:
                     arrays[key] = pairwise_kernel_distance(
                         states, model, inputs, kind=kind, dtype=self.dtype, watch=watch
@@ -314,7 +251,7 @@ class KernelDistance(Measurement):
         for epoch in epochs:
             if epoch not in self._sketches:  # measured before this process resumed the run
                 parameters = _on(model, run.load_snapshot(epoch))
-                self._sketches[epoch] = self._sketch(model, inputs, parameters)
+                self._sketches[epoch] = self._kernels.sketch(model, inputs, parameters)
         distance = np.zeros((len(epochs), len(epochs)))
         error = np.zeros_like(distance)
         for i, first in enumerate(epochs):

@@ -164,7 +164,7 @@ def test_auto_goes_by_shapes_and_says_what_it_took(caplog: pytest.LogCaptureFixt
     callback = KernelDistance(inputs=torch.randn(300, 784), samples=300)
     factors = ntk_factors(model, callback.inputs)
     with caplog.at_level("INFO", "lightning.pytorch.utilities.rank_zero"):
-        assert callback._method_for(factors) == "sketch"  # two kernels of 5 GB
+        assert callback._kernels.method_for(factors) == "sketch"  # two kernels of 5 GB
     assert "kernel_distance: sketch (300 samples x 120 outputs" in caplog.text
 
 
