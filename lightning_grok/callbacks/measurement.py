@@ -3,7 +3,7 @@
 import copy
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Protocol
 
@@ -27,14 +27,9 @@ from lightning_grok.callbacks.recording import (
     split_values,
     trained_epochs,
 )
-from lightning_grok.callbacks.reference import (
-    BatchReader,
-    drawn_reference,
-    given_reference,
-    loaders_of,
-)
+from lightning_grok.callbacks.reference import BatchReader
+from lightning_grok.callbacks.sampled import WithSamples
 from lightning_grok.callbacks.scheduled import Epochs, Scheduled
-from lightning_grok.errors import InputError
 from lightning_grok.geometry.activations import Pool
 from lightning_grok.geometry.ntk.network import Output
 from lightning_grok.runs.directory import RunDirectory
@@ -52,7 +47,7 @@ class Aside(Protocol):
         """Log what has been measured; with `wait`, all that was asked for."""
 
 
-class Measurement(Scheduled, Forgiving, ABC):
+class Measurement(Scheduled, WithSamples, Forgiving, ABC):
     """Takes a measurement of the network at chosen points, beginning with the initialization.
 
     A subclass sets `name` and implements `measure`, which knows no Trainer, so that the same
@@ -87,8 +82,6 @@ class Measurement(Scheduled, Forgiving, ABC):
         InputError: the epochs are negative, out of order or, once the run is known, beyond its end.
     """
 
-    needs_samples = True
-    """Whether `measure` looks at any sample."""
     aside: "Aside | None" = None
     """Whoever takes it instead, of a snapshot, and logs it later."""
     keeps_snapshots = True
@@ -119,7 +112,6 @@ class Measurement(Scheduled, Forgiving, ABC):
         self.output = output
         self.pool = pool
         self.epoch: float = 0  # of the network in `measure`
-        self._reference: ReferenceSet | None = None
         self._step = -1  # of the last measurement
         self._ended = False
         self._set_up = False
@@ -198,34 +190,6 @@ class Measurement(Scheduled, Forgiving, ABC):
         else:
             on_rank_zero(trainer, lambda: self._rehearse(network))
 
-    def find_reference(
-        self, datamodule: Any, loaders: Callable[[], Mapping[str, Any]]
-    ) -> ReferenceSet:
-        """The samples to look at; of a measurement that needs none, an empty set.
-
-        Args:
-            datamodule: of the training; one with a ``reference_set`` knows the samples.
-            loaders: the training's, asked for where nobody else has samples.
-
-        Raises:
-            InputError: there are no samples, or they can't be read.
-        """
-        own = getattr(datamodule, "reference_set", None)
-        try:
-            if self.inputs is not None:
-                return given_reference(self.inputs, self.labels)
-            if self.dataloader is not None:
-                return drawn_reference({"given": self.dataloader}, self.batch_keys)
-            if own is not None or not self.needs_samples:
-                return own or ReferenceSet.empty()
-            return drawn_reference(loaders(), self.batch_keys)
-        except InputError as error:
-            raise InputError(f"{self.name}: {error}") from None
-
-    def _found(self, trainer: L.Trainer) -> ReferenceSet:
-        datamodule = getattr(trainer, "datamodule", None)
-        return self.find_reference(datamodule, lambda: loaders_of(trainer))
-
     def _rehearse(self, network: nn.Module) -> None:
         """Measure the initialization for nothing, to see that it can be measured."""
         rehearsal = copy.copy(self)
@@ -236,12 +200,6 @@ class Measurement(Scheduled, Forgiving, ABC):
         except Exception as error:
             if self.strict or not is_passing(error):
                 raise
-
-    @property
-    def reference(self) -> ReferenceSet:
-        """The samples that are looked at; from `prepare` on."""
-        assert self._reference is not None
-        return self._reference
 
     def on_train_batch_end(
         self, trainer: L.Trainer, pl_module: L.LightningModule, *args: Any

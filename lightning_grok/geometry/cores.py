@@ -7,11 +7,11 @@ from typing import TypeVar
 import torch
 from threadpoolctl import threadpool_limits
 
-Item = TypeVar("Item")
-Result = TypeVar("Result")
+_Item = TypeVar("_Item")
+_Result = TypeVar("_Result")
 
 
-def on_all_cores(function: Callable[[Item], Result], items: Iterable[Item]) -> list[Result]:
+def on_all_cores(function: Callable[[_Item], _Result], items: Iterable[_Item]) -> list[_Result]:
     """The results of `function`, which leaves the interpreter lock, in the order of the items.
 
     BLAS has one thread meanwhile; with several, small products wait for each other.
