@@ -18,7 +18,7 @@ import json
 import math
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Self
@@ -227,11 +227,7 @@ class RunDirectory:
 
     def forget_after(self, epoch: int) -> None:
         """Forget all that was logged of later epochs, with their arrays and snapshots."""
-        if self.events_path.exists():
-            lines = self.events_path.read_bytes().splitlines(keepends=True)
-            kept = [line for line in lines if not is_after(line, epoch)]
-            write_atomically(self.events_path, lambda path: path.write_bytes(b"".join(kept)))
-            self._log.note()
+        self._leave_out(lambda line: is_after(line, epoch))
         self.rewind(self.log_size, epoch)
 
     def forget(self, measurement: str) -> bool:
@@ -243,14 +239,18 @@ class RunDirectory:
             Whether there was anything.
         """
         self._arrays_of(measurement)  # refused before anything is removed
-        lines: list[bytes] = []
-        kept: list[bytes] = []
-        if self.events_path.exists():
-            lines = self.events_path.read_bytes().splitlines(keepends=True)
-            kept = [line for line in lines if not is_of(line, measurement)]
-            write_atomically(self.events_path, lambda path: path.write_bytes(b"".join(kept)))
-            self._log.note()
+        found = self._leave_out(lambda line: is_of(line, measurement))
         shutil.rmtree(self._arrays_of(measurement), ignore_errors=True)
+        return found
+
+    def _leave_out(self, is_gone: Callable[[bytes], bool]) -> bool:
+        """Write the log anew without some of its lines; whether there were any."""
+        if not self.events_path.exists():
+            return False
+        lines = self.events_path.read_bytes().splitlines(keepends=True)
+        kept = [line for line in lines if not is_gone(line)]
+        write_atomically(self.events_path, lambda path: path.write_bytes(b"".join(kept)))
+        self._log.note()
         return len(kept) < len(lines)
 
     def save_arrays(self, measurement: str, epoch: float | str, arrays: Mapping[str, Any]) -> None:
