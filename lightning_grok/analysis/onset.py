@@ -99,11 +99,9 @@ class RunLike(Protocol):
     @property
     def meta(self) -> Mapping[str, Any]:
         """What describes the run: ``test_samples`` and ``num_classes`` are looked for."""
-        ...
 
     def series(self, key: str) -> tuple[np.ndarray, np.ndarray]:
         """Epochs (T,) and values (T,)."""
-        ...
 
 
 def grokking_events(

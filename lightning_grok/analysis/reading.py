@@ -38,17 +38,14 @@ class Subject(Protocol):
     @property
     def events(self) -> GrokkingEvents:
         """Memorization and generalization."""
-        ...
 
     @property
     def last(self) -> int:
         """The last epoch."""
-        ...
 
     @property
     def breakdown(self) -> np.ndarray:
         """Epochs at which the training set was lost (`lightning_grok.analysis.breakdown`)."""
-        ...
 
     def series(self, key: str) -> Series:
         """Epochs and values of a key, without NaN and without what was measured in a breakdown.
@@ -56,8 +53,6 @@ class Subject(Protocol):
         Raises:
             NotMeasuredError: it was never logged, or as NaN only.
         """
-        ...
 
     def whole(self, key: str) -> Series:
         """The same with NaN and breakdowns among them; empty where it was never logged."""
-        ...

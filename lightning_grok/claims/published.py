@@ -16,7 +16,6 @@ class Curves(Protocol):
 
     def points(self, setup: str, key: str) -> tuple[np.ndarray, np.ndarray]:
         """Epochs (T,) and values (T,) of one of our keys in our unit; empty if there are none."""
-        ...
 
 
 def deviations(

@@ -43,17 +43,14 @@ class Described(Protocol):
     @property
     def keys(self) -> list[str]:
         """All logged keys."""
-        ...
 
     @property
     def meta(self) -> Mapping[str, Any]:
         """run.json."""
-        ...
 
     @property
     def config(self) -> Mapping[str, Any]:
         """config.yaml."""
-        ...
 
 
 class Logged(NamedTuple):

@@ -20,7 +20,6 @@ class StatedRun(RunLike, Protocol):
     @property
     def state(self) -> str:
         """``finished``, or what else it is."""
-        ...
 
 
 def run_outcome(run: StatedRun) -> str:
