@@ -66,12 +66,10 @@ class RunLag(NamedTuple):
     Attributes:
         decades: x(first) − x(second); NaN where the second never came.
         at_least: the first never came: `decades` is a lower bound.
-        spacing: decades between the measurements about the first's arrival.
     """
 
     decades: float
     at_least: bool
-    spacing: float
 
 
 def arrival(series: Series, level: Level) -> Arrival:
@@ -106,8 +104,8 @@ def lag(first: Series, second: Series, at_first: Level, at_second: Level) -> Run
     first, second = on_common_epochs(first, second)
     one, other = arrival(first, at_first), arrival(second, at_second)
     if other.censored:
-        return RunLag(math.nan, False, one.spacing)
-    return RunLag(one.x - other.x, one.censored, one.spacing)
+        return RunLag(math.nan, False)
+    return RunLag(one.x - other.x, one.censored)
 
 
 def on_common_epochs(first: Series, second: Series) -> tuple[Series, Series]:
