@@ -15,11 +15,11 @@ from lightning_grok.dashboard.epoch_axis import (
     shown_epochs,
 )
 from lightning_grok.dashboard.traces import epoch_figure, heatmap, numbers
-from lightning_grok.dashboard.umap_view import class_name
 from lightning_grok.dashboard.view import View
 from lightning_grok.figures.epoch_axis import Events, axis_ends
 from lightning_grok.figures.kernel_distance import cells
 from lightning_grok.figures.palette import SOUND_PROBE, TEST
+from lightning_grok.figures.umap import class_name
 from lightning_grok.runs.panels import measured_layers
 from lightning_grok.runs.run import Run
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from lightning_grok.analysis.onset import run_events
 from lightning_grok.analysis.outcome import event_words
-from lightning_grok.figures.epoch_axis import Events
+from lightning_grok.figures.epoch_axis import Events, events_of
 from lightning_grok.runs.folders import find_runs
 from lightning_grok.runs.names import printable
 from lightning_grok.runs.run import Run
@@ -219,11 +219,9 @@ def _events_of(run: Run) -> tuple[Events, dict[str, Any]]:
         found = run_events(run)
     except ValueError:
         return Events(None, None), run_record(run) | {"words": []}
-    times = (found.t_mem, found.test.t_half)
-    finite = [float(epoch) if math.isfinite(epoch) else None for epoch in times]
     so_far = run.state != "finished"
     words = {"words": event_words(found, so_far=so_far)}
-    return Events(*finite), run_record(run, so_far=so_far, events=found) | words
+    return events_of(found), run_record(run, so_far=so_far, events=found) | words
 
 
 def reason_of(meta: Mapping[str, Any]) -> str | None:

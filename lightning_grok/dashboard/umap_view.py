@@ -8,6 +8,7 @@ from lightning_grok.dashboard.colors import harmless
 from lightning_grok.dashboard.view import SYMBOLS, TALL, View
 from lightning_grok.figures.epoch_axis import Events
 from lightning_grok.figures.palette import class_color, class_marker
+from lightning_grok.figures.umap import class_name
 from lightning_grok.runs.run import Run
 from lightning_grok.runs.snapshots import epoch_stem
 
@@ -55,12 +56,6 @@ def umap_frame(run: Run, epoch: int) -> dict[str, Any] | None:
         x, y = points[labels == label].T[:2]
         frame[str(label)] = {"x": _short(x), "y": _short(y)}
     return frame
-
-
-def class_name(run: Run, label: int) -> str:
-    """What a class is called; its number where the run doesn't say."""
-    names = run.meta.get("class_names") or []
-    return str(names[label]) if label < len(names) else f"class {label}"
 
 
 def _class_look(run: Run, label: int) -> dict[str, str]:

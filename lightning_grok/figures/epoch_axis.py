@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 
+from lightning_grok.analysis.onset import GrokkingEvents, run_events
 from lightning_grok.figures.palette import EVENT
 from lightning_grok.figures.seeds import Runs, Seeds
 from lightning_grok.runs.glossary import EVENT_MEANINGS
@@ -50,8 +51,6 @@ def find_events(run: Runs) -> Events:
     Over seeds an event is the median one, of rises after memorization alone; a run without it
     counts as later than all others.
     """
-    from lightning_grok.analysis.onset import run_events
-
     if isinstance(run, Seeds):
         times = (
             [each.t_mem for each in run.onsets],
@@ -59,10 +58,13 @@ def find_events(run: Runs) -> Events:
             [each.late.t_10 for each in run.onsets],
         )
         return Events(*(run.median_event(each) for each in times))
-    found = run_events(run)
+    return events_of(run_events(run))
+
+
+def events_of(found: GrokkingEvents) -> Events:
+    """What the accuracies of one run say, for figures of it."""
     both = (found.t_mem, found.test.t_half)
-    finite = [float(epoch) if np.isfinite(epoch) else None for epoch in both]
-    return Events(*finite)
+    return Events(*(float(epoch) if np.isfinite(epoch) else None for epoch in both))
 
 
 def places(epochs: np.ndarray, first: float = 1) -> np.ndarray:

@@ -139,12 +139,14 @@ def _by_class(run: Runs, frames: Frames) -> str:
 
 def _classes(run: Runs, frames: Frames) -> dict[int, str]:
     """Label -> name of the classes that occur."""
-    names = run.meta.get("class_names") or []
     labels = np.unique(np.concatenate([frame["labels"] for frame in frames.values()])).astype(int)
-    return {
-        int(label): str(names[label]) if label < len(names) else f"class {label}"
-        for label in labels
-    }
+    return {label: class_name(run, label) for label in labels.tolist()}
+
+
+def class_name(run: Runs, label: int) -> str:
+    """What a class is called; its number where the run doesn't say."""
+    names = run.meta.get("class_names") or []
+    return str(names[label]) if label < len(names) else f"class {label}"
 
 
 def _legend_columns(run: Runs, frames: Frames, width: float) -> int:
