@@ -55,8 +55,8 @@ class Setup(_Strict, frozen=True):
         if not self.configs:
             return ""
         files = [f if f.startswith("--") else f"--config {f}" for f in self.configs]
-        rest = ["--data.subset=random --seed_everything=SEED", *options]
-        return " ".join(["python -m lightning_grok fit", *files, *rest])
+        fit = ["python -m lightning_grok fit", *files]
+        return " ".join([*fit, "--seed_everything=SEED", *options])
 
 
 class SeriesSource(_Strict, frozen=True):

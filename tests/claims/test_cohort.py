@@ -98,10 +98,10 @@ def test_events_are_those_of_the_run(tmp_path: Path) -> None:
     assert run.events.grokked
     assert math.log10(run.events.test.t_half) == pytest.approx(3.2, abs=0.01)
     assert SETUP.command() == ""
-    made = Setup(where=SETUP.where, configs=["a.yaml", "b.yaml"])
+    made = Setup(where=SETUP.where, configs=["a.yaml", "--data.p=97", "b.yaml"])
     assert made.command("--x=1") == (
-        "python -m lightning_grok fit --config a.yaml --config b.yaml "
-        "--data.subset=random --seed_everything=SEED --x=1"
+        "python -m lightning_grok fit --config a.yaml --data.p=97 --config b.yaml "
+        "--seed_everything=SEED --x=1"
     )
 
 
