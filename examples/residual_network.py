@@ -68,7 +68,7 @@ class Digits(L.LightningDataModule):
 
 
 def main(epochs: int = 20, size: int = 1000) -> None:
-    """Train on so many digits, measured at the paper's epochs and at the end."""
+    """Train on so many digits, measured at round epochs and at the end."""
     L.seed_everything(0)
     ratio = LayerMeasurement(
         "lightning_grok.geometry.participation_ratio", layers=["2", "3", "4", "5"], per_class=30

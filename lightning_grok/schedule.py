@@ -10,14 +10,15 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-PAPER_EPOCHS: tuple[int, ...] = (
-    *range(6), *range(10, 60, 10), *range(100, 600, 100), *range(1000, 4500, 500),
-    *range(5000, 11_000, 1000), *range(20_000, 60_000, 10_000),
-)  # fmt: skip
-"""The paper's checkpoints (28 to epoch 10,000, 32 to 50,000), preceded by the initialization."""
-
 OPEN_END = 10**6
 """Where the schedule of a run ends that has no last epoch."""
+
+ROUND_EPOCHS: tuple[int, ...] = (
+    *range(6), *range(10, 60, 10), *range(100, 600, 100), *range(1000, 4500, 500),
+    *range(5000, 11_000, 1000), *range(20_000, 60_000, 10_000),
+    *range(100_000, 600_000, 100_000), OPEN_END,
+)  # fmt: skip
+"""What is looked at where nobody says when: the start, and 1 to 5 in every power of ten."""
 
 EpochPoints = Sequence[int] | int | None
 """Listed, or so many evenly in the logarithm a decade, or none."""
@@ -102,7 +103,7 @@ def log_spaced(last: int, per_decade: int) -> list[int]:
 
 
 def evaluation_epochs(
-    last: int, per_decade: int, also: Iterable[int] = PAPER_EPOCHS
+    last: int, per_decade: int, also: Iterable[int] = ROUND_EPOCHS
 ) -> frozenset[int]:
     """The log-spaced grid, the epochs of `also` up to `last`, the start 0 and the end `last`."""
     return frozenset({0, last, *log_spaced(last, per_decade), *(e for e in also if e <= last)})

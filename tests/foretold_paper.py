@@ -8,7 +8,7 @@ import yaml
 
 from lightning_grok.runs.directory import RunDirectory
 from lightning_grok.runs.run import Run
-from lightning_grok.schedule import PAPER_EPOCHS, evaluation_epochs
+from lightning_grok.schedule import ROUND_EPOCHS, evaluation_epochs
 
 LETTERS = [*"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabdefghnqrt"]
 FLOOR = 0.46
@@ -102,7 +102,7 @@ def write_seed(
         "manifold_capacity": {"per_class": 20 if len(list(splits)) > 1 else 200},
     }
     (directory.path / "config.yaml").write_text(yaml.safe_dump(options))
-    measured = sorted({0, *(epoch for epoch in PAPER_EPOCHS if epoch <= last), last})
+    measured = sorted({0, *(epoch for epoch in ROUND_EPOCHS if epoch <= last), last})
     evaluated = sorted({*measured, *evaluation_epochs(last, 12)})
     for group in groups:
         for epoch in evaluated if group == "evaluation" else measured:

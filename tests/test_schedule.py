@@ -1,7 +1,8 @@
 import pytest
 
 from lightning_grok.schedule import (
-    PAPER_EPOCHS,
+    OPEN_END,
+    ROUND_EPOCHS,
     Schedule,
     evaluation_epochs,
     log_spaced,
@@ -9,12 +10,12 @@ from lightning_grok.schedule import (
 )
 
 
-def test_the_papers_checkpoints() -> None:
-    until_10k = [epoch for epoch in PAPER_EPOCHS if 0 < epoch <= 10_000]
-    assert len(until_10k) == 28
-    assert len(PAPER_EPOCHS) - 1 == 32
-    assert PAPER_EPOCHS[0] == 0
-    assert {1, 5, 10, 50, 100, 500, 1500, 4000, 10_000, 50_000} <= set(PAPER_EPOCHS)
+def test_every_power_of_ten_has_its_round_epochs_however_long_a_run_is() -> None:
+    assert ROUND_EPOCHS[0] == 0
+    assert list(ROUND_EPOCHS) == sorted(set(ROUND_EPOCHS))
+    for ten in (1, 10, 100, 1000, 10_000, 100_000):
+        assert {ten, 2 * ten, 3 * ten, 4 * ten, 5 * ten} <= set(ROUND_EPOCHS)
+    assert ROUND_EPOCHS[-1] == OPEN_END
 
 
 def test_a_decade_has_as_many_epochs_as_asked_for() -> None:
@@ -25,7 +26,7 @@ def test_a_decade_has_as_many_epochs_as_asked_for() -> None:
     assert epochs == sorted(set(epochs))
 
 
-def test_a_schedule_has_start_end_and_the_papers_epochs() -> None:
+def test_a_schedule_has_start_end_and_round_epochs() -> None:
     epochs = evaluation_epochs(777, 24)
     assert {0, 777, 40, 500} <= epochs
     assert max(epochs) == 777

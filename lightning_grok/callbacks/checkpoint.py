@@ -27,13 +27,13 @@ from lightning_grok.runs.checkpoints import LAST, PREVIOUS, kept_path, newest_ch
 from lightning_grok.runs.directory import RunDirectory
 from lightning_grok.runs.files import write_atomically
 from lightning_grok.runs.snapshots import snapshot_epochs
-from lightning_grok.schedule import PAPER_EPOCHS
+from lightning_grok.schedule import ROUND_EPOCHS
 
 _HANGUP = getattr(signal, "SIGHUP", None)  # which Windows has not
 
 
 class Snapshots(L.Callback):
-    """Keeps the network's weights for later analysis: 1 MB at each of the paper's checkpoints.
+    """Keeps the network's weights for later analysis at round epochs: 0 to 5, 10 to 50, ...
 
     Epochs at which an enabled measurement is due, and the end, are kept too.
 
@@ -55,7 +55,7 @@ class Snapshots(L.Callback):
         epoch = completed_epochs(trainer)
         callbacks = (c for c in callbacks_of(trainer) if isinstance(c, Measurement) and c.enabled)
         measured = (measurement for measurement in callbacks if measurement.keeps_snapshots)
-        wanted = epoch in PAPER_EPOCHS or epoch == trainer.max_epochs
+        wanted = epoch in ROUND_EPOCHS or epoch == trainer.max_epochs
         if wanted or any(measurement.due(epoch) for measurement in measured):
             expect_finite(pl_module, epoch, self.directory.checkpoints)
             self._save(pl_module, epoch)

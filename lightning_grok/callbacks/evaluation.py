@@ -22,7 +22,7 @@ from lightning_grok.callbacks.recording import (
 from lightning_grok.errors import InputError
 from lightning_grok.geometry.activations import evaluating
 from lightning_grok.ranges import Epoch, PerDecade, Range, within_ranges
-from lightning_grok.schedule import OPEN_END, PAPER_EPOCHS, evaluation_epochs, validate_epochs
+from lightning_grok.schedule import OPEN_END, ROUND_EPOCHS, evaluation_epochs, validate_epochs
 from lightning_grok.tasks.module import SETS, GrokModule
 
 _NEVER = 2**31  # no epoch is a multiple of it
@@ -37,7 +37,7 @@ class Evaluation(L.Callback):
 
     Args:
         every: every so many epochs; None takes the log-spaced schedule.
-        per_decade: log-spaced epochs a decade; the paper's checkpoints are evaluated besides.
+        per_decade: log-spaced epochs a decade; round ones (10, 20, ...) are evaluated too.
         epochs: an explicit increasing list instead of both.
 
     Raises:
@@ -97,7 +97,7 @@ class Evaluation(L.Callback):
             return self.epochs
         if end == 0:
             return frozenset({0})
-        return evaluation_epochs(end, self.per_decade, PAPER_EPOCHS)
+        return evaluation_epochs(end, self.per_decade, ROUND_EPOCHS)
 
     def on_fit_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Have Lightning set the validation dataloaders up before the first epoch."""

@@ -62,9 +62,9 @@ class Measurement(Scheduled, WithSamples, Forgiving, ABC):
 
     Args:
         enabled: False switches the measurement off.
-        epochs: completed epochs to measure at, increasing; 0 is the initialization. None takes the
-            paper's checkpoints up to the run's end, and the end, unless another of these says when;
-            a number adds to the paper's so many log-spaced epochs a decade.
+        epochs: completed epochs to measure at, increasing; 0 is the initialization. None takes
+            round ones (0 to 5, 10 to 50, 100 to 500, ...) up to the run's end, and the end, unless
+            another of these says when; a number adds to them so many log-spaced ones a decade.
         strict: True lets an error of the measurement stop the run; False logs it as an event
             ``error`` with a warning and trains on.
         steps: optimizer steps to measure after: listed, or so many log-spaced ones a decade.
@@ -137,10 +137,10 @@ class Measurement(Scheduled, WithSamples, Forgiving, ABC):
         """
 
     def check(self, model: nn.Module, reference: ReferenceSet) -> None:
-        """Refuse, before a run begins, what can't be measured of this network on these images.
+        """Refuse, before a run begins, what can't be measured of this network on these samples.
 
         Raises:
-            InputError: a layer doesn't exist, or there are too few images.
+            InputError: a layer doesn't exist, or there are too few samples.
         """
 
     def start(self, model: nn.Module) -> None:

@@ -6,10 +6,10 @@ import lightning as L
 
 from lightning_grok.errors import InputError
 from lightning_grok.ranges import Epoch, PerDecade
-from lightning_grok.schedule import OPEN_END, PAPER_EPOCHS, EpochPoints, Schedule, evaluation_epochs
+from lightning_grok.schedule import OPEN_END, ROUND_EPOCHS, EpochPoints, Schedule, evaluation_epochs
 
 Epochs = Sequence[Epoch] | PerDecade | None
-"""Completed epochs; or how many log-spaced ones a decade beside the paper's; or the paper's."""
+"""Completed epochs; or how many log-spaced ones a decade beside round ones; or round ones alone."""
 
 
 class Scheduled(L.Callback):
@@ -17,8 +17,8 @@ class Scheduled(L.Callback):
 
     Args:
         enabled: False switches it off.
-        epochs, steps, every_n_epochs, every_n_steps: as for a `Schedule`; without any the paper's
-            epochs, to which a number of epochs adds.
+        epochs, steps, every_n_epochs, every_n_steps: as for a `Schedule`; without any
+            `ROUND_EPOCHS`, to which a number of epochs adds.
 
     Raises:
         InputError: the epochs are negative, out of order or, once the run is known, beyond its end.
@@ -79,7 +79,7 @@ class Scheduled(L.Callback):
         if isinstance(given, int) and end > 0:
             self._due = evaluation_epochs(end, given)
         elif self.schedule == Schedule():
-            self._due |= {epoch for epoch in PAPER_EPOCHS if epoch <= end}
+            self._due |= {epoch for epoch in ROUND_EPOCHS if epoch <= end}
 
     def end_at(self, epoch: int) -> bool:
         """Let the last epoch of a run that ended early be due; True if it was not before.

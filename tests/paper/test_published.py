@@ -6,6 +6,7 @@ import pytest
 
 from lightning_grok.errors import InputError
 from lightning_grok.paper.published import Published, belongs_to
+from lightning_grok.schedule import ROUND_EPOCHS
 
 HEAD = "dataset,run,metric,layer,epoch,value,source\n"
 EMNIST = "AdamW-10-2000-0.5-0"
@@ -26,6 +27,13 @@ MNIST,alpha_0.5,K_dist_to_model0_train_512,,10,0.12,x
 MNIST,alpha_0.5,K_dist_to_model0_test,,10,0.13,x
 MNIST-probe,ood_accs_p5,acc_mean,,50.0,0.33,x
 """
+
+
+def test_runs_are_measured_at_the_papers_checkpoints_where_nobody_says_when() -> None:
+    trained = [epoch for epoch in ROUND_EPOCHS if epoch > 0]
+    assert sum(epoch <= 10_000 for epoch in trained) == 28
+    assert sum(epoch <= 50_000 for epoch in trained) == 32
+    assert {1, 5, 10, 50, 100, 500, 1500, 4000, 10_000, 50_000} <= set(trained)
 
 
 def written(folder: Path, text: str) -> Path:
