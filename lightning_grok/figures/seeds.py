@@ -2,7 +2,6 @@
 
 import copy
 import math
-from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import Any, Literal
@@ -15,9 +14,6 @@ from lightning_grok.runs.run import Run
 
 QUANTILES = (0.1, 0.9)
 """Both edges of a band over seeds."""
-
-_COMPLETE = 0.9  # of the longest run's epochs: shorter runs would cut the others short
-_SAMPLES, _PER_CLASS = 256, 200  # images of the kernel and of a manifold in the paper's main runs
 
 
 class Seeds:
@@ -147,43 +143,6 @@ class Seeds:
 
 Runs = Run | Seeds
 """What a figure is drawn of."""
-
-
-def comparable_runs(runs: Sequence[Run]) -> tuple[list[Run], list[str]]:
-    """One run a seed, by seed, and a line for each run that is left out.
-
-    Of several runs with one seed the one with the paper's numbers of images, then the longest. Runs
-    much shorter than the longest are left out: shared epochs would end with them.
-    """
-    longest = max(run.epoch for run in runs)
-    of_seed: dict[Any, list[Run]] = defaultdict(list)
-    left_out = []
-    for run in runs:
-        if run.epoch < _COMPLETE * longest:
-            left_out.append(f"left out {run.path}: ends at epoch {run.epoch:,} of {longest:,}")
-        else:
-            of_seed[run.seed].append(run)
-    kept = []
-    for seed in sorted(of_seed, key=lambda seed: (seed is None, seed)):
-        best, *rest = sorted(of_seed[seed], key=_preference)
-        kept.append(best)
-        left_out += [
-            f"left out {run.path}: of the seed of {best.path}"
-            for run in rest
-            if _preference(run)[0] == _preference(best)[0]  # others belong to Figures 6, 13, 14
-        ]
-    return kept, left_out
-
-
-def _preference(run: Run) -> tuple[bool, int, str]:
-    options = run.config
-    kernel = options.get("kernel_distance", {})
-    standard = (
-        kernel.get("samples", _SAMPLES) == _SAMPLES
-        and kernel.get("split", "train") == "train"
-        and options.get("manifold_capacity", {}).get("per_class", _PER_CLASS) == _PER_CLASS
-    )
-    return (not standard, -run.epoch, str(run.path))
 
 
 def _shared(epochs: Sequence[np.ndarray]) -> np.ndarray:

@@ -13,7 +13,7 @@ import numpy as np
 from lightning_grok.errors import InputError
 from lightning_grok.figures.epoch_axis import published_handles
 from lightning_grok.figures.layout import PAGE
-from lightning_grok.figures.seeds import Seeds, comparable_runs
+from lightning_grok.figures.seeds import Seeds
 from lightning_grok.paper.figures.distance import draw_distance, outside_note
 from lightning_grok.paper.figures.layout import (
     Handles,
@@ -27,7 +27,7 @@ from lightning_grok.paper.figures.layout import (
     shared_handles,
     steps_note,
 )
-from lightning_grok.paper.figures.runs import PaperRuns, command_for
+from lightning_grok.paper.figures.runs import PaperRuns, command_for, comparable_runs
 from lightning_grok.paper.figures.training import MNIST_OUTPUT, MNIST_WEIGHT, columns_of
 from lightning_grok.runs.run import Run
 

@@ -3,9 +3,9 @@
 import os
 from collections import defaultdict
 from collections.abc import Sequence
-from typing import Literal
+from typing import Any, Literal
 
-from lightning_grok.figures.seeds import Seeds, comparable_runs
+from lightning_grok.figures.seeds import Seeds
 from lightning_grok.paper.published import Published, belongs_to
 from lightning_grok.runs.run import Run, read_runs
 
@@ -16,6 +16,9 @@ MNIST_CONFIGS = {
     "AdamW-8-1000-1-0.01-mse-200x200": "weight_scale_8",
 }
 """Setups that the paper follows in steps -> their file in configs/mnist."""
+
+_COMPLETE = 0.9  # of the longest run's epochs: shorter runs would cut the others short
+_SAMPLES, _PER_CLASS = 256, 200  # images of the kernel and of a manifold in the main runs
 
 
 class PaperRuns:
@@ -68,6 +71,43 @@ class PaperRuns:
         own = self.published is not None and belongs_to(setup, runs[0].dataset)
         points = self.published.all_points(setup, keys) if self.published and own else {}
         return Seeds(runs, unit, points)
+
+
+def comparable_runs(runs: Sequence[Run]) -> tuple[list[Run], list[str]]:
+    """One run a seed, by seed, and a line for each run that is left out.
+
+    Of several runs with one seed the one with the main runs' numbers of images, then the longest.
+    Runs much shorter than the longest are left out: shared epochs would end with them.
+    """
+    longest = max(run.epoch for run in runs)
+    of_seed: dict[Any, list[Run]] = defaultdict(list)
+    left_out = []
+    for run in runs:
+        if run.epoch < _COMPLETE * longest:
+            left_out.append(f"left out {run.path}: ends at epoch {run.epoch:,} of {longest:,}")
+        else:
+            of_seed[run.seed].append(run)
+    kept = []
+    for seed in sorted(of_seed, key=lambda seed: (seed is None, seed)):
+        best, *rest = sorted(of_seed[seed], key=_preference)
+        kept.append(best)
+        left_out += [
+            f"left out {run.path}: of the seed of {best.path}"
+            for run in rest
+            if _preference(run)[0] == _preference(best)[0]  # others belong to Figures 6, 13, 14
+        ]
+    return kept, left_out
+
+
+def _preference(run: Run) -> tuple[bool, int, str]:
+    options = run.config
+    kernel = options.get("kernel_distance", {})
+    standard = (
+        kernel.get("samples", _SAMPLES) == _SAMPLES
+        and kernel.get("split", "train") == "train"
+        and options.get("manifold_capacity", {}).get("per_class", _PER_CLASS) == _PER_CLASS
+    )
+    return (not standard, -run.epoch, str(run.path))
 
 
 def command_for(setup: str) -> str:

@@ -16,7 +16,7 @@ from lightning_grok.figures.epoch_axis import (
 from lightning_grok.figures.layout import PAGE
 from lightning_grok.figures.palette import TEST, TRAIN
 from lightning_grok.figures.panel import axis_label, line_style, matplotlib_style
-from lightning_grok.figures.seeds import Runs, Seeds, comparable_runs
+from lightning_grok.figures.seeds import Runs, Seeds
 from lightning_grok.paper.figures.layout import (
     Handles,
     PageColumn,
@@ -24,7 +24,7 @@ from lightning_grok.paper.figures.layout import (
     paper_page,
     shared_handles,
 )
-from lightning_grok.paper.figures.runs import PaperRuns, command_for
+from lightning_grok.paper.figures.runs import PaperRuns, command_for, comparable_runs
 from lightning_grok.paper.figures.training import GROKKING
 from lightning_grok.runs.panels import panel_of
 from lightning_grok.runs.quantities import GEOMETRY, Panel

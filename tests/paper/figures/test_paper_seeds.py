@@ -8,8 +8,8 @@ from foretold_paper import accuracy, delay, distances, own_distance, write_seed
 
 from lightning_grok.errors import InputError
 from lightning_grok.figures.epoch_axis import find_events, limits
-from lightning_grok.figures.seeds import Seeds, comparable_runs
-from lightning_grok.paper.figures.runs import PaperRuns, command_for
+from lightning_grok.figures.seeds import Seeds
+from lightning_grok.paper.figures.runs import PaperRuns, command_for, comparable_runs
 
 SETUP = "AdamW-10-2000-0.5-0"
 MNIST = "AdamW-8-1000-0.5-0-mse-200x200"
