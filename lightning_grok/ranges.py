@@ -45,7 +45,7 @@ class Range:
 
 
 Count = Annotated[int, Range(1, 10**7)]
-"""Of images, samples, repetitions: what a machine can hold."""
+"""Of samples, repetitions: what a machine can hold."""
 
 Epoch = Annotated[int, Range(0, 10**9)]
 PerDecade = Annotated[int, Range(1, 10_000)]

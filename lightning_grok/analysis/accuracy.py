@@ -1,7 +1,7 @@
-"""Which change of an accuracy counts, by how many images it was counted on.
+"""Which change of an accuracy counts, by how many samples it was counted on.
 
-An accuracy is a share of `samples` test images, so that it is known to a binomial standard error
-only: 1,000 images at 10 % give 9.5 of a thousand. A rise counts where it is, above the plateau and
+An accuracy is a share of `samples` held-out ones, so that it is known to a binomial standard error
+only: 1,000 samples at 10 % give 9.5 of a thousand. A rise counts where it is, above the plateau and
 above chance,
 
 - at least `LEAST_POINTS`: 3 points, below which nobody would speak of generalization;
@@ -30,7 +30,7 @@ class Counted(NamedTuple):
     """What a test accuracy was counted on.
 
     Attributes:
-        samples: images; None where it is not known: counting noise is then passed over.
+        samples: how many; None where it is not known: counting noise is then passed over.
         chance: accuracy of guessing, in [0, 1); None where it is not known: nothing is said of it.
     """
 
@@ -52,7 +52,7 @@ def counting_noise(base: float, samples: int | None) -> float:
 
     Args:
         base: accuracy, in [0, 1].
-        samples: images; 0 is returned for None.
+        samples: how many; 0 is returned for None.
     """
     if samples is None:
         return 0.0
@@ -62,7 +62,7 @@ def counting_noise(base: float, samples: int | None) -> float:
 
 
 def samples_as_noisy(accuracy: Float[np.ndarray, " t"], noise: float) -> int | None:
-    """Images whose count has the standard deviation `noise` about the median accuracy.
+    """Samples whose count has the standard deviation `noise` about the median accuracy.
 
     None where that is none: a series without noise, or at 0 or 1.
     """

@@ -116,7 +116,7 @@ def grokking_events(
         epochs: strictly increasing.
         train_accuracy, test_accuracy: one an epoch, in [0, 1]; NaN is left out.
         of: the test set. Where its chance is not known, the first evaluation stands for it; where
-            its size is not, the number of images whose counting noise would be that of the series.
+            its size is not, the number of samples whose counting noise would be that of the series.
 
     Raises:
         ValueError: an accuracy is outside [0, 1] (percent?), or the epochs are out of order.

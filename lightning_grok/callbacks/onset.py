@@ -9,6 +9,7 @@ from lightning.pytorch.utilities.rank_zero import rank_zero_info
 from lightning_grok.analysis.detector import OnsetDetector
 from lightning_grok.analysis.onset import counted_on
 from lightning_grok.analysis.outcome import in_epochs
+from lightning_grok.callbacks.measurement import enabled_measurements
 from lightning_grok.callbacks.network import network_of
 from lightning_grok.callbacks.recording import completed_epochs, directory_loggers, record_event
 from lightning_grok.errors import InputError
@@ -101,7 +102,7 @@ class Onset(L.Callback):
         by_step = place == 0 and any(f"{key}_step" in metrics for key in keys)
         if len(keys) < 2 or by_step:
             if place == 2:
-                self._miss(metrics)
+                self._miss(trainer)
             return
         self._place, self._waiting = place, None
         self.train_key, self.test_key = keys
@@ -120,11 +121,13 @@ class Onset(L.Callback):
             if event.name == "generalization":
                 self.generalized = event.epoch
 
-    def _miss(self, metrics: Mapping[str, Any]) -> None:
+    def _miss(self, trainer: L.Trainer) -> None:
         """Say that the accuracies are not logged; refuse to go on where they were named."""
         self._waiting = None
+        ours = {"evaluation", *(each.name for each in enabled_measurements(trainer))}
+        metrics = [k for k in trainer.callback_metrics if k.partition("/")[0] not in ours]
         named = " and ".join(filter(None, (self.train_key, self.test_key)))
-        logged = ", ".join(sorted(key for key in metrics if "/" not in key)) or "none"
+        logged = ", ".join(sorted(metrics)) or "none"
         if named:
             raise InputError(f"onset: expected metrics {named}; the module logs {logged}")
         if not self._told:

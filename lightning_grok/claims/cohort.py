@@ -114,8 +114,8 @@ class SeedRun:
         )
 
     @property
-    def draws_its_images(self) -> bool:
-        """Whether its seed draws the training images too."""
+    def draws_its_samples(self) -> bool:
+        """Whether its seed draws the training samples too."""
         return self.option("data.subset") != "first" and self.option("data.seed") is None
 
     @property
@@ -137,9 +137,9 @@ class Cohort(NamedTuple):
         unfinished: runs left out since they have not come to their end.
         repeated: runs left out since another one of the same seed is there.
         induction: share of runs that grokked, with Wilson's interval.
-        fixed: whether all of them train on the same images, so that a seed draws the initialization
-            and the order only.
-        other: runs left out since they do, while others draw their images.
+        fixed: whether all of them train on the same samples, so that a seed draws the
+            initialization and the order only.
+        other: runs left out since they do, while others draw their samples.
     """
 
     runs: list[SeedRun]
@@ -168,7 +168,7 @@ def cohort(
     """
     own = [run for run in runs if run.matches(setup.where)]
     finished = [run for run in own if run.run.state == "finished"]
-    drawn = [run for run in finished if run.draws_its_images]
+    drawn = [run for run in finished if run.draws_its_samples]
     other = len(finished) - len(drawn) if drawn else 0
     unfinished = len(own) - len(finished)
     finished = drawn or finished

@@ -99,11 +99,11 @@ def unmeasured(missing: tuple[str, int] | None) -> str:
     return "" if missing is None else f"; {count_runs(missing[1])} without {missing[0]}"
 
 
-def fixed_images(found: Cohort) -> str:
-    """Whether the seeds share their training images, and what was left out so that they don't."""
+def fixed_samples(found: Cohort) -> str:
+    """Whether the seeds share their training samples, and what was left out so that they don't."""
     if found.fixed:
-        return "; all seeds train on the same images"
-    return f"; {count_runs(found.other)} of fixed training images left out" if found.other else ""
+        return "; all seeds train on the same samples"
+    return f"; {count_runs(found.other)} of fixed training samples left out" if found.other else ""
 
 
 def induction(claim: Claim, found: Cohort) -> str:

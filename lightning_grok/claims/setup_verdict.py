@@ -32,7 +32,7 @@ from lightning_grok.claims.reasons import (
     by_layer,
     count_runs,
     count_seeds,
-    fixed_images,
+    fixed_samples,
     induction,
     lacking_values,
     left_out,
@@ -138,7 +138,7 @@ def setup_verdict(
         return SetupVerdict("undecided", False, what, test.interval, lack, command, *rest)
     reason = why_decided(outcome, test, what, claim, rules) + by_layer(outcome, rest[1])
     reason += left_out(tests) + unmeasured(missing)
-    reason += induction(claim, found) + fixed_images(found)
+    reason += induction(claim, found) + fixed_samples(found)
     return SetupVerdict(outcome, True, what, test.interval, reason, "", *rest)
 
 

@@ -70,7 +70,7 @@ def _is_of_classes(values: np.ndarray) -> bool:
 def class_onsets(series: ClassSeries, start: float, of: Counted | None = None) -> list[Transition]:
     """Crossing times of every class that rises from `start` on.
 
-    Of accuracies, only of those that rise by what counts among the images `of` one class.
+    Of accuracies, only of those that rise by what counts among the samples `of` one class.
     """
     found = [find_transition(series.epochs, column, start=start).rise for column in series.values.T]
     return [
@@ -82,8 +82,8 @@ def class_onsets(series: ClassSeries, start: float, of: Counted | None = None) -
 def _accuracy_onsets(run: Run, events: Events, accuracy: ClassSeries) -> list[Transition]:
     """Of every class; in a network that has not generalized no class comes first."""
     whole, classes = counted_on(run.meta), accuracy.values.shape[1]
-    images = None if whole.samples is None else max(1, whole.samples // classes)
-    onsets = class_onsets(accuracy, _start(events), whole._replace(samples=images))
+    samples = None if whole.samples is None else max(1, whole.samples // classes)
+    onsets = class_onsets(accuracy, _start(events), whole._replace(samples=samples))
     return onsets if events.generalization is not None else [each.unseen for each in onsets]
 
 

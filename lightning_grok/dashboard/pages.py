@@ -34,7 +34,6 @@ from lightning_grok.runs.panels import headlines, measured_layers, panels_of
 from lightning_grok.runs.run import Run
 
 _ARRAYS = ("kernel_distance/pairwise", "kernel_distance/pairwise_estimate")
-_SETUP = "optimizer - weight scale - training images - output scale - weight decay"
 _STOPS = 48  # a decade, of the slider
 _READINGS = 4  # beside the slider
 _MOST_RUNS = 500
@@ -179,7 +178,7 @@ class Pages:
         groups = groups_of(runs, by)
         shown = groups[:MOST]
         what = by if by in ("run", "setup") else "value"
-        known = {"run": "", "setup": f", {len(groups)} setups ({_SETUP})"}
+        known = {"run": "", "setup": f", {len(groups)} setups"}
         note = f"{len(runs)} runs" + known.get(by, f", {len(groups)} values of {printable(by)}")
         if len(shown) < len(groups):
             note += f"; the first {len(shown)} {what}s are shown. Tick or filter runs for others"

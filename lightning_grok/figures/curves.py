@@ -46,7 +46,7 @@ def linear_probe_figure(run: Runs) -> "Figure":
     """Accuracy of each probe against the epoch, bands of one standard deviation over its draws.
 
     The heading names the digits and says where they are of the same distribution as the training
-    images, so that the probe measures no transfer.
+    samples, so that the probe measures no transfer.
 
     Raises:
         InputError: the run has no probe.

@@ -132,13 +132,14 @@ class RunLogger(Logger):
         self.directory.update_meta(
             setup=f"{type(module).__name__}-{digest[:8]}",
             dataset=dataset_of(data),
-            seed=int(os.environ.get("PL_GLOBAL_SEED", 0)),
+            seed=None if (seed := os.environ.get("PL_GLOBAL_SEED")) is None else int(seed),
             max_epochs=trainer.max_epochs,
             steps_per_epoch=_steps_per_epoch(trainer),
             layer_names=list(getattr(network, "layer_names", [])),
             modules=module_names(network),
             config_digest=digest[:16],
             **_test_samples(trainer),
+            **_classes(data),
         )
         text = yaml.safe_dump(config, sort_keys=False)
         path = self.directory.path / "config.yaml"
@@ -207,6 +208,14 @@ def _test_samples(trainer: L.Trainer) -> dict[str, int]:
     dataset = getattr(trainer.val_dataloaders, "dataset", ())
     count = len(dataset) if isinstance(dataset, Sized) else 0
     return {"test_samples": count} if count else {}
+
+
+def _classes(data: Any) -> dict[str, Any]:
+    """How many classes there are and what they are called, where a datamodule says it."""
+    names = [str(name) for name in getattr(data, "class_names", None) or []]
+    count = getattr(data, "num_classes", len(names))
+    number = {"num_classes": count} if type(count) is int and count > 0 else {}
+    return number | ({"class_names": names} if names else {})
 
 
 def _plain(values: Any) -> Any:

@@ -55,7 +55,7 @@ def _sections(runs: Sequence[Described]) -> dict[str, list[Any]]:
     found["Kernel distance"].append(
         _pictures("Distance of all pairs of epochs", "kernel_distance/heatmap")
     )
-    found["UMAP"].append(_pictures("Test images in the last hidden layer", "umap/snapshot"))
+    found["UMAP"].append(_pictures("Test samples in the last hidden layer", "umap/snapshot"))
     own: dict[str, Panel] = {}
     for run in runs:
         for panel in panels_of(run):

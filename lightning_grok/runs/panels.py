@@ -201,7 +201,7 @@ def _filled(
     panel: Panel, name: str, split: str, lines: Sequence[Line], words: Mapping[str, Any]
 ) -> Panel:
     """A panel of the catalogue with a run's lines and words."""
-    of = ", ".join(part for part in (name, f"{split} images" if split else "") if part)
+    of = ", ".join(part for part in (name, f"{split} samples" if split else "") if part)
     return panel._replace(
         id="-".join(part for part in (panel.id, name, split) if part),
         title=f"{panel.title} ({of})" if of else panel.title,

@@ -39,7 +39,7 @@ class Line(NamedTuple):
         predicts: whether it may foretell generalization.
         lag: from where its change is timed: ``zero``, or the ``plateau`` after memorization.
         transferred: whether it says nothing where the digits of the probe are like the training
-            images.
+            samples.
         layer: whose value it is; empty for the whole network.
         floor: what it is of that has learned nothing, in words; empty for a value of the run. The
             line that is held against it has its key up to the last ``/``.
@@ -131,7 +131,7 @@ def _kernels(of: str, to: str = "", dash: Dash = "solid") -> tuple[Line, ...]:
 CATALOGUE: tuple[Panel, ...] = (
     Panel(
         "accuracy", "Accuracy",
-        "Share of training samples and of unseen test samples named correctly.",
+        "Share of training samples and of held-out samples answered correctly.",
         "accuracy (fraction)", "Performance",
         (
             Line("train/accuracy", "train", "train", name="train accuracy", reading=True,
@@ -143,7 +143,7 @@ CATALOGUE: tuple[Panel, ...] = (
         low=0, high=1,
     ),
     Panel(
-        "loss", "Loss", "On training samples and on test samples; logarithmic axis.", "{loss}",
+        "loss", "Loss", "On training samples and on held-out samples; logarithmic axis.", "{loss}",
         "Performance",
         (
             Line("train/loss", "train", "train"),
@@ -184,7 +184,7 @@ CATALOGUE: tuple[Panel, ...] = (
                  name="sound probe", compared=True, predicts=True),
             Line("linear_probe/sound_stored/accuracy", "the same, upright digits", "sound probe",
                  "dot", "_sd", transferred=True),
-            Line("linear_probe/paper/accuracy", "paper's: 100 steps, training digits",
+            Line("linear_probe/paper/accuracy", "100 steps, training digits",
                  "paper probe", error="_sd"),
             Line("linear_probe/direct/accuracy", "network's own digit outputs", "total", "dash",
                  "_sd"),
@@ -229,8 +229,8 @@ CATALOGUE: tuple[Panel, ...] = (
     ),
     Panel(
         "precision", "What the precision still sees",
-        "Share of the training set whose loss is exactly 0 in its precision, and of the parameters "
-        "whose second moment is lost in Adam's eps.",
+        "Share of the training set whose loss is exactly 0 in its precision and, of Adam, of the "
+        "parameters whose second moment is lost in its eps.",
         "fraction", "Stability",
         (
             Line("stability/zero_loss_share", "samples without a loss", "train",
@@ -267,9 +267,9 @@ CATALOGUE: tuple[Panel, ...] = (
         "{loss}", "Stability", (Line("stability/loss", "in float64", "train"),), log=True,
     ),
     Panel(
-        "optimizer", "Adam's step",
-        "Root mean square of the update and of the square root of the second moment, over all "
-        "parameters; logarithmic axis.",
+        "optimizer", "Step of the optimizer",
+        "Root mean square of the update and, of Adam, of the square root of the second moment; "
+        "logarithmic axis.",
         "per parameter", "Stability",
         (
             Line("stability/update_rms", "update", "train"),
@@ -290,7 +290,7 @@ CATALOGUE: tuple[Panel, ...] = (
     ),
     Panel(
         "foreign", "Kernel distance to another network",
-        "To one fresh network, as the paper measured it; it is far from the start already.",
+        "To one fresh network, which is far from the start already.",
         "kernel distance S", "Kernel distance", _kernels("foreign", ", to another network", "dash"),
         low=0,
     ),

@@ -47,7 +47,7 @@ class BatchLoader:
 
     Args:
         samples: inputs (n, ...) and labels (n,).
-        batch_size: images a batch.
+        batch_size: samples a batch.
         sampler: the orders of the rows; None keeps theirs.
     """
 

@@ -48,7 +48,7 @@ class GrokModule(L.LightningModule):
         betas: decay rates of Adam's and AdamW's two moments.
         eps: added to the root of their second moment.
         loss_precision: what the outputs are cast to for the loss, and nothing else; None leaves
-            them as they are. In float32 the cross-entropy of an image is exactly 0 once its correct
+            them as they are. In float32 the cross-entropy of a sample is exactly 0 once its correct
             logit leads by 16.64, in float64 by 36.74.
         orthogonal_gradient: whether to take out of every parameter's gradient what only scales the
             parameter (`perpendicular_gradient`).
@@ -98,9 +98,9 @@ class GrokModule(L.LightningModule):
         self.held_norm: Tensor | None = None  # of all parameters, once training begins
         self.metrics = nn.ModuleList(SetMetrics(num_classes) for _ in SETS)
 
-    def forward(self, images: Tensor) -> Tensor:
-        """Outputs (n, C) of images (n, 1, height, width) or vectors (n, in_features)."""
-        return self.network(images)
+    def forward(self, inputs: Tensor) -> Tensor:
+        """Outputs (n, C) of inputs (n, ...) as the network takes them: images, vectors, tokens."""
+        return self.network(inputs)
 
     def loss_of(self, outputs: Tensor, labels: Tensor) -> Tensor:
         """Mean loss () of outputs (n, C), in `loss_precision`."""
@@ -112,8 +112,8 @@ class GrokModule(L.LightningModule):
 
     def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
         """Loss of one minibatch. Nothing is logged here: an epoch takes milliseconds."""
-        images, labels = batch
-        return self.loss_of(self.network(images), labels)
+        inputs, labels = batch
+        return self.loss_of(self.network(inputs), labels)
 
     def on_fit_start(self) -> None:
         """Have whole epochs trained in one call, where that is possible (`WholeEpochs`)."""
@@ -130,8 +130,8 @@ class GrokModule(L.LightningModule):
         self._add_chunk(SETS.index("test"), batch)
 
     def _add_chunk(self, index: int, batch: tuple[Tensor, Tensor]) -> None:
-        images, labels = batch
-        outputs = self.network(images)
+        inputs, labels = batch
+        outputs = self.network(inputs)
         self._metrics(index).update(self.loss_of(outputs, labels), outputs, labels)
 
     def _metrics(self, index: int) -> SetMetrics:

@@ -35,7 +35,7 @@ class SetMetrics(nn.Module):
     def compute(self) -> dict[str, Tensor]:
         """loss (), accuracy () and accuracy_per_class (C,) of what came since the last call.
 
-        The accuracy of a class without an image is NaN.
+        The accuracy of a class without a sample is NaN.
         """
         found, missed = self.per_class.tp, self.per_class.fn  # (C,)
         assert isinstance(found, Tensor)

@@ -63,7 +63,9 @@ def test_what_was_lost_and_what_was_not_evaluated_is_said() -> None:
     early = ramp(LOG, 2, 10, 0.1, 0.8)
     early[-20:] = 0.1
     assert "; it generalized and was lost again" in outcome(grokking_events(LOG, train, early, OF))
-    assert outcome(grokking_events(LOG[:0], train[:0], test[:0], OF)) == "No evaluation yet"
+    none = grokking_events(LOG[:0], train[:0], test[:0], OF)  # of a regression, say
+    assert outcome(none) == "No accuracies of training and held-out data"
+    assert outcome(none, so_far=True) == "No accuracies yet"
 
 
 def test_numbers_have_the_rounding_of_the_sentence() -> None:

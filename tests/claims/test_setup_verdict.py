@@ -66,17 +66,17 @@ def test_unfinished_and_repeated_runs_are_left_out(tmp_path: Path) -> None:
     assert (setup["repeated"], setup["unfinished"]) == (1, 1)
 
 
-def test_runs_of_fixed_images_are_another_design(tmp_path: Path) -> None:
+def test_runs_of_fixed_samples_are_another_design(tmp_path: Path) -> None:
     drawn, fixed = ({"data": {"subset": subset}} for subset in ("random", "first"))
     seeds = write_runs(tmp_path / "drawn", Truth(), count=5, config=drawn)
     early = Truth(lags=by_layer(-0.5))
     others = [write_run(tmp_path / "f", early, seed=10 + k, config=fixed) for k in range(5)]
     found = judged(tmp_path, "C2", [*seeds, *others])
     assert (found["verdict"], found["seeds"]) == ("held", 5)
-    assert "5 runs of fixed training images left out" in found["reason"]
+    assert "5 runs of fixed training samples left out" in found["reason"]
     alone = judged(tmp_path, "C2", others)
     assert (alone["verdict"], alone["seeds"]) == ("failed", 5)
-    assert "all seeds train on the same images" in alone["reason"]
+    assert "all seeds train on the same samples" in alone["reason"]
 
 
 def test_runs_that_lack_the_measurement_are_counted(tmp_path: Path) -> None:

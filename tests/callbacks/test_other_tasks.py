@@ -1,0 +1,103 @@
+"""What is said of a training that is no classification of images: every word is true of it."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+import pytest
+import torch
+from own_training import QUIET
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.utils.data import DataLoader, TensorDataset
+
+from lightning_grok.callbacks import Onset, WeightNorm
+from lightning_grok.loggers.run_logger import RunLogger
+from lightning_grok.runs.panels import panels_of
+from lightning_grok.runs.run import Run, read_run
+from lightning_grok.runs.summary import run_record
+
+WORDS = torch.cartesian_prod(torch.arange(6), torch.arange(6))
+
+
+class Regression(L.LightningModule):
+    """Real-valued targets, SGD, no accuracy of anything."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.network = nn.Sequential(nn.Linear(2, 4), nn.Tanh(), nn.Linear(4, 1))
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        return self.network(inputs)
+
+    def training_step(self, batch: Any, batch_idx: int) -> Tensor:
+        loss = F.mse_loss(self(batch[0]), batch[1])
+        self.log("train/loss", loss, on_step=False, on_epoch=True)
+        return loss
+
+    def validation_step(self, batch: Any, batch_idx: int) -> None:
+        self.log("val/r2", 1 - F.mse_loss(self(batch[0]), batch[1]) / batch[1].var())
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        return torch.optim.SGD(self.parameters(), lr=0.1)
+
+
+class Directions(L.LightningDataModule):
+    """Pairs of tokens, whose classes have names."""
+
+    dataset_name = "two steps"
+    class_names = ("north", "east", "south", "west")
+
+    def train_dataloader(self) -> DataLoader:
+        return DataLoader(TensorDataset(WORDS, WORDS.sum(1) % 4), 18)
+
+    def val_dataloader(self) -> DataLoader:
+        return self.train_dataloader()
+
+
+class Tokens(Regression):
+    """A classifier of tokens whose accuracies are called otherwise."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.network = nn.Sequential(nn.Embedding(6, 8), nn.Flatten(), nn.Linear(16, 4))
+
+    def training_step(self, batch: Any, batch_idx: int) -> Tensor:
+        outputs = self(batch[0])
+        accuracy = (outputs.argmax(1) == batch[1]).float().mean()
+        self.log("train/acc", accuracy, on_step=False, on_epoch=True)
+        return F.cross_entropy(outputs, batch[1])
+
+    def validation_step(self, batch: Any, batch_idx: int) -> None:
+        self.log("val/acc", (self(batch[0]).argmax(1) == batch[1]).float().mean())
+
+
+def fit(path: Path, module: L.LightningModule, *data: Any, **source: Any) -> Run:
+    options = {**QUIET, "max_epochs": 3, "logger": RunLogger(path), "deterministic": False}
+    L.Trainer(callbacks=[Onset(), WeightNorm()], **options).fit(module, *data, **source)
+    return read_run(path)
+
+
+def test_a_regression_is_told_what_it_logs_and_nothing_of_accuracies(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.delenv("PL_GLOBAL_SEED", raising=False)
+    loader = DataLoader(TensorDataset(WORDS.float(), WORDS.float().prod(1, keepdim=True)), 18)
+    with caplog.at_level("INFO"):
+        run = fit(tmp_path / "run", Regression(), loader, loader)
+    assert "the module logs train/loss, val/r2" in caplog.text
+    assert run.seed is None  # nobody drew one
+    assert run_record(run)["outcome"] == "No accuracies of training and held-out data"
+    words = json.dumps([(panel.title, panel.note) for panel in panels_of(run)])
+    for word in ("image", "test samples", "class", "Adam", "digit", "paper"):
+        assert word not in words
+
+
+def test_classes_of_tokens_have_the_names_and_the_chance_of_their_data(tmp_path: Path) -> None:
+    L.seed_everything(3)
+    run = fit(tmp_path / "run", Tokens(), datamodule=Directions())
+    assert (run.seed, run.dataset) == (3, "two steps")
+    assert run.meta["class_names"] == ["north", "east", "south", "west"]
+    assert run.meta["num_classes"] == 4
+    assert run.series("test/accuracy")[1].tolist() == run.series("val/acc")[1].tolist()
