@@ -14,7 +14,7 @@ def outcome(events: GrokkingEvents, *, so_far: bool = False) -> str:
         so_far: whether the run goes on, or was broken off: what it says may change.
     """
     if math.isnan(events.test_accuracy):
-        return "No accuracies yet" if so_far else "No accuracies of training and held-out data"
+        return f"No epoch with train/accuracy and test/accuracy{' yet' if so_far else ''}"
     yet = " so far" if so_far else ""
     train = f"train accuracy {percent(events.train_accuracy)}"
     if math.isfinite(events.t_mem):

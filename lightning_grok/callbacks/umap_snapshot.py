@@ -42,7 +42,7 @@ class UmapSnapshot(Measurement):
     Args:
         layer: whose activations are mapped; None takes the one before the last.
         count: samples in all, equally many of each class.
-        classes: labels, or how many from label 0 on (ten are the digits of EMNIST).
+        classes: labels, or at most how many from label 0 on.
         neighbors: size of the local neighborhoods, a point itself counted.
         min_dist: how tightly the plane packs neighbors, in [0, 1].
         first_iterations: passes of the optimization for the first map (UMAP's n_epochs).

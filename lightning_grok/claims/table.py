@@ -12,7 +12,7 @@ class Row(NamedTuple):
         verdict: held, failed or undecided; of the forecast the lead in decades or ``not at all``.
         estimate: with its interval over seeds, ``-`` without one.
         seeds: how many.
-        figure: panels of the paper's figures, then a figure of ours.
+        figure: where to look, as the claims file says it.
         statement: what is claimed.
         reason: why the verdict is what it is, and what would have to be run.
     """
