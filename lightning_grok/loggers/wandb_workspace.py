@@ -24,7 +24,7 @@ def build_workspace(entity: str, project: str, runs: Sequence[Described] = ()) -
     Args:
         entity: user or team.
         project: of that entity.
-        runs: whose own keys get panels too.
+        runs: whose own keys get panels too, and whose layers are looked for by name.
 
     Raises:
         MissingExtra: the package wandb-workspaces isn't installed.
@@ -49,30 +49,30 @@ def _section(name: str, panels: list[Any]) -> "Section":
 
 def _sections(runs: Sequence[Described]) -> dict[str, list[Any]]:
     found: dict[str, list[Any]] = {}
+    measured = [panel for run in runs for panel in panels_of(run)]
+    layers = {line.layer for panel in measured for line in panel.lines if line.layer}
     for panel in CATALOGUE:
-        found.setdefault(panel.group, []).extend(_curves(panel))
+        found.setdefault(panel.group, []).extend(_curves(panel, sorted(layers)))
     found["Performance"].append(_delays())
     found["Kernel distance"].append(
         _pictures("Distance of all pairs of epochs", "kernel_distance/heatmap")
     )
     found["UMAP"].append(_pictures("Test samples in the last hidden layer", "umap/snapshot"))
     own: dict[str, Panel] = {}
-    for run in runs:
-        for panel in panels_of(run):
-            if not panel.known:
-                before = own.get(panel.id, panel)
-                own[panel.id] = panel._replace(
-                    lines=tuple(dict.fromkeys([*before.lines, *panel.lines]))
-                )
+    for panel in measured:
+        if not panel.known:
+            lines = dict.fromkeys([*own.get(panel.id, panel).lines, *panel.lines])
+            own[panel.id] = panel._replace(lines=tuple(lines))
     for panel in own.values():
         found.setdefault(panel.group, []).extend(_curves(panel))
     return found
 
 
-def _curves(panel: Panel) -> list[Any]:
+def _curves(panel: Panel, layers: Sequence[str] = ()) -> list[Any]:
     """Logged keys over epochs; epoch 0 has no place on a logarithmic axis.
 
-    What is measured of every layer has a plot of its own, whatever layers a network has.
+    What is measured of every layer has a plot of its own: of all layers with a dot in their name,
+    which no other key has, and of those that the runs name.
     """
     import wandb_workspaces.reports.v2 as reports
 
@@ -85,7 +85,9 @@ def _curves(panel: Panel) -> list[Any]:
     plots = [reports.LinePlot(title=panel.title, y=keys, **look)] if keys else []
     for pattern in patterns:
         title = f"{panel.title}, each layer"
-        key = re.escape(pattern).replace(r"\{layer\}", r"layers\.\d+")
+        plain = [re.escape(each) for each in layers if "." not in each]
+        names = "|".join([r"[^/]+\.[^/]+", *plain])
+        key = re.escape(pattern).replace(r"\{layer\}", f"({names})")
         plots.append(reports.LinePlot(title=title, metric_regex=f"^{key}$", **look))
     return plots
 

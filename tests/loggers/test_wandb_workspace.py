@@ -14,6 +14,7 @@ from wandb_backend import ENTITY, PROJECT, serve
 from lightning_grok.commands import workspace as command
 from lightning_grok.errors import InputError
 from lightning_grok.loggers.wandb_workspace import build_workspace
+from lightning_grok.runs.panels import Logged
 from lightning_grok.runs.run import Run
 
 workspaces = pytest.importorskip(
@@ -53,6 +54,18 @@ def test_what_the_panels_ask_for_is_what_a_run_logs(fit: Callable[..., Run]) -> 
         assert len(found) == (5 if "manifold" in pattern else 3)
     pictures = [panel for panel in panels() if type(panel).__name__ == "MediaBrowser"]
     assert {key for panel in pictures for key in keys_of(panel)} == media
+
+
+def test_layers_have_their_plots_whatever_a_network_calls_them() -> None:
+    logged = ["weight_norm/emb", "weight_norm/blocks.0.attention", "weight_norm/total"]
+    built = build_workspace(ENTITY, PROJECT, [Logged(logged, {}, {})])
+    plots = [panel for section in built.sections for panel in section.panels]
+    (pattern,) = [
+        panel.metric_regex
+        for panel in plots
+        if panel.title == "Weight norms, each layer" and panel.metric_regex
+    ]
+    assert [key for key in logged if re.fullmatch(pattern, key)] == logged[:2]
 
 
 def test_it_is_saved_whole_where_there_is_a_key(tmp_path: Path) -> None:
