@@ -136,7 +136,15 @@ def losses_of_part(
 
 
 def means_by_answer(logits: Float[Tensor, "n n c"], answers: Tensor) -> Float[Tensor, "n c"]:
-    """The logits' mean over the n pairs of each answer in (n, n)."""
+    """The logits' mean over the n pairs of each answer: what a network that knows it would say.
+
+    Args:
+        logits: (n, n, c), of all pairs.
+        answers: (n, n) whole numbers from 0 to n - 1, each of which n pairs have.
+
+    Returns:
+        (n, c), an answer a row.
+    """
     n, classes = len(logits), logits.shape[2]
     means = logits.new_zeros(n, classes)
     return means.index_add_(0, answers.reshape(-1), logits.reshape(n * n, classes)) / n

@@ -23,6 +23,13 @@ def perpendicular_gradient(
     A step along it leaves ‖w‖ as it is to first order, so that the loss can't be lowered by scaling
     the logits. Where w is 0, or g parallel to it, nothing is rescaled.
 
+    Args:
+        gradient: g, of one parameter, of any shape.
+        weight: w, of the same shape.
+
+    Returns:
+        A gradient of that shape; g itself where w is 0.
+
     >>> perpendicular_gradient(torch.tensor([3.0, 4.0]), torch.tensor([2.0, 0.0]))
     tensor([0., 5.])
     """

@@ -34,6 +34,12 @@ def log_stablemax(outputs: Points) -> Float[Tensor, "n classes"]:
     A softmax whose exponential is replaced by what grows linearly (Prieto et al. 2025): a lead of L
     leaves a loss of the order of 1 / L² instead of exp(-L).
 
+    Args:
+        outputs: (n, classes) logits, finite.
+
+    Returns:
+        (n, classes), at most 0; a row's exponentials add up to 1.
+
     >>> log_stablemax(torch.tensor([[1.0, -1.0]])).exp()
     tensor([[0.8000, 0.2000]])
     """
@@ -92,6 +98,11 @@ def mean_loss(loss: "Loss | MeanLoss") -> MeanLoss:
 def zero_loss_share(outputs: Points, labels: Labels, loss: Loss = "cross_entropy") -> float:
     """Share in [0, 1] of samples whose loss is exactly 0 in the dtype of the outputs.
 
+    Args:
+        outputs: (n, classes) logits, in the dtype that is asked about.
+        labels: (n,) whole numbers from 0 on.
+        loss: as `sample_losses` takes it.
+
     Of two logits in float32 a lead of 16.6 still has a loss, and one of 16.7 has none:
 
     >>> zero_loss_share(torch.tensor([[16.6, 0.0], [16.7, 0.0]]), torch.tensor([0, 0]))
@@ -102,6 +113,10 @@ def zero_loss_share(outputs: Points, labels: Labels, loss: Loss = "cross_entropy
 
 def logit_margins(outputs: Points, labels: Labels) -> Float[Tensor, " n"]:
     """f_y - max_{k ≠ y} f_k of every sample: above 0 where it is classified rightly.
+
+    Args:
+        outputs: (n, classes) logits, of two classes at least.
+        labels: (n,) whole numbers from 0 on.
 
     >>> logit_margins(torch.tensor([[3.0, 1.0, 2.0], [3.0, 1.0, 2.0]]), torch.tensor([0, 1]))
     tensor([ 1., -2.])

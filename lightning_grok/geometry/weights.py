@@ -47,6 +47,9 @@ def parameter_norms(parameters: Mapping[str, Tensor]) -> ParameterNorms:
 def parameter_cosine(first: Mapping[str, Tensor], second: Mapping[str, Tensor]) -> float:
     """θ₁·θ₂ / (‖θ₁‖ ‖θ₂‖), in [-1, 1]; NaN where one of them is zero.
 
+    Args:
+        first, second: parameters by name, as ``dict(model.named_parameters())`` gives them.
+
     Raises:
         ValueError: the two don't hold the same names and shapes.
 

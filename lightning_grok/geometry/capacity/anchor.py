@@ -57,17 +57,27 @@ class AnchorSolution(NamedTuple):
 
 
 class AnchorGeometry(NamedTuple):
-    """Mean-field geometry of one manifold; NaN where no vector has a certified solution."""
+    """Mean-field geometry of one manifold; NaN where no vector has a certified solution.
 
-    capacity: float  # 1 / E[max(0, t . s + kappa)^2 / |s|^2], eqs. 16 and 17
-    radius: float  # root mean square distance of the anchors from their mean, eq. 28
-    dimension: float  # D E[cos(t, s)]^2 without the center's coordinate, eq. 29
-    capacity_se: float  # standard errors over the vectors, by the delta method
+    Attributes:
+        capacity: 1 / E[max(0, t . s + kappa)^2 / |s|^2], eqs. 16 and 17.
+        radius: root mean square distance of the anchors from their mean, eq. 28.
+        dimension: D E[cos(t, s)]^2 without the center's coordinate, eq. 29.
+        capacity_se, radius_se, dimension_se: standard errors over the vectors, by the delta method.
+        interior: vectors with no binding constraint.
+        failed: vectors left out because their program has no certified solution.
+        residual: the worst certificate among the vectors kept.
+    """
+
+    capacity: float
+    radius: float
+    dimension: float
+    capacity_se: float
     radius_se: float
     dimension_se: float
-    interior: int  # vectors with no binding constraint
-    failed: int  # vectors left out because their program has no certified solution
-    residual: float  # the worst certificate among the vectors kept
+    interior: int
+    failed: int
+    residual: float
 
 
 _NAN = float("nan")

@@ -42,6 +42,10 @@ def fresh_copy(model: nn.Module, seed: int) -> nn.Module:
     it follow if it left some of theirs alone. Frozen parameters stay: they are architecture. The
     global random state is put back.
 
+    Args:
+        model: stays as it is.
+        seed: of the initialization; the same seed gives the same network.
+
     Raises:
         ValueError: some parameter belongs to no module that has ``reset_parameters``.
     """

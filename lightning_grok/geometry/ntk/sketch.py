@@ -40,7 +40,12 @@ class KernelSketch:
 
 
 class DistanceEstimate(NamedTuple):
-    """An estimated kernel distance and its standard error over the probes."""
+    """A kernel distance that was estimated by random probes.
+
+    Attributes:
+        estimate: of S in [0, 1].
+        standard_error: of it, over the probes.
+    """
 
     estimate: float
     standard_error: float
