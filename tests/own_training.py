@@ -86,7 +86,9 @@ class Blobs(L.LightningDataModule):
 
 
 class Whole(Convolutions):
-    """The module with its own loaders."""
+    """The module with its own loaders, and with a name that our perceptron uses otherwise."""
+
+    arguments = ("width",)
 
     def train_dataloader(self) -> DataLoader:
         return loaders()[0]

@@ -15,6 +15,7 @@ from lightning_grok.runs.directory import RunDirectory
 from lightning_grok.runs.identity import setup_name
 from lightning_grok.runs.network import module_names
 from lightning_grok.runs.provenance import provenance
+from lightning_grok.tasks.mlp import MLP
 from lightning_grok.tasks.reference_set import Transfer, dataset_of
 
 _ENDLESS = 2**53
@@ -45,7 +46,7 @@ def describe(
         "seconds": 0.0,
         "max_epochs": trainer.max_epochs,
         "steps_per_epoch": _steps_per_epoch(trainer, datamodule or model),
-        "network": getattr(network, "arguments", {}),
+        "network": network.arguments if isinstance(network, MLP) else {},
         "layer_names": list(getattr(network, "layer_names", [])),
         "modules": module_names(network),
         "num_classes": getattr(datamodule, "num_classes", 0),

@@ -113,6 +113,7 @@ def test_a_module_may_bring_its_loaders(tmp_path: Path) -> None:
     run = fit(tmp_path, "--model=own_training.Whole", "--trainer.max_epochs=1")
     assert (run.state, run.dataset) == ("finished", "own")
     assert run.meta["steps_per_epoch"] == 3
+    assert run.meta["network"] == {}
 
 
 def test_our_data_serve_another_module(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
