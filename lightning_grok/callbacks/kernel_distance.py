@@ -280,9 +280,9 @@ class KernelDistance(Measurement):
 
 
 def _of_the_trace_kernel(kernel: Tensor, labels: Any) -> dict[str, LoggedValue | Tensor]:
-    """Effective rank, and alignments where there are labels."""
+    """Effective rank, and alignments where there are labels that differ."""
     values: dict[str, LoggedValue | Tensor] = {"effective_rank": effective_rank(kernel)}
-    if labels is not None:
+    if labels is not None and len(torch.as_tensor(labels).unique(dim=0)) > 1:
         values["alignment"] = kernel_target_alignment(kernel, labels)
         values["centered_alignment"] = kernel_target_alignment(kernel, labels, centered=True)
     return values

@@ -193,6 +193,15 @@ def test_real_valued_targets_are_targets() -> None:
     assert values["alignment"] == pytest.approx(cosine, abs=1e-6)
 
 
+@pytest.mark.parametrize("labels", [torch.zeros(8, dtype=torch.long), torch.zeros(8, 2)])
+def test_samples_of_one_class_have_a_kernel_and_no_alignment(labels: Tensor) -> None:
+    model = torch.nn.Sequential(torch.nn.Linear(5, 6), torch.nn.Tanh(), torch.nn.Linear(6, 1))
+    values = measured(KernelDistance(inputs=torch.randn(8, 5), labels=labels, probes=0), model)
+    assert values["full/own"] > 0
+    assert values["effective_rank"] > 1
+    assert not {"alignment", "centered_alignment"} & set(values)
+
+
 def test_a_network_without_a_kernel_is_refused_before_training() -> None:
     callback = KernelDistance(inputs=INPUTS, samples=8)
     model = case("tied embeddings, last position").model
