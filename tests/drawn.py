@@ -21,7 +21,8 @@ def texts(figure: Figure) -> list[str]:
 def shown_texts(figure: Figure) -> Iterator[tuple[str, Bbox]]:
     """Every text that is drawn, with its box in pixels; tick labels only of ticks on the axis."""
     renderer = FigureCanvasAgg(figure).get_renderer()
-    figure.draw_without_rendering()
+    if figure.stale:
+        figure.draw_without_rendering()
     of_ticks, drawn = set(), []
     for axes in figure.axes:
         for axis in (axes.xaxis, axes.yaxis):
@@ -56,7 +57,8 @@ def meeting(figure: Figure) -> list[str]:
     """Tick labels side by side with less than 2 points between them, or 6 to a neighbour's."""
     shown = []
     renderer = FigureCanvasAgg(figure).get_renderer()
-    figure.draw_without_rendering()
+    if figure.stale:
+        figure.draw_without_rendering()
     for axes in figure.axes:
         low, high = sorted(axes.xaxis.get_view_interval())
         for tick in axes.xaxis.get_major_ticks():

@@ -160,11 +160,11 @@ def settle(figure: "Figure") -> None:
 
     for axes in figure.axes:  # else the number of ticks would follow the reader's settings
         axes.tick_params(labelsize=_STYLE["xtick.labelsize"])
-    figure.draw_without_rendering()
+    _lay_out(figure)
     labelled = [axes.xaxis for axes in figure.axes if _shows_epochs(axes)]
     for axis in {id(each.major): each for each in labelled}.values():  # shared ones once
         _thin_out(axis)
-    figure.draw_without_rendering()  # with the ticks that fit the first layout
+    _lay_out(figure)  # with the ticks that fit the first layout
     figure.set_layout_engine("none")
     # The layout's solver varies in the last bit from one call to the next, and so would the files.
     for part in figure.findobj(SubFigure):
@@ -173,6 +173,13 @@ def settle(figure: "Figure") -> None:
         bounds = axes.get_position(original=True).bounds
         axes.set_position(tuple(round(each, _DIGITS) for each in bounds))
         _show_whole_markers(axes)
+
+
+def _lay_out(figure: "Figure") -> None:
+    """Make ticks and place everything, as a drawing would before it draws."""
+    engine = figure.get_layout_engine()
+    assert engine is not None
+    engine.execute(figure)
 
 
 def _shows_epochs(axes: "Axes") -> bool:
