@@ -200,7 +200,7 @@ def main() -> None:
     if options.write:
         said = (
             f"`python -m benchmarks.rivals --write {options.write}`: {machine()}, PyTorch "
-            f"{torch.__version__}; one thread, medians of {options.rounds} rounds in turns."
+            f"{torch.__version__}; one thread, in turns, rounds: {options.rounds}."
         )
         write_section(options.write, TITLE, f"{said}\n\n{markdown(rows)}")
 
