@@ -110,6 +110,7 @@ class RunFolder:
         self._turns: deque[str] = deque()  # of the known runs, whose turn is next first
         self._looked = -math.inf
         self._refreshing = threading.Lock()
+        self._starting = threading.Lock()
         self._worker: threading.Thread | None = None
 
     @property
@@ -152,10 +153,13 @@ class RunFolder:
 
         A slow disk, or a run that takes long to be read, delays what is new and nobody's answer.
         """
-        if self._worker is None or not self._worker.is_alive():
-            self._worker = threading.Thread(target=self.refresh, args=(math.inf,), daemon=True)
-            self._worker.start()
-        self._worker.join(_BUDGET_SECONDS)
+        with self._starting:  # several ask at once: one thread serves them all
+            worker = self._worker
+            if worker is None or not worker.is_alive():
+                worker = threading.Thread(target=self.refresh, args=(math.inf,), daemon=True)
+                worker.start()
+                self._worker = worker
+        worker.join(_BUDGET_SECONDS)
 
     def run(self, key: str) -> Run | None:
         """The run of an id; None where there is none."""

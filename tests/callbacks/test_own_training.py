@@ -107,6 +107,22 @@ def test_a_recurrent_network_of_keywords_is_measured_by_everything(tmp_path: Pat
     assert features.shape == (60, 6)
 
 
+def test_a_kernel_by_default_takes_what_a_small_training_has(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    run = tmp_path / "run"
+    with caplog.at_level("INFO"):
+        train(callbacks=[KernelDistance(pairwise=False)], logger=RunLogger(run), max_epochs=1)
+    assert "exact (60 samples x 3 outputs" in caplog.text
+    images = torch.stack([image for image, _ in blobs()])
+    kernels = []
+    for epoch in (0, 1):
+        network = load_model(run, epoch=epoch, model=Convolutions()).eval()
+        kernels.append(empirical_ntk(network, images))
+    _, own = read_run(run).series("kernel_distance/full/own")
+    assert own[1] == pytest.approx(kernel_distance(*kernels), rel=1e-4)
+
+
 def test_a_run_directory_is_whole(measured: Path) -> None:
     run = read_run(measured / "mine")
     assert (run.state, run.epoch, run.meta["max_epochs"]) == ("finished", 2, 2)

@@ -1,6 +1,8 @@
 """Runs are found as they appear, read within a budget, and only below the folder."""
 
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -9,6 +11,21 @@ from watched_runs import RISE, evaluate, write_run
 from lightning_grok.dashboard.run_folder import RunFolder
 from lightning_grok.figures.epoch_axis import find_events
 from lightning_grok.runs.run import Run
+
+
+def test_many_may_ask_at_once(tmp_path: Path) -> None:
+    write_run(tmp_path, "a", last=10)
+    for _ in range(20):
+        folder, gate = RunFolder(tmp_path), threading.Barrier(16)
+
+        def ask(folder: RunFolder = folder, gate: threading.Barrier = gate) -> list[str]:
+            gate.wait()
+            folder.refresh_aside()
+            return folder.ids
+
+        with ThreadPoolExecutor(16) as pool:
+            asked = [pool.submit(ask) for _ in range(16)]
+            assert [each.result() for each in asked] == [["a"]] * 16
 
 
 def test_rows_say_what_the_runs_command_says(tmp_path: Path) -> None:
