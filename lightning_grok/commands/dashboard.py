@@ -25,7 +25,9 @@ def main(arguments: Sequence[str]) -> None:
         "manifold geometry, kernel distance, UMAP, probes and weight norms over one epoch axis. It "
         "is served to this machine only and reads the folder of runs only.",
     )
-    parser.add_argument("root", type=Path, nargs="?", default=Path("runs"), help="folder of runs")
+    parser.add_argument(
+        "root", type=Path, nargs="?", help="folder of runs (runs, which may be yet to come)"
+    )
     parser.add_argument(
         "--port", type=number(0, 65_535), default=8050, help="on 127.0.0.1; 0 takes a free one"
     )
@@ -37,12 +39,11 @@ def main(arguments: Sequence[str]) -> None:
     options = parser.parse_args(arguments)
     from lightning_grok.dashboard.server import DashboardServer
 
-    if options.run is not None and not has_run(options.root, options.run):
-        near = hint_path(options.root / options.run)
-        raise InputError(
-            f"expected the name of a run in {options.root}, received {options.run}{near}"
-        )
-    with DashboardServer(options.root, options.port) as server:
+    root = options.root or Path("runs")
+    if options.run is not None and not has_run(root, options.run):
+        near = hint_path(root / options.run)
+        raise InputError(f"expected the name of a run in {root}, received {options.run}{near}")
+    with DashboardServer(root, options.port, awaited=options.root is None) as server:
         first = f"#{urlencode({'page': 'run', 'run': options.run})}" if options.run else ""
         url = f"{server.url}{first}"
         print(f"page: {url}" if options.until_eof else f"{url}  (Ctrl-C ends it)", flush=True)
@@ -51,7 +52,7 @@ def main(arguments: Sequence[str]) -> None:
             host = socket.gethostname()
             print(f"from your own machine: ssh -L {port}:localhost:{port} {host}", flush=True)
         if not server.folder.ids:
-            print(f"no runs in {options.root} yet: the page waits for the first one", flush=True)
+            print(f"no runs in {root} yet: the page waits for the first one", flush=True)
         if not options.no_browser and _has_display():
             webbrowser.open(url)
         if options.until_eof:

@@ -50,6 +50,7 @@ class DashboardServer(ThreadingHTTPServer):
     Args:
         root: folder of runs; it may be empty.
         port: on 127.0.0.1; 0 takes a free one.
+        awaited: whether the folder may be yet to come.
 
     Raises:
         InputError: there is no such folder, or the port can't be had.
@@ -57,8 +58,8 @@ class DashboardServer(ThreadingHTTPServer):
 
     daemon_threads = True
 
-    def __init__(self, root: Path, port: int) -> None:
-        if not root.is_dir() and not is_archive(root):
+    def __init__(self, root: Path, port: int, awaited: bool = False) -> None:
+        if not (root.is_dir() or is_archive(root) or (awaited and not root.exists())):
             raise InputError(f"expected a folder of runs, received {root}, which is none")
         if not 0 <= port <= 65535:
             raise InputError(f"expected a port of 0 to 65535, received {port}")

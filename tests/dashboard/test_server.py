@@ -1,6 +1,7 @@
 """A real server on a free port: what it answers, and what it refuses."""
 
 import json
+import math
 import signal
 import socket
 import subprocess
@@ -258,6 +259,15 @@ def test_a_port_in_use_and_a_missing_folder_are_said_in_a_line(
         assert f"error: {message}" in capsys.readouterr().err
     with pytest.raises(InputError):
         DashboardServer(tmp_path / "none", 0)
+
+
+def test_the_folder_of_the_first_run_may_be_yet_to_come(tmp_path: Path) -> None:
+    with DashboardServer(tmp_path / "runs", 0, awaited=True) as server:
+        assert server.folder.ids == []
+        write_run(server.folder.root, "first", last=50)
+        server.folder._looked = -math.inf  # for new runs is looked once a second
+        server.folder.refresh(1)
+        assert server.folder.ids == ["first"]
 
 
 def test_the_command_waits_for_runs_and_ends_quietly(tmp_path: Path) -> None:
