@@ -34,6 +34,7 @@ from lightning_grok.runs.snapshots import snapshot_epochs
 from lightning_grok.tasks.reference_set import ReferenceSet
 
 _DTYPES = {"float32": torch.float32, "float64": torch.float64}
+_SAMPLES = 256
 _FLOOR_PAIRS = 5
 # Of the fresh network that stands for the paper's reference: one that no run begins from.
 _FOREIGN_SEED = 0x5EED_F0E1
@@ -58,7 +59,8 @@ class KernelDistance(Measurement):
     its modules, or by `fresh`. Without either they are left out, which is said once.
 
     Args:
-        samples: samples the kernel is taken over; of `inputs` that are given, at most so many.
+        samples: samples the kernel is taken over; of `inputs` that are given, at most so many. None
+            takes 256, or all where there are fewer; the line that names the method says how many.
         split: ``train`` (the first rows of the training subset, as in the paper) or ``test``.
         method: of the full kernel: ``exact``, ``sketch`` (`probes` random sign vectors), ``trace``
             (left out, the trace kernel alone) or ``auto``: exact where one distance takes no more
@@ -84,7 +86,7 @@ class KernelDistance(Measurement):
     def __init__(
         self,
         enabled: bool = True,
-        samples: Annotated[int, Range(2, 10**7)] = 256,
+        samples: Annotated[int, Range(2, 10**7)] | None = None,
         split: Literal["train", "test"] = "train",
         method: Method = "auto",
         dtype: Literal["float32", "float64"] | None = None,
@@ -156,7 +158,8 @@ class KernelDistance(Measurement):
     def _samples(self, model: nn.Module, reference: ReferenceSet) -> tuple[Any, Any]:
         """Inputs on the network's device, and labels or None."""
         known = count_samples(reference.part(self.split).images)
-        samples = self.samples if self.inputs is None else min(self.samples, known)
+        asked = self.samples if self.inputs is None else None  # for what fewer are no answer
+        samples = asked or min(self.samples or _SAMPLES, known)
         inputs, labels = reference.kernel_inputs(samples, self.split, self.seed)
         parameter = next(model.parameters())
         return place_samples(inputs, parameter.device, parameter.dtype), labels

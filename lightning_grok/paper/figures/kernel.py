@@ -115,7 +115,7 @@ def sampled_kernels(runs: PaperRuns, setup: str) -> dict[tuple[str, int], Sample
 
 def _groups(run: Run) -> dict[str, tuple[str, int]]:
     options = run.config.get("kernel_distance", {})
-    own = (str(options.get("split", "train")), int(options.get("samples", 256)))
+    own = (str(options.get("split", "train")), int(options.get("samples") or 256))
     return {
         match[0]: (match[1], int(match[2])) if match[1] else own
         for key in run.keys

@@ -103,7 +103,7 @@ def _preference(run: Run) -> tuple[bool, int, str]:
     options = run.config
     kernel = options.get("kernel_distance", {})
     standard = (
-        kernel.get("samples", _SAMPLES) == _SAMPLES
+        (kernel.get("samples") or _SAMPLES) == _SAMPLES
         and kernel.get("split", "train") == "train"
         and options.get("manifold_capacity", {}).get("per_class", _PER_CLASS) == _PER_CLASS
     )
