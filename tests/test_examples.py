@@ -86,6 +86,7 @@ def test_a_residual_network(example: Callable[..., None]) -> None:
     assert load_model(run.path, 1)[-1].out_features == 10
 
 
+@pytest.mark.slow
 @IGNORED
 def test_a_vision_transformer(example: Callable[..., None]) -> None:
     example("vision_transformer", 1, 100)

@@ -51,6 +51,7 @@ def events(run: Run) -> list[dict[str, Any]]:
     return [{k: v for k, v in e.items() if "seconds" not in k} for e in run.events]
 
 
+@pytest.mark.slow
 def test_a_run_killed_after_its_last_checkpoint_still_comes_to_its_end(fit: Fit) -> None:
     run = fit("--linear_probe.enabled=false")
     whole = events(run)

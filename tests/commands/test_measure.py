@@ -11,6 +11,7 @@ from lightning_grok.runs.run import Run
 Fit = Callable[..., Run]
 
 
+@pytest.mark.slow
 def test_measuring_afterwards_gives_the_live_numbers(fit: Fit, tmp_path: Path) -> None:
     live = fit()
     before = {key: live.series(key) for key in live.keys if "seconds" not in key}

@@ -154,6 +154,7 @@ def test_max_steps_stops_within_an_epoch_and_keeps_the_end(fit: Fit) -> None:
     assert last(run)["global_step"] == 6
 
 
+@pytest.mark.slow
 def test_max_time_stops_and_keeps_the_end(fit: Fit) -> None:
     run = fit(*OFF, *BATCHES[:1], "--trainer.max_epochs=100000", "--trainer.max_time=00:00:00:04")
     assert run.state == "finished"

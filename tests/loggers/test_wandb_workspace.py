@@ -38,6 +38,7 @@ def test_every_line_is_drawn_over_log_epochs() -> None:
     assert all(panel.title for panel in panels())
 
 
+@pytest.mark.slow
 def test_what_the_panels_ask_for_is_what_a_run_logs(fit: Callable[..., Run]) -> None:
     run = fit("--umap.enabled=true", "--manifold_capacity.layers=null")
     media = {"kernel_distance/heatmap", "umap/snapshot"}

@@ -208,6 +208,7 @@ def test_the_floor_is_the_mean_over_independent_pairs() -> None:
     assert kernel_distance_floor(lambda seed: network(seed), samples(), pairs=3, seed=5) == floor
 
 
+@pytest.mark.slow
 def test_two_fresh_networks_of_the_study_are_far_apart() -> None:
     """S of fresh initializations on real digits: near 0.46 with weight scale 10, and by the trace
     kernel far less; the same two kernels built whole agree."""
