@@ -15,6 +15,7 @@ from lightning_grok.callbacks.forgiving import Forgiving, is_passing
 from lightning_grok.callbacks.network import check_inputs, network_of, selected, undisturbed
 from lightning_grok.callbacks.recording import (
     LoggedValue,
+    announce,
     callbacks_of,
     completed_epochs,
     directory_loggers,
@@ -188,6 +189,7 @@ class Measurement(Scheduled, WithSamples, Forgiving, ABC):
         if self.due(0) or self.due_at_step(0):
             self._take(trainer, pl_module, 0)
         else:
+            announce(trainer, self.name)
             on_rank_zero(trainer, lambda: self._rehearse(network))
 
     def _rehearse(self, network: nn.Module) -> None:
@@ -245,6 +247,7 @@ class Measurement(Scheduled, WithSamples, Forgiving, ABC):
                 run.keep_snapshot(epoch, network)
             self.aside.ask(self, epoch, trainer.global_step)
             return
+        announce(trainer, self.name)
         with self._forgiven(trainer, epoch):
             scalars, arrays = on_rank_zero(
                 trainer, lambda: self.taken(network, self.reference, epoch)

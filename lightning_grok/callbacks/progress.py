@@ -13,10 +13,11 @@ from tqdm.auto import tqdm
 
 from lightning_grok.callbacks.measurement import Measurement, enabled_measurements
 from lightning_grok.callbacks.network import network_of
-from lightning_grok.callbacks.recording import completed_epochs, is_resumed
+from lightning_grok.callbacks.recording import completed_epochs
 from lightning_grok.runs.panels import Logged, headlines, panels_of
 
-_MOST = 8  # numbers on the bar
+_MOST = 5  # numbers on the bar
+_LONG = 1.0  # seconds of a measurement that is named on the bar while it is taken
 _FORMAT = "{l_bar}{bar}| {n_fmt}/{total_fmt} [{elapsed}{postfix}]"  # the time left is our own
 
 
@@ -46,6 +47,7 @@ class EpochProgress(ProgressBar):
         self._enabled = True
         self._measurements: list[Measurement] = []
         self._began = self._measuring = 0.0  # seconds
+        self._announced = False
 
     @property
     def is_enabled(self) -> bool:
@@ -60,17 +62,24 @@ class EpochProgress(ProgressBar):
         """Draw again."""
         self._enabled = True
 
-    def on_train_start(self, trainer: L.Trainer, *args: Any) -> None:
-        """Say what takes its time before there is a bar."""
-        self._measurements = enabled_measurements(trainer)
-        first = [each.name for each in self._measurements if each.due(0)]
-        if self._enabled and first and not is_resumed(trainer):
-            rank_zero_info(f"measuring the initialization: {', '.join(first)}")
+    def on_measurement_start(self, trainer: L.Trainer, name: str) -> None:
+        """Say what the bar waits for, or what takes its time before there is a bar."""
+        if not self._enabled:
+            return
+        if self._bar is None and not self._announced:
+            self._announced = True
+            names = ", ".join(each.name for each in enabled_measurements(trainer))
+            rank_zero_info(
+                f"measuring the initialization (compiled first, where that is new here): {names}"
+            )
+        elif self._bar is not None and self._cost(trainer, name) > _LONG:
+            self._bar.set_postfix_str(f"measuring {name}", refresh=sys.stderr.isatty())
 
     def on_train_epoch_start(self, trainer: L.Trainer, *args: Any) -> None:
         """Open the bar, once the initialization is measured: its time is no epoch's."""
         if self._bar is not None:
             return
+        self._measurements = enabled_measurements(trainer)
         last = trainer.max_epochs
         self._began, self._measuring = time.monotonic(), 0.0
         self._bar = tqdm(

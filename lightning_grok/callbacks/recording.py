@@ -103,6 +103,13 @@ def on_rank_zero(trainer: L.Trainer, take: Callable[[], Result]) -> Result:
     return result  # type: ignore[return-value]
 
 
+def announce(trainer: L.Trainer, name: str) -> None:
+    """Tell the progress bar that a measurement begins, where it has an ear for that."""
+    told = getattr(trainer.progress_bar_callback, "on_measurement_start", None)
+    if told is not None:
+        told(trainer, name)
+
+
 def is_resumed(trainer: L.Trainer) -> bool:
     """Whether this fit goes on from a checkpoint, from within ``on_train_start``."""
     return trainer.global_step > 0 or trainer.current_epoch > 0

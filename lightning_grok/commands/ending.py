@@ -4,6 +4,8 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
+from tqdm.auto import tqdm
+
 from lightning_grok.analysis.onset import run_events
 from lightning_grok.errors import InputError, first_line
 from lightning_grok.runs.failures import failed_measurements
@@ -33,11 +35,15 @@ def say_how_it_went(path: Path, *, figures: bool, report: bool) -> None:
         _draw(path, "figures", _figures)
 
 
-def _draw(path: Path, what: str, write: Callable[[Path], Sequence[Path]]) -> None:
+_Write = Callable[[Path, Callable[[Path], object]], Sequence[Path]]
+
+
+def _draw(path: Path, what: str, write: _Write) -> None:
     """Write the run's figures; whatever stands in the way, the run itself is whole."""
     print(f"drawing the {what}", flush=True)
     try:
-        files = write(path)
+        with tqdm(unit=" files", leave=False, disable=None) as bar:
+            files = write(path, lambda each: bar.update())
     except (OSError, InputError) as error:
         print(f"{what}: not written ({first_line(error)})")
         return
@@ -48,17 +54,17 @@ def _draw(path: Path, what: str, write: Callable[[Path], Sequence[Path]]) -> Non
         print(f"{what}: {files[0]} and {len(files) - 1} more")
 
 
-def _figures(path: Path) -> Sequence[Path]:
+def _figures(path: Path, wrote: Callable[[Path], object]) -> Sequence[Path]:
     from lightning_grok.figures import write_run_figures
 
-    return write_run_figures(path)
+    return write_run_figures(path, wrote=wrote)
 
 
-def _report(path: Path) -> Sequence[Path]:
+def _report(path: Path, wrote: Callable[[Path], object]) -> Sequence[Path]:
     from lightning_grok.dashboard.report import write_report
     from lightning_grok.paper.claims.page import verdict_table
 
-    return write_report([path], path, verdict_table)
+    return write_report([path], path, verdict_table, wrote)
 
 
 def _cost_line(costs: dict[str, float]) -> str:

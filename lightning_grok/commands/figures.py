@@ -47,7 +47,8 @@ def _write(options: argparse.Namespace) -> None:
 
     say_damage(map(Run, options.runs))
     for run in options.runs:
-        for path in [*write_run_figures(run), *write_branches_figure(run)]:
+        write_run_figures(run, wrote=print)
+        for path in write_branches_figure(run):
             print(path)
 
 

@@ -48,7 +48,8 @@ def _settle() -> None:
     # Threads that wait give their core away: where others compute too, a run takes half as long.
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="backslashreplace")  # where a terminal has no such letter
+        # For a terminal without such a letter, and a log file that is read while the run goes on.
+        sys.stdout.reconfigure(errors="backslashreplace", line_buffering=True)
 
 
 def _run(arguments: list[str]) -> None:

@@ -33,5 +33,5 @@ def main(arguments: Sequence[str]) -> None:
     say_damage(map(Run, options.runs))
     alone = options.runs[0] if len(options.runs) == 1 else Path("report")
     verdict = partial(verdict_table, published=options.published)
-    for path in write_report(options.runs, options.out or alone, verdict):
-        print(path)
+    report, *_ = write_report(options.runs, options.out or alone, verdict, print)
+    print(report)

@@ -26,12 +26,16 @@ Appendix = Callable[[Sequence[Path], Sequence[Path]], str]
 
 
 def write_report(
-    runs: Sequence[Path], directory: Path, appendix: Appendix = lambda runs, figures: ""
+    runs: Sequence[Path],
+    directory: Path,
+    appendix: Appendix = lambda runs, figures: "",
+    wrote: Callable[[Path], object] = lambda path: None,
 ) -> list[Path]:
     """Write ``report.html`` and the figures of the runs (PNG and PDF) into a directory.
 
     The figures (`write_run_figures`) stand in ``figures/<run>/``, a run named by its path below the
     runs' common folder, or in ``figures/`` where the report stands in the run's own directory.
+    `wrote` is called with every figure that is there.
 
     Returns:
         The files written, the report first.
@@ -42,7 +46,7 @@ def write_report(
     paths = list(dict.fromkeys(read_run(run).path.resolve() for run in runs))
     try:
         directory.mkdir(parents=True, exist_ok=True)
-        figures = _figures(paths, directory.resolve())
+        figures = _figures(paths, directory.resolve(), wrote)
         shown = [path.relative_to(directory.resolve()) for path in figures]
         page = report_page(paths, shown, appendix(paths, shown))
         report = directory.resolve() / "report.html"
@@ -75,15 +79,15 @@ def report_page(paths: Sequence[Path], figures: Sequence[Path], appendix: str = 
     return assemble_page(f"<style>{style}</style>", "\n".join(parts))
 
 
-def _figures(paths: Sequence[Path], directory: Path) -> list[Path]:
-    written = []
+def _figures(paths: Sequence[Path], directory: Path, wrote: Callable[[Path], object]) -> list[Path]:
+    files = []
     base = Path(os.path.commonpath(paths))
     for path in paths:
         # Runs of one name in different folders stay apart.
         below = path.relative_to(base) if path != base else Path(path.name)
         own = path == directory
-        written += write_run_figures(path, None if own else directory / "figures" / below)
-    return written
+        files += write_run_figures(path, None if own else directory / "figures" / below, wrote)
+    return files
 
 
 def _data(paths: Sequence[Path]) -> dict[str, Any]:

@@ -60,14 +60,19 @@ def run_figure(run: Runs, prefix: str = "") -> "Figure":
     return page_figure(run, rows, prefix)
 
 
-def write_run_figures(run_path: str | os.PathLike[str], folder: Path | None = None) -> list[Path]:
+def write_run_figures(
+    run_path: str | os.PathLike[str],
+    folder: Path | None = None,
+    wrote: Callable[[Path], object] = lambda path: None,
+) -> list[Path]:
     """Write all figures of a run into a folder, by default its own ``figures``, as `printing` says.
 
     Those of a run in an archive go into ``figures/<name>`` of the working directory.
 
     ``run`` is `run_figure`; ``performance``, ``geometry``, ``kernel_distance``, ``linear_probe``
     and ``umap`` (of the newest epoch) are single parts, where they were measured; ``further``,
-    ``further_2`` and so on have all other logged keys. The same run gives the same bytes.
+    ``further_2`` and so on have all other logged keys. The same run gives the same bytes. `written`
+    is called with every file that is there.
 
     Returns:
         The files written; none for a run without measurements.
@@ -85,16 +90,16 @@ def write_run_figures(run_path: str | os.PathLike[str], folder: Path | None = No
         "linear_probe": linear_probe_figure,
         "umap": _newest_umap,
     }
-    written = []
+    files = []
     for name, draw in drawn.items():
         try:
             figure = draw(run)
         except InputError:  # not measured in this run
             continue
-        written += write_figure(figure, folder / name)
+        files += write_figure(figure, folder / name, wrote)
     for number, figure in enumerate(further_figures(run), 1):
-        written += write_figure(figure, folder / f"further{f'_{number}' * (number > 1)}")
-    return written
+        files += write_figure(figure, folder / f"further{f'_{number}' * (number > 1)}", wrote)
+    return files
 
 
 def write_branches_figure(run_path: str | os.PathLike[str]) -> list[Path]:

@@ -1,6 +1,6 @@
 """How figures come onto paper: their width, whether their captions stand on them, their files."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import partial
@@ -75,11 +75,17 @@ def captioned() -> bool:
     return _PRINTING.get().captions
 
 
-def write_figure(figure: "Figure", stem: Path) -> list[Path]:
-    """Write a figure as ``<stem>.<format>``; the same figure gives the same bytes."""
+def write_figure(
+    figure: "Figure", stem: Path, wrote: Callable[[Path], object] = lambda path: None
+) -> list[Path]:
+    """Write a figure as ``<stem>.<format>``; the same figure gives the same bytes.
+
+    `wrote` is called with every file that is there.
+    """
     paths = [stem.with_name(f"{stem.name}.{each}") for each in _PRINTING.get().formats]
     for path in paths:
         write_atomically(path, partial(_save, figure))
+        wrote(path)
     return paths
 
 

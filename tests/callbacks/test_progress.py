@@ -1,5 +1,6 @@
 """The bar's time left counts the measurements that are still due."""
 
+import logging
 import re
 import time
 from collections.abc import Mapping
@@ -82,3 +83,34 @@ def test_times_due_are_the_epochs_that_are_due(options: dict, expected: int) -> 
     measurement.plan(10)
     times = measurement.times_due(2, 9)
     assert times == expected == sum(measurement.due(epoch) for epoch in range(3, 10))
+
+
+def test_what_is_measured_is_said_before() -> None:
+    """The first measurement may be compiled for a minute, a late one may hold the bar up."""
+    before: list[str] = []
+
+    class Dear(Slow):
+        def measure(self, model: nn.Module, reference: ReferenceSet) -> Mapping[str, float]:
+            before.extend(map(str, said))
+            said.clear()
+            return {"value": 0.0}
+
+    class Said(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            said.append(record.getMessage())
+
+    said: list[str] = []
+    handler = Said()
+    logger = logging.getLogger("lightning.pytorch.utilities.rank_zero")
+    logger.addHandler(handler)
+    data = TensorDataset(torch.randn(4, 3), torch.tensor([0, 1, 0, 1]))
+    trainer = L.Trainer(
+        max_epochs=1, callbacks=[Dear(epochs=[0, 1]), EpochProgress()], logger=False,
+        enable_checkpointing=False, accelerator="cpu", enable_model_summary=False,
+    )  # fmt: skip
+    try:
+        trainer.fit(Linear(), DataLoader(data, batch_size=4))
+    finally:
+        logger.removeHandler(handler)
+    told = [line for line in before if "initialization" in line]
+    assert told == ["measuring the initialization (compiled first, where that is new here): slow"]

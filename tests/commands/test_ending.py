@@ -32,7 +32,7 @@ def test_a_run_without_figures_is_whole(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    def interrupted(path: object) -> None:
+    def interrupted(path: object, **options: object) -> None:
         raise error
 
     monkeypatch.setattr("lightning_grok.figures.write_run_figures", interrupted)
