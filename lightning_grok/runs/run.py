@@ -47,6 +47,8 @@ EVENT_KEYS = {
 
 _META_LIMIT, _CONFIG_LIMIT = 2**22, 2**20  # bytes
 
+_FIRST_RUN = "python -m lightning_grok fit --config modular/quadratic"
+
 
 class Run:
     """A run read back from its directory, or from an archive of runs (``runs.zip/<name>``).
@@ -323,7 +325,8 @@ def read_runs(paths: Iterable[str | os.PathLike[str]]) -> list[Run]:
         below = find_runs(path)
         if not below:
             near = "" if Path(path).exists() else hint_path(Path(path))
-            raise InputError(f"expected a run or a folder with runs, received {path}{near}")
+            made = near or f" (one is made by {_FIRST_RUN})"
+            raise InputError(f"expected a run or a folder with runs, received {path}{made}")
         for each in below:
             if each.resolve() not in found:
                 found[each.resolve()] = Run(each)

@@ -108,4 +108,8 @@ def test_a_folder_without_runs_is_said(tmp_path: Path, capsys: pytest.CaptureFix
     with pytest.raises(SystemExit) as stopped:
         main(["runs", str(tmp_path)])
     assert stopped.value.code == 2
-    assert capsys.readouterr().err.startswith("error: expected a run or a folder with runs")
+    said = capsys.readouterr().err
+    assert said.startswith("error: expected a run or a folder with runs")
+    assert said.endswith(
+        "(one is made by python -m lightning_grok fit --config modular/quadratic)\n"
+    )

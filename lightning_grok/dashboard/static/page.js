@@ -210,7 +210,7 @@ async function refreshList() {
   drawRuns();
   $("empty").hidden = state.rows.length > 0;
   if (!state.rows.length) {
-    $("empty").replaceChildren(`No runs in ${list.folder} yet. The page shows the first one as soon as it begins, for example with `, element("code", { textContent: "python -m lightning_grok fit --config grok" }), ".");
+    $("empty").replaceChildren(`No runs in ${list.folder} yet. The page shows the first one as soon as it begins, for example with `, element("code", { textContent: "python -m lightning_grok fit --config modular/quadratic" }), ".");
   }
   return list;
 }
