@@ -11,6 +11,7 @@ import lightning_grok
 from lightning_grok.callbacks.network import network_of
 from lightning_grok.callbacks.reference import loaders_from
 from lightning_grok.commands.one_process import taken
+from lightning_grok.errors import InputError
 from lightning_grok.runs.directory import RunDirectory
 from lightning_grok.runs.identity import setup_name
 from lightning_grok.runs.network import module_names
@@ -80,8 +81,17 @@ def note_machine(directory: RunDirectory, epoch: int) -> None:
 
 
 def batches_of(source: Any) -> tuple[int, list[int]]:
-    """Batches an epoch, and of every validation loader; `_ENDLESS` of one without a length."""
+    """Batches an epoch, and of every validation loader; `_ENDLESS` of one without a length.
+
+    Raises:
+        InputError: there is nothing to train on.
+    """
     found = loaders_from(source)
+    if found.get("train") is None:
+        raise InputError(
+            f"expected training data, of a datamodule (--data=CLASS) or the model's own "
+            f"train_dataloader; received none of {type(source).__name__}"
+        )
 
     def length(loader: Any) -> int:
         return len(loader) if hasattr(loader, "__len__") else _ENDLESS

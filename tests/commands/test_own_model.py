@@ -134,3 +134,15 @@ def test_our_module_learns_other_data(tmp_path: Path) -> None:
     assert run.state == "finished"
     assert run.meta["num_classes"] == 2
     assert run.series("test/accuracy")[0].tolist() == [0, 1, 2]
+
+
+def test_a_model_without_data_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        fit(tmp_path, "--model=own_training.Convolutions", "--model.width=3")
+    assert stopped.value.code == 2
+    said = capsys.readouterr().err.splitlines()[-1]
+    assert said.startswith("error: expected training data, of a datamodule (--data=CLASS) or")
+    assert said.endswith("received none of Convolutions")
+    assert not any(tmp_path.iterdir())
