@@ -85,6 +85,13 @@ class Blobs(L.LightningDataModule):
         return loaders(self.hparams["batch_size"])[1]
 
 
+class TrainingBlobs(L.LightningDataModule):
+    """Data without a held-out part."""
+
+    def train_dataloader(self) -> DataLoader:
+        return loaders()[0]
+
+
 class Whole(Convolutions):
     """The module with its own loaders, and with a name that our perceptron uses otherwise."""
 

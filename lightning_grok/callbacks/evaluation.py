@@ -110,6 +110,8 @@ class Evaluation(L.Callback):
 
     def _evaluate(self, trainer: L.Trainer, pl_module: L.LightningModule, epoch: int) -> None:
         """Evaluate outside of Lightning's validation."""
+        if not trainer.enable_validation:  # nothing to evaluate on
+            return
         self._started = time.perf_counter()
         if not isinstance(pl_module, GrokModule):
             record_event(trainer, "evaluation", epoch, _validated(trainer))
@@ -138,7 +140,8 @@ class Evaluation(L.Callback):
     def on_fit_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """The same where a run is resumed that was killed after its last epoch."""
         if not self._ended:
-            trainer.fit_loop.epoch_loop.val_loop.setup_data()
+            if trainer.enable_validation:
+                trainer.fit_loop.epoch_loop.val_loop.setup_data()
             self.on_train_end(trainer, pl_module)
 
     def on_train_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:

@@ -86,7 +86,8 @@ def drawn_reference(loaders: Mapping[str, Any], batch: BatchReader) -> Reference
 
 def loaders_of(trainer: L.Trainer) -> dict[str, Any]:
     """The trainer's loaders, the first of several, from within ``on_train_start``."""
-    if trainer.val_dataloaders is None:  # validated later than in the first epoch
+    late = trainer.val_dataloaders is None and trainer.enable_validation
+    if late:  # validated later than in the first epoch
         with isolate_rng():
             trainer.validating = True
             trainer.fit_loop.epoch_loop.val_loop.setup_data()

@@ -146,3 +146,11 @@ def test_a_model_without_data_is_refused(
     assert said.startswith("error: expected training data, of a datamodule (--data=CLASS) or")
     assert said.endswith("received none of Convolutions")
     assert not any(tmp_path.iterdir())
+
+
+@pytest.mark.filterwarnings("ignore:You defined a `validation_step`")
+def test_data_without_a_held_out_part_are_trained_and_measured_on(tmp_path: Path) -> None:
+    run = fit(tmp_path, "--model=own_training.Convolutions", "--data=own_training.TrainingBlobs")
+    assert (run.state, run.epoch) == ("finished", 2)
+    assert run.series("manifold_capacity/backbone.3/capacity")[0].tolist() == [0, 1, 2]
+    assert "test/accuracy" not in run.keys
