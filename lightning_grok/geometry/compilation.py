@@ -20,11 +20,11 @@ def compiled(function: Callable[..., Any], inline: str = "never") -> Callable[..
     refuses to decorate; then every process compiles for itself.
     """
     function = inspect.unwrap(function)  # from the shape checker of the tests, if it is there
-    options: dict[str, Any] = {"nogil": True, "error_model": "numpy", "fastmath": _FAST, "inline": inline}
+    options: dict[str, Any] = {"error_model": "numpy", "fastmath": _FAST, "inline": inline}
     try:
-        return numba.njit(cache=True, **options)(function)
+        return numba.njit(cache=True, nogil=True, **options)(function)
     except RuntimeError:
-        return numba.njit(**options)(function)
+        return numba.njit(nogil=True, **options)(function)
 
 
 def inlined(function: Callable[..., Any]) -> Callable[..., Any]:
