@@ -6,11 +6,11 @@ from typing import Any
 
 import torch
 from lightning.pytorch.utilities.seed import isolate_rng
-from threadpoolctl import threadpool_limits
 from torch import Tensor, nn
 
 from lightning_grok.errors import InputError, first_line
 from lightning_grok.geometry.activations import evaluating
+from lightning_grok.geometry.cores import one_blas_thread
 from lightning_grok.geometry.ntk.network import Output
 from lightning_grok.geometry.samples import answer, place_samples, take_samples, tensors_of
 
@@ -84,7 +84,7 @@ def undisturbed(model: nn.Module) -> Iterator[None]:
     """
     threads = torch.get_num_threads()
     try:
-        with isolate_rng(), evaluating(model), threadpool_limits(1, user_api="blas"):
+        with isolate_rng(), evaluating(model), one_blas_thread():
             yield
     finally:
         torch.set_num_threads(threads)
