@@ -3,6 +3,7 @@
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from functools import cache
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -200,12 +201,18 @@ def write_runs(
     return runs
 
 
+@cache
+def claims_file() -> dict[str, Any]:
+    """What the package's claims file holds."""
+    return yaml.safe_load((files("lightning_grok.paper.claims") / "claims.yaml").read_text())
+
+
 def only(tmp_path: Path, *names: str) -> Path:
     """The package's claims file cut down to some claims."""
-    content = yaml.safe_load((files("lightning_grok.paper.claims") / "claims.yaml").read_text())
-    content["claims"] = {name: content["claims"][name] for name in names}
+    content = claims_file()
     path = tmp_path / "claims.yaml"
-    path.write_text(yaml.safe_dump(content))
+    some = {"claims": {name: content["claims"][name] for name in names}}
+    path.write_text(yaml.safe_dump(content | some))
     return path
 
 

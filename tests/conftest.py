@@ -48,7 +48,17 @@ def lightning_prints_here() -> None:
 
 
 @pytest.fixture
-def fit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Run]:
+def one_parser(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Command lines of one kind are read by one parser, which takes half a second to make."""
+    from one_parser import keep_parsers
+
+    keep_parsers(monkeypatch)
+
+
+@pytest.fixture
+def fit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, one_parser: None
+) -> Callable[..., Run]:
     """Runs ``fit`` on configs/grok.yaml with smoke.yaml on top and the given arguments.
 
     What takes seconds is off unless asked for: UMAP, capacity of more than one layer, figures.

@@ -13,6 +13,8 @@ import yaml
 from lightning_grok.commands.main import main
 from lightning_grok.runs.directory import RunDirectory
 
+pytestmark = pytest.mark.usefixtures("one_parser")
+
 CONFIGS = Path(__file__).parents[2] / "configs"
 SMALL = [
     "--data.dataset=digits",

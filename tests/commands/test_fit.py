@@ -193,7 +193,7 @@ def test_the_newest_unfinished_run_is_resumed(fit: Fit, capsys: pytest.CaptureFi
 
 
 def test_a_torn_checkpoint_gives_way_to_the_one_before(fit: Fit) -> None:
-    run = fit("--run.checkpoint_seconds=0")
+    run = fit("--run.checkpoint_seconds=0", *OFF)
     folder = run.path / "checkpoints"
     torn = (folder / "last.ckpt").read_bytes()
     (folder / "last.ckpt").write_bytes(torn[: len(torn) // 2])
@@ -205,7 +205,7 @@ def test_a_torn_checkpoint_gives_way_to_the_one_before(fit: Fit) -> None:
 def test_a_configuration_is_saved_as_it_can_be_given_again(
     fit: Fit, fitted: Fit, tmp_path: Path
 ) -> None:
-    run = fitted()
+    run = fitted(*OFF)
     again = fit(
         f"--config={run.path / 'config.yaml'}", f"--run.root={tmp_path}", "--run.name=again"
     )
@@ -227,14 +227,15 @@ def test_a_measurement_that_raises_is_logged_and_training_goes_on(
         raise RuntimeError("no such digits")
 
     monkeypatch.setattr(LinearProbe, "measure", fail)
+    others = [option for option in OFF if "probe" not in option]
     with pytest.warns(UserWarning, match="training goes on"):
-        run = fit()
+        run = fit(*others)
     assert run.state == "finished"
     errors = [event for event in run.events if event["event"] == "error"]
     assert [event["epoch"] for event in errors] == [0, 1, 2, 3]
     assert errors[0]["message"] == "RuntimeError: no such digits"
     with pytest.raises(RuntimeError, match="no such digits"):
-        fit("--linear_probe.strict=true", name="strict")
+        fit("--linear_probe.strict=true", *others, name="strict")
 
 
 def test_a_diverged_loss_stops_with_one_line(fit: Fit, capsys: pytest.CaptureFixture[str]) -> None:

@@ -37,6 +37,7 @@ def ask(served: DashboardServer, path: str, **query: str) -> dict:
 
 
 def wait_for_runs(served: DashboardServer, count: int) -> dict:
+    served.folder._looked = -math.inf  # for new runs is looked once a second
     while len(runs := ask(served, "runs")["runs"]) < count:
         pass
     return {row["id"]: row for row in runs}

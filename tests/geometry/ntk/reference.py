@@ -40,9 +40,14 @@ def _copied(inputs):
     return tuple(v.clone() for v in inputs) if isinstance(inputs, tuple) else inputs.clone()
 
 
-def explicit_ntk(case: Case, kind: str = "full", layer: str = "") -> Tensor:
-    """K = J Jᵀ, of all parameters or of those whose name begins with `layer`."""
-    found = explicit_jacobians(case)
+def explicit_ntk(
+    case: Case, kind: str = "full", layer: str = "", known: dict[str, Tensor] | None = None
+) -> Tensor:
+    """K = J Jᵀ, of all parameters or of those whose name begins with `layer`.
+
+    `known` are the case's Jacobians, where they have been taken before.
+    """
+    found = explicit_jacobians(case) if known is None else known
     jacobian = torch.cat([j for name, j in found.items() if name.startswith(layer)], dim=2)
     n, c, _ = jacobian.shape
     kernel = jacobian.flatten(0, 1) @ jacobian.flatten(0, 1).T
