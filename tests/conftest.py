@@ -56,9 +56,7 @@ def one_parser(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def fit(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, one_parser: None
-) -> Callable[..., Run]:
+def fit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, one_parser: None) -> Callable[..., Run]:
     """Runs ``fit`` on configs/grok.yaml with smoke.yaml on top and the given arguments.
 
     What takes seconds is off unless asked for: UMAP, capacity of more than one layer, figures.

@@ -152,12 +152,7 @@ def test_mnist_is_measured_at_the_steps_of_the_paper(
 
 @pytest.mark.parametrize(
     "path",
-    [
-        pytest.param(
-            p, marks=[] if p.name in WHOLE and "cnn" not in p.parts else [pytest.mark.slow]
-        )
-        for p in IMAGES
-    ],
+    [pytest.param(p, marks=[] if p.name == "digits.yaml" else [pytest.mark.slow]) for p in IMAGES],
     ids=lambda path: str(path.relative_to(ROOT)),
 )
 def test_runs_for_two_epochs(path: Path, fit: Callable[..., Run]) -> None:
@@ -187,7 +182,7 @@ def test_runs_for_two_epochs(path: Path, fit: Callable[..., Run]) -> None:
     ids=lambda path: path.stem,
 )
 def test_a_task_is_trained_and_measured(
-    path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, one_parser: None
 ) -> None:
     monkeypatch.delenv("PL_GLOBAL_SEED", raising=False)
     off = [f"--{group}.enabled=false" for group in MEASUREMENTS if group != "weight_norm"]

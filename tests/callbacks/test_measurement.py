@@ -56,7 +56,10 @@ def test_random_states_and_modes_are_put_back(probe: ReferenceSet) -> None:
 SLIM = ("--umap.enabled=false", "--manifold_capacity.enabled=false", "--linear_probe.enabled=false")
 
 
-@pytest.mark.parametrize("limit", [["--trainer.max_steps=7"], ["--onset.stop_after=0"]])
+@pytest.mark.parametrize(
+    "limit",
+    [pytest.param(["--trainer.max_steps=7"], marks=pytest.mark.slow), ["--onset.stop_after=0"]],
+)
 def test_a_run_that_ends_early_ends_whole(
     fit: Fit, limit: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -160,7 +160,13 @@ def test_frames_run_from_the_first_to_the_last(last: int) -> None:
     assert last == 3 or len(shown) >= 6
 
 
-@pytest.mark.parametrize("left_out", GROUPS)
+@pytest.mark.parametrize(
+    "left_out",
+    [
+        pytest.param(group, marks=[pytest.mark.slow] * (group not in ("pairwise", "umap")))
+        for group in GROUPS
+    ],
+)
 def test_what_was_not_measured_is_left_out(written: Writer, left_out: str) -> None:
     figure = run_figure(written(*(group for group in GROUPS if group != left_out)))
     headings = {
@@ -273,7 +279,16 @@ def test_files_are_written_and_written_alike(written: Writer) -> None:
     assert {path: path.read_bytes() for path in write_run_figures(run.path)} == before
 
 
-@pytest.mark.parametrize("draw", [performance_figure, geometry_figure, kernel_distance_figure])
+@pytest.mark.parametrize(
+    "draw",
+    [
+        performance_figure,
+        *(
+            pytest.param(f, marks=pytest.mark.slow)
+            for f in (geometry_figure, kernel_distance_figure)
+        ),
+    ],
+)
 def test_settings_of_the_reader_have_no_effect_and_stay(
     whole_run: Run, tmp_path: Path, draw: Callable[[Run], Figure]
 ) -> None:

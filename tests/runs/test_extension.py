@@ -14,6 +14,7 @@ from lightning_grok.runs.run import Run
 
 Fit = Callable[..., Run]
 SLIM = [f"--{group}.enabled=false" for group in ("manifold_capacity", "linear_probe", "umap")]
+BARE = [*SLIM, "--kernel_distance.enabled=false"]
 LONG = [*SLIM, "--trainer.max_epochs=7"]
 
 
@@ -64,10 +65,10 @@ def test_epochs_may_be_added_after_the_end(fit: Fit) -> None:
 def test_what_was_measured_afterwards_stays_with_the_shorter_run(fit: Fit, fitted: Fit) -> None:
     from lightning_grok.commands.main import main
 
-    short = fitted(*SLIM, name="short")
+    short = fitted(*BARE, name="short")
     main(["measure", str(short.path), "--linear_probe.enabled=true", "--linear_probe.draws=2"])
     assert "linear_probe" in {event["event"] for event in Run(short.path).events}
-    long = fit(*LONG, f"--run.extends={short.path}", name="long")
+    long = fit(*BARE, *LONG, f"--run.extends={short.path}", name="long")
     assert "linear_probe" not in {event["event"] for event in long.events}
     assert not (long.path / "arrays" / "linear_probe").exists()
 
@@ -77,10 +78,10 @@ def test_one_whose_own_measurements_were_replaced_is_refused(
 ) -> None:
     from lightning_grok.commands.main import main
 
-    short = fitted(*SLIM, name="short")
+    short = fitted(*BARE, name="short")
     main(["measure", str(short.path), "--weight_norm.epochs=[0,3]"])
     with pytest.raises(SystemExit):
-        fit(*LONG, f"--run.extends={short.path}", name="long")
+        fit(*BARE, *LONG, f"--run.extends={short.path}", name="long")
     assert "weight_norm of" in capsys.readouterr().err
 
 
@@ -96,15 +97,15 @@ def test_one_whose_failed_measurement_was_made_up_for_is_refused(
     with monkeypatch.context() as patch:
         patch.setattr(WeightNorm, "measure", fail)
         with pytest.warns(UserWarning, match="weight_norm at epoch"):
-            short = fit(*SLIM, name="short")
+            short = fit(*BARE, name="short")
     main(["measure", str(short.path), "--weight_norm.enabled=true"])
     with pytest.raises(SystemExit):
-        fit(*LONG, f"--run.extends={short.path}", name="long")
+        fit(*BARE, *LONG, f"--run.extends={short.path}", name="long")
     assert "weight_norm of" in capsys.readouterr().err
 
 
 def test_a_run_without_a_last_epoch_may_begin_with_another(fitted: Fit) -> None:
-    short = fitted(*SLIM, name="short")
+    short = fitted(*BARE, name="short")
     config = short.config
     config["trainer"]["max_epochs"] = None
     assert longer(short.path, config, {}).epoch == 3
@@ -135,9 +136,9 @@ def test_one_that_died_before_its_checkpoint_begins_at_the_start(fit: Fit, fitte
 def test_anything_else_is_refused_in_one_line(
     options: list[str], message: str, fit: Fit, fitted: Fit, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    short = fitted(*SLIM, name="short")
+    short = fitted(*BARE, name="short")
     with pytest.raises(SystemExit) as stopped:
-        fit(*LONG, f"--run.extends={short.path}", *options, name="long")
+        fit(*BARE, *LONG, f"--run.extends={short.path}", *options, name="long")
     assert stopped.value.code == 2
     assert message in capsys.readouterr().err.strip().splitlines()[-1]
     assert not (short.path.parent / "long").exists()
@@ -159,8 +160,8 @@ def test_a_run_that_a_callback_stopped_is_refused(
         '--trainer.callbacks+={"class_path": "EarlyStopping", "init_args": {"monitor": '
         '"test/accuracy", "mode": "max", "patience": 1, "min_delta": 10}}'
     )
-    short = fit(*SLIM, stopping, name="short")
+    short = fit(*BARE, stopping, name="short")
     assert newest_checkpoint(short.path / "checkpoints") is not None
     with pytest.raises(SystemExit):
-        fit(*LONG, stopping, f"--run.extends={short.path}", name="long")
+        fit(*BARE, *LONG, stopping, f"--run.extends={short.path}", name="long")
     assert "but a callback stopped" in capsys.readouterr().err

@@ -31,6 +31,7 @@ from lightning_grok.paper.figures.distance import outside_band, outside_note
 from lightning_grok.paper.figures.drawing import FIGURES
 from lightning_grok.paper.figures.runs import PaperRuns
 from lightning_grok.paper.figures.table import table_csv, table_markdown, table_rows
+from lightning_grok.paper.figures.training import STANDARD
 from lightning_grok.paper.published import Published
 
 GROKKING, HALF = "AdamW-10-1000-1-0.001", "AdamW-10-2000-0.5-0"
@@ -83,11 +84,15 @@ def drawn(runs: PaperRuns) -> Drawn:
     return draw
 
 
-_LARGE = {"2", "12", "13", "15a", "15b", "15c"}  # take up to ten seconds
-NUMBERS = [
-    pytest.param(figure.number, marks=[pytest.mark.slow] if figure.number in _LARGE else [])
-    for figure in FIGURES
-]
+_SLOW = {"2", "7", "12", "13", "15a", "15b", "15c"}
+"""Large ones, which take up to ten seconds, and those like a smaller one."""
+
+
+def numbers(*some: str) -> list[Any]:
+    return [pytest.param(each, marks=[pytest.mark.slow] * (each in _SLOW)) for each in some]
+
+
+NUMBERS = numbers(*(figure.number for figure in FIGURES))
 
 
 def data_of(artist: Any) -> list[list[float]]:
@@ -158,17 +163,18 @@ def test_a_radius_of_many_sizes_is_read_on_a_logarithmic_axis(drawn: Drawn, tmp_
     def axis(figure: Figure) -> str:
         return str(of_gid(figure, "manifold_capacity/layers.6/radius")[0].axes.get_yscale())
 
-    assert axis(drawn("15b")) == "linear"
-    write_seed(tmp_path, GROKKING, 0, last=100)
-    run = write_seed(tmp_path, "AdamW-10-5000-1-0.001", 0, last=100)
+    assert axis(drawn("5")) == "linear"
+    run = write_seed(tmp_path, STANDARD, 0, last=100)
     log = run.path / "events.jsonl"
     wide = {"event": "scalars", "epoch": 101, "manifold_capacity/layers.6/radius": 30.0}
     log.write_text(log.read_text() + json.dumps(wide) + "\n")
-    (figure,) = [each for each in FIGURES if each.number == "15b"]
+    (figure,) = [each for each in FIGURES if each.number == "5"]
     assert axis(figure.draw(PaperRuns([tmp_path]))) == "log"
 
 
-@pytest.mark.parametrize("number", ["1", "2", "3", "4", "5", "7", "8", "9", "11", "12", "13"])
+@pytest.mark.parametrize(
+    "number", numbers("1", "2", "3", "4", "5", "7", "8", "9", "11", "12", "13")
+)
 def test_events_are_marked_in_every_panel_over_epochs(drawn: Drawn, number: str) -> None:
     figure = drawn(number)
     panels = [
@@ -201,32 +207,36 @@ def test_lines_are_medians_and_bands_quantiles(drawn: Drawn, runs: PaperRuns) ->
 
 def test_geometry_is_that_of_each_layer(drawn: Drawn) -> None:
     for k, quantity in ((0, "radius"), (3, "dimension"), (6, "capacity")):
-        line = of_gid(drawn("15b"), f"manifold_capacity/layers.{k}/{quantity}")[0]
+        line = of_gid(drawn("5"), f"manifold_capacity/layers.{k}/{quantity}")[0]
         for epoch, value in data_of(line):
             assert value == pytest.approx(geometry(k, quantity, int(epoch), 0))
         assert line.get_color() == layer_color(k, 7)
 
 
-def test_published_points_stand_where_the_file_says(drawn: Drawn) -> None:
-    expected = {
-        ("3", "test/accuracy"): [[20_000, 0.55]],
-        ("3", "manifold_capacity/layers.6/capacity"): [[20_000, 0.1]],
-        ("11", "test/accuracy"): [[20_000, 0.55]],
-        ("2", FOREIGN): [[10, 0.77]],
-        ("4", "linear_probe/paper/accuracy"): [[50, 0.33]],
-        ("9", FOREIGN): [[10_000, 0.6]],  # step 1 is left out
-        ("10", "manifold_capacity/layers.6/capacity~test/accuracy"): [[0.1, 0.55]],
-    }  # fmt: skip
-    for (number, key), points in expected.items():
-        (marks,) = of_gid(drawn(number), f"published/{key}")
-        assert data_of(marks) == points
-        assert marks.get_markerfacecolor() == "none"
-        assert "published, one seed" in texts(drawn(number))
-    assert "published, one seed" not in texts(drawn("15a"))  # of none of its setups
+@pytest.mark.parametrize(
+    ("number", "key", "points"),
+    [
+        ("3", "test/accuracy", [[20_000, 0.55]]),
+        ("3", "manifold_capacity/layers.6/capacity", [[20_000, 0.1]]),
+        ("11", "test/accuracy", [[20_000, 0.55]]),
+        pytest.param("2", FOREIGN, [[10, 0.77]], marks=pytest.mark.slow),
+        ("4", "linear_probe/paper/accuracy", [[50, 0.33]]),
+        ("9", FOREIGN, [[10_000, 0.6]]),  # step 1 is left out
+        ("10", "manifold_capacity/layers.6/capacity~test/accuracy", [[0.1, 0.55]]),
+    ],
+)  # fmt: skip
+def test_published_points_stand_where_the_file_says(
+    drawn: Drawn, number: str, key: str, points: list[list[float]]
+) -> None:
+    (marks,) = of_gid(drawn(number), f"published/{key}")
+    assert data_of(marks) == points
+    assert marks.get_markerfacecolor() == "none"
+    assert "published, one seed" in texts(drawn(number))
+    assert "published, one seed" not in texts(drawn("5"))  # of none of its setups
 
 
 def test_mnist_is_drawn_against_steps(drawn: Drawn) -> None:
-    for number in ("1", "7", "8", "9"):
+    for number in ("1", "8", "9"):
         figure = drawn(number)
         assert "epoch" not in texts(figure)
         assert "step" in texts(figure)
@@ -326,8 +336,12 @@ def test_training_stands_against_test(drawn: Drawn) -> None:
         np.testing.assert_allclose(train, 1.05 * test)
     (radius,) = [text for text in texts(figure) if "R_M" in text]
     assert "r = 1.00, ρ = 0." in radius  # parallel to the diagonal, not on it
-    assert len(of_gid(drawn("13"), "manifold_capacity/train/layers.2/capacity")) == 1
     assert "at most 20 images" in figure.get_suptitle().replace("\n", " ")
+
+
+@pytest.mark.slow
+def test_the_geometry_of_training_has_its_lines(drawn: Drawn) -> None:
+    assert len(of_gid(drawn("13"), "manifold_capacity/train/layers.2/capacity")) == 1
 
 
 def test_the_table_says_what_came_of_each_setup(runs: PaperRuns) -> None:
