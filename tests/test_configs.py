@@ -152,7 +152,10 @@ def test_mnist_is_measured_at_the_steps_of_the_paper(
 
 @pytest.mark.parametrize(
     "path",
-    [pytest.param(p, marks=[] if p.name == "digits.yaml" else [pytest.mark.slow]) for p in IMAGES],
+    [
+        pytest.param(p, marks=[] if p == ROOT / "configs" / "digits.yaml" else [pytest.mark.slow])
+        for p in IMAGES
+    ],
     ids=lambda path: str(path.relative_to(ROOT)),
 )
 def test_runs_for_two_epochs(path: Path, fit: Callable[..., Run]) -> None:

@@ -7,9 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.results import fill, spread, tables
+from benchmarks.results import by_setup, fill, seeds_table, spread, tables
 from lightning_grok.commands.figures import main as figures
-from lightning_grok.commands.verdict import main as verdict
 from lightning_grok.runs.folders import find_runs
 from lightning_grok.runs.run import Run
 
@@ -38,6 +37,12 @@ def test_runs_are_whole_and_name_nobodys_machine() -> None:
             assert not re.search(rb"/(home|root|work|tmp)/", run.open(name).read())
 
 
+def test_the_table_of_seeds_is_that_of_the_runs() -> None:
+    text = (RESULTS / "training.md").read_text()
+    assert fill(text, {"seeds": seeds_table(by_setup(RUNS))}) == text
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_the_tables_of_a_page_are_those_of_the_runs(page: Path, found: dict[str, str]) -> None:
     text = page.read_text()
@@ -57,13 +62,6 @@ def test_medians_come_with_both_ends() -> None:
     assert spread([3.0, 1.0, 2.0], ".1f") == "2.0 (1.0 to 3.0)"
     assert spread([2.0], ".1f") == "2.0"
     assert spread([1.0, math.inf, math.inf], ",.0f") == "never (1 to never)"
-
-
-def test_the_page_of_claims_shows_the_verdict(capsys: pytest.CaptureFixture[str]) -> None:
-    verdict([str(RESULTS / "runs.zip"), str(RESULTS / "cause.zip")])
-    page = (RESULTS / "claims.md").read_text()
-    shown, _ = re.findall(r"```text\n(.*?)```", page, re.DOTALL)
-    assert shown == capsys.readouterr().out
 
 
 @pytest.mark.slow

@@ -95,7 +95,7 @@ def test_a_whole_run_that_logs_nothing_at_its_end_is_not_called_damaged(
 
 def test_figures_of_a_run_in_progress(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = write_run(tmp_path, "late", delay=100)
-    main(["figures", str(path)])
+    main(["figures", str(path), "--format=png"])
     written = [Path(line) for line in capsys.readouterr().out.splitlines()]
     assert path / "figures" / "run.png" in written
     assert all(file.stat().st_size > 1000 for file in written)

@@ -209,6 +209,7 @@ def test_a_folder_of_somebody_is_never_taken_for_a_run(
     assert kept == ["config.yaml", "point/.run.7.part.json", "point/run.json"]
 
 
+@pytest.mark.slow
 def test_a_fit_that_fails_at_its_start_leaves_nothing_of_wandb_either(
     fit: Fit, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -55,7 +55,7 @@ def test_the_table(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_output_that_nobody_reads_to_its_end_leaves_no_traceback(runs: Path) -> None:
-    command = [sys.executable, "-m", "lightning_grok", "verdict", str(runs)]
+    command = [sys.executable, "-m", "lightning_grok", "runs", str(runs)]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     assert process.stdout is not None
     process.stdout.close()

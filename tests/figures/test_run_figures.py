@@ -162,10 +162,7 @@ def test_frames_run_from_the_first_to_the_last(last: int) -> None:
 
 @pytest.mark.parametrize(
     "left_out",
-    [
-        pytest.param(group, marks=[pytest.mark.slow] * (group not in ("pairwise", "umap")))
-        for group in GROUPS
-    ],
+    [pytest.param(group, marks=[pytest.mark.slow] * (group != "pairwise")) for group in GROUPS],
 )
 def test_what_was_not_measured_is_left_out(written: Writer, left_out: str) -> None:
     figure = run_figure(written(*(group for group in GROUPS if group != left_out)))
