@@ -222,7 +222,7 @@ def test_smoke_may_stand_on_any_setup_on_images(resolved: Resolve) -> None:
 
 @pytest.mark.parametrize(
     "file",
-    [pytest.param(f, marks=[] if f.stem == "table1" else [pytest.mark.slow]) for f in SWEEPS],
+    [pytest.param(f, marks=[pytest.mark.slow] * (f.stem != "claims_late")) for f in SWEEPS],
     ids=lambda path: path.name,
 )
 def test_every_point_of_a_sweep_is_a_fit(

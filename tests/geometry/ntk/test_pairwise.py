@@ -138,8 +138,10 @@ def test_frozen_layers_have_no_part() -> None:
 
 
 @pytest.mark.parametrize("kind", ["full", "trace"])
-@pytest.mark.parametrize("memory", [1.2e9, 1.0])
-@pytest.mark.parametrize("n", [5, 13])
+@pytest.mark.parametrize(
+    ("n", "memory"),
+    [(5, 1.2e9), (13, 1.2e9), (5, 1.0), pytest.param(13, 1.0, marks=pytest.mark.slow)],
+)
 def test_all_pairs(n: int, memory: float, kind: str) -> None:
     models = [network(seed, weight_scale=1.0 + seed) for seed in range(4)]
     checkpoints = [models[0].state_dict(), models[1], models[2].state_dict(), models[3]]
