@@ -333,8 +333,9 @@ class Tagging(L.LightningModule):
         return torch.optim.SGD(self.parameters(), lr=0.1)
 
 
-@pytest.mark.parametrize("method", ["exact", "sketch"])
-@pytest.mark.parametrize("output", [-1, lambda found: found[:, 2]])
+@pytest.mark.parametrize(
+    ("output", "method"), [(-1, "exact"), (lambda found: found[:, 2], "sketch")]
+)
 def test_the_kernel_of_a_chosen_output(output: Any, method: Any, tmp_path: Path) -> None:
     inputs = torch.randn(12, 3, 2, generator=torch.Generator().manual_seed(0))
     data = TensorDataset(inputs, torch.arange(12) % 5)

@@ -259,9 +259,9 @@ def test_patience_counts_evaluations(fit: Fit) -> None:
 def test_memorization_is_said_above_the_progress_bar(
     fit: Fit, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    run = fit("--model.weight_scale=1", "--data.batch_size=16", "--trainer.max_epochs=100", *OFF)
+    run = fit("--model.weight_scale=1", "--data.batch_size=16", "--trainer.max_epochs=60", *OFF)
     memorized = run.meta["memorization"]
     assert memorized is not None
     printed = capsys.readouterr()
     assert f"memorization at epoch {memorized} (known at epoch " in printed.out
-    assert "/100 [" in printed.err  # the bar itself
+    assert "/60 [" in printed.err  # the bar itself

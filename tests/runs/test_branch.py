@@ -97,13 +97,17 @@ def test_an_option_differs_from_the_epoch_on(
     "options",
     [
         ["--model.optimizer=sgd"],
-        ["--optimizer=torch.optim.NAdam", "--optimizer.lr=0.01"],
+        pytest.param(
+            ["--optimizer=torch.optim.NAdam", "--optimizer.lr=0.01"], marks=pytest.mark.slow
+        ),
         ["--model.loss=stablemax", "--model.loss_precision=float64"],
         ["--trainer.precision=64-true"],
         ["--data.batch_size=16", "--data.permute_fraction=1"],
         ["--optimizer=AdamW", "--lr_scheduler=ExponentialLR", "--lr_scheduler.gamma=0.5"],
         ["--model.hold_norm=true", '--run.set={"weights": 0.5}'],
-        ["--weight_norm.epochs=[0,1,2,4]", "--evaluation.every=2"],
+        pytest.param(
+            ["--weight_norm.epochs=[0,1,2,4]", "--evaluation.every=2"], marks=pytest.mark.slow
+        ),
         ["--weight_norm.enabled=false", "--weight_norm.strict=true", "--evaluation.every=2"],
     ],
 )

@@ -80,7 +80,13 @@ def _kept_product(first: NTKFactors, second: NTKFactors) -> float:
     return float((module._kept_kernel(first) * module._kept_kernel(second)).sum())
 
 
-@pytest.mark.parametrize("name", ["batch statistics", "modular transformer", "residual", "lstm"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "batch statistics", "lstm", pytest.param("residual", marks=pytest.mark.slow),
+        pytest.param("modular transformer", marks=pytest.mark.slow),
+    ],
+)  # fmt: skip
 def test_other_networks(name: str) -> None:
     cases = [case(name, seed) for seed in range(3)]
     factors = [ntk_factors(model, inputs, output=output) for model, inputs, output, _ in cases]

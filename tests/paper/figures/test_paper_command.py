@@ -50,10 +50,10 @@ def test_a_setup_without_runs_is_an_empty_panel(
 ) -> None:
     run = write_seed(tmp_path / "runs", HALF, groups=("evaluation", "linear_probe"), last=100)
     out = tmp_path / "out"
-    main(["figures", str(run.path), "--paper", "--only=4", f"--out={out}"])
+    main(["figures", str(run.path), "--paper", "--only=4", "--format=png", f"--out={out}"])
     said = capsys.readouterr()
     assert "Figure 4: no run of AdamW-10-2000-0.001-0; to run:" in said.err
-    assert str(out / "figure_04.pdf") in said.out
+    assert str(out / "figure_04.png") in said.out
 
 
 def test_what_was_not_measured_says_how_to_measure_it(
