@@ -15,6 +15,7 @@ PARTS = {
     "kernels": ["--write", PAGE],
     "rivals": ["--write", PAGE],
     "reading": ["--write", PAGE],
+    "start": ["--write", PAGE],
 }
 
 if __name__ == "__main__":

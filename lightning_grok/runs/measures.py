@@ -7,7 +7,6 @@ A package that has measures names them in its own pyproject.toml, each a `Measur
 """
 
 from functools import cache
-from importlib.metadata import entry_points
 from typing import Any, Literal, NamedTuple
 
 from lightning_grok.errors import InputError, first_line, hint
@@ -152,6 +151,8 @@ BUILT_IN = (
 @cache
 def known_measures() -> tuple[dict[str, Measure], tuple[str, ...]]:
     """All measures by name, those of plug-ins behind ours, and why some of these are left out."""
+    from importlib.metadata import entry_points  # takes as long to load as Python itself
+
     found = {measure.name: measure for measure in BUILT_IN}
     problems = []
     for entry in entry_points(group=GROUP):
