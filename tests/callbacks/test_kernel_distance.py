@@ -79,6 +79,7 @@ def test_the_other_network_is_another_one_for_every_seed(fit: Fit, seed: int) ->
     assert abs(distance - floor) < 5 * sd
 
 
+@pytest.mark.slow
 def test_single_precision_is_the_default(fit: Fit) -> None:
     run = fit(*OTHERS, "--kernel_distance.samples=12", "--trainer.max_epochs=1")
     known = kernels(run, images(12, "train")[0], "full")

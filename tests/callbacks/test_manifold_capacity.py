@@ -54,6 +54,7 @@ def test_both_splits_have_as_many_images_a_class(fit: Callable[..., Run]) -> Non
             assert run.series(f"{key}_sd")[1][0] == pytest.approx(spread, rel=1e-6)
 
 
+@pytest.mark.slow
 def test_floors_stand_in_the_panels_of_their_values(fit: Callable[..., Run]) -> None:
     options = [
         "--trainer.max_epochs=1",

@@ -68,6 +68,7 @@ def test_it_is_what_the_weights_and_the_optimizer_say(fit: Fit) -> None:
     assert last(run, "below_eps") == pytest.approx(float((root < 1e-8).double().mean()))
 
 
+@pytest.mark.slow
 def test_it_leaves_no_trace_in_the_weights_and_keeps_none(fit: Fit) -> None:
     without = fit(*SLIM, "--stability.enabled=false", "--trainer.max_epochs=8", name="without")
     run = fit(*SLIM, "--trainer.max_epochs=8")

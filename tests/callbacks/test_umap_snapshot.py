@@ -80,6 +80,7 @@ def test_maps_of_a_fit_are_those_of_the_last_hidden_layer(tmp_path: Path) -> Non
     np.testing.assert_allclose(turned, maps[2]["coordinates"], atol=1e-4)
 
 
+@pytest.mark.slow
 def test_training_is_not_disturbed(tmp_path: Path) -> None:
     _, measured = fitted(tmp_path / "measured", 2, UmapSnapshot(**SMALL, epochs=[0, 1]))
     _, bare = fitted(tmp_path / "bare", 2)

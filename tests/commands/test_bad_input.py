@@ -372,7 +372,13 @@ def test_a_run_name_that_is_taken(finished: Path, capsys: pytest.CaptureFixture[
     assert "--resume" in refused(["fit", *SMALL, *place], capsys)
 
 
-@pytest.mark.parametrize("name", ["../../../precious", ".", "evaluation", "weight_norm"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "../../../precious", "evaluation",
+        *(pytest.param(name, marks=pytest.mark.slow) for name in (".", "weight_norm")),
+    ],
+)  # fmt: skip
 def test_a_received_run_that_names_a_place_outside(
     name: str, finished: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -270,7 +270,7 @@ def test_a_missing_file_of_a_measurement_is_no_full_disk(fit: Fit, tmp_path: Pat
     assert {e["epoch"] for e in run.events if e["event"] == "error"} == {0, 1, 2, 3}
 
 
-@pytest.mark.parametrize("value", ["nan", "inf"])
+@pytest.mark.parametrize("value", ["nan", pytest.param("inf", marks=pytest.mark.slow)])
 def test_weights_spoiled_by_the_last_step_of_an_epoch_are_not_kept(
     fit: Fit, value: str, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:

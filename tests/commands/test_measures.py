@@ -73,6 +73,7 @@ def test_what_needs_the_training_is_left_out_afterwards_and_said(
     assert read_run(run.path).series("effective_rank/layers.3")[0].tolist() == [0, 1]
 
 
+@pytest.mark.slow
 def test_floors_are_asked_for_beside_a_name_and_are_the_same_afterwards(fit: Fit) -> None:
     asked = [
         "--measure=neural_collapse", "--trainer.callbacks.floor=[init,shuffle,walk]",

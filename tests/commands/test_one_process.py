@@ -18,7 +18,13 @@ OFF = [
 ]
 
 
-@pytest.mark.parametrize("scheduler", RANKS)
+SOME = ("slurm", "torch elastic", "mpi")
+
+
+@pytest.mark.parametrize(
+    "scheduler",
+    [pytest.param(each, marks=[pytest.mark.slow] * (each not in SOME)) for each in RANKS],
+)
 def test_a_rank_of_any_scheduler_is_no_rank_of_a_run(
     scheduler: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -248,6 +248,7 @@ def test_what_wandb_login_keeps_is_found(home: Path, server: type[Server]) -> No
     assert decide_mode("auto") == ("offline", "as asked")
 
 
+@pytest.mark.slow
 def test_a_plain_login_is_one_at_the_server_that_wandb_uses(
     home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

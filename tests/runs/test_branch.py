@@ -100,7 +100,9 @@ def test_an_option_differs_from_the_epoch_on(
         pytest.param(
             ["--optimizer=torch.optim.NAdam", "--optimizer.lr=0.01"], marks=pytest.mark.slow
         ),
-        ["--model.loss=stablemax", "--model.loss_precision=float64"],
+        pytest.param(
+            ["--model.loss=stablemax", "--model.loss_precision=float64"], marks=pytest.mark.slow
+        ),
         ["--trainer.precision=64-true"],
         ["--data.batch_size=16", "--data.permute_fraction=1"],
         ["--optimizer=AdamW", "--lr_scheduler=ExponentialLR", "--lr_scheduler.gamma=0.5"],

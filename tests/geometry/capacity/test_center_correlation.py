@@ -44,7 +44,7 @@ def test_the_gradient_is_that_of_finite_differences(rank: int) -> None:
     assert norm == pytest.approx(np.linalg.norm(gradient))
 
 
-@pytest.mark.parametrize("rank", [1, 2, 4])
+@pytest.mark.parametrize("rank", [1, pytest.param(2, marks=pytest.mark.slow), 4])
 def test_minima_are_stationary_and_those_of_scipy(rank: int) -> None:
     rows = unit_rows(3, 8, 7)
     starts = np.random.default_rng(4).standard_normal((12, rank, 7))

@@ -175,6 +175,7 @@ def test_controls_without_a_value_decide_nothing(tmp_path: Path) -> None:
         assert "was not measured in 5 of 5 runs of the control" in found["reason"]
 
 
+@pytest.mark.slow
 def test_widths_end_where_the_shortest_run_does(tmp_path: Path) -> None:
     """A slow rise is no wider for having been followed longer."""
     slow = {"half": 1.0, "width": 1.0, "late": 1.0, "capacity_width": 1.0}
