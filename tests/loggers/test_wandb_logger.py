@@ -46,7 +46,8 @@ def fit_offline(root: Path, *options: str) -> str:
 def offline(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
     """A run of two epochs; its directory and what it printed."""
     root = tmp_path_factory.mktemp("runs")
-    short = "--trainer.max_epochs=2", "--umap.enabled=false"
+    off = "--umap.enabled=false", "--linear_probe.enabled=false"
+    short = "--trainer.max_epochs=2", "--manifold_capacity.layers=[layers.2,layers.4]", *off
     return root / "run", fit_offline(root, *short, "--run.name=run")
 
 
