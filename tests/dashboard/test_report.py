@@ -87,11 +87,12 @@ def test_the_command_writes_the_page_and_the_figures(
     path = directory.path
     main(["report", str(path), "--out", str(tmp_path / "out")])
     written = [Path(line) for line in capsys.readouterr().out.splitlines()]
-    assert written[0] == tmp_path / "out" / "report.html"
-    names = {each.relative_to(tmp_path / "out").as_posix() for each in written[1:]}
+    *figures, report = written
+    assert report == tmp_path / "out" / "report.html"
+    names = {each.relative_to(tmp_path / "out").as_posix() for each in figures}
     assert {"figures/r/run.png", "figures/r/run.pdf", "figures/r/performance.png"} <= names
     assert all(each.stat().st_size > 1000 for each in written)
-    page = written[0].read_text()
+    page = report.read_text()
     assert 'href="figures/r/run.pdf"' in page
     assert not re.search(r'<(script|link|img)[^>]+(src|href)="(?!data:)', page)
     main(["report", str(path)])
