@@ -92,7 +92,7 @@ class UmapSnapshot(Measurement):
             rank_zero_info(f"No UMAP maps: {MISSING.format(package='umap', extra='umap')}")
             self.enabled = False
         super().setup(trainer, pl_module, stage)
-        if self.enabled and stage == "fit":
+        if self.enabled and stage == "fit" and self.aside is None:
             _load_umap()
 
     def check(self, model: nn.Module, reference: ReferenceSet) -> None:
@@ -104,7 +104,8 @@ class UmapSnapshot(Measurement):
 
     def start(self, model: nn.Module) -> None:
         """No map before the initialization's."""
-        _load_umap()
+        if self.aside is None:
+            _load_umap()
         self._previous = None
 
     def measure(

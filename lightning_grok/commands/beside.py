@@ -50,20 +50,23 @@ class Beside(L.Callback):
         self._process: BaseProcess | None = None
         self._line: Connection | None = None
 
-    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Start the sibling, and ask for what a resumed run's log lacks."""
+    def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
+        """Tell the measurements, before one of them loads what only the sibling needs."""
         chosen = [each for each in enabled_measurements(trainer) if each.keeps_snapshots]
         self._measurements = {each.name: each for each in chosen}
         for each in chosen:
             each.aside = self
+
+    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Start the sibling, and ask for what a resumed run's log lacks."""
         self._start()
         if is_resumed(trainer):
             run = Run(self.directory.path)
             logged = {(event["event"], event["epoch"]) for event in run.events}
             steps = int(run.meta.get("steps_per_epoch", 1))
             for epoch in run.snapshot_epochs():
-                for each in chosen:
-                    if each.due(epoch) and (each.name, epoch) not in logged:
+                for each in self._measurements.values():
+                    if each.enabled and each.due(epoch) and (each.name, epoch) not in logged:
                         self.ask(each, epoch, epoch * steps)
 
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
@@ -72,7 +75,7 @@ class Beside(L.Callback):
 
     def on_fit_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Begin where a resumed run has nothing left to train, and only its end to measure."""
-        if not self._measurements:
+        if self._process is None:
             self.on_train_start(trainer, pl_module)
 
     def ask(self, measurement: Measurement, epoch: float, step: int) -> None:
