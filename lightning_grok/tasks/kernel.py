@@ -16,7 +16,7 @@ import numpy as np
 from numba import types
 from numba.extending import intrinsic
 
-from lightning_grok.geometry.compilation import compiled
+from lightning_grok.geometry.compilation import compiled, inlined
 
 IDENTITY, RELU, TANH, SIGMOID, SILU, GELU, SQUARE = range(7)
 CROSS_ENTROPY, STABLEMAX, MSE = range(3)
@@ -43,7 +43,7 @@ def _memory(address, shape):  # type: ignore[no-untyped-def]
     return numba.carray(_pointer(address), shape)  # type: ignore[call-arg]
 
 
-@compiled
+@inlined
 def _activate(kind, values, bias, slopes):  # type: ignore[no-untyped-def]
     """Add the bias (d,) to values (b, d), put them through the activation; its slopes (b, d)."""
     zero, one = np.float32(0), np.float32(1)
@@ -59,7 +59,7 @@ def _activate(kind, values, bias, slopes):  # type: ignore[no-untyped-def]
             values[i, j], slopes[i, j] = _elementwise(kind, values[i, j] + bias[j])
 
 
-@compiled
+@inlined
 def _elementwise(kind, x):  # type: ignore[no-untyped-def]
     """Value and slope at x."""
     one = np.float32(1)
@@ -80,22 +80,25 @@ def _elementwise(kind, x):  # type: ignore[no-untyped-def]
     return x * y, y + x * y * (one - y)
 
 
-@compiled
+@inlined
 def _cross_entropy(outputs, labels, gradient):  # type: ignore[no-untyped-def]
     """Mean loss of outputs (b, C), and its derivative by them, in their own precision."""
     total, n = 0.0, outputs.dtype.type(len(labels))
     for i, label in enumerate(labels):
-        top = outputs[i].max()
+        top = outputs[i, 0]
+        for j in range(1, outputs.shape[1]):
+            top = max(top, outputs[i, j])
         for j in range(outputs.shape[1]):
             gradient[i, j] = np.exp(outputs[i, j] - top)
         mass = gradient[i].sum()
         total += np.log(mass) - (outputs[i, label] - top)
-        gradient[i] /= mass * n
+        for j in range(outputs.shape[1]):
+            gradient[i, j] /= mass * n
         gradient[i, label] = (np.exp(outputs[i, label] - top) / mass - 1) / n
     return total / n
 
 
-@compiled
+@inlined
 def _stablemax(outputs, labels, gradient):  # type: ignore[no-untyped-def]
     """The same of the cross-entropy whose exponential grows linearly: see `log_stablemax`."""
     total, n, one = 0.0, outputs.dtype.type(len(labels)), outputs.dtype.type(1)
@@ -111,7 +114,7 @@ def _stablemax(outputs, labels, gradient):  # type: ignore[no-untyped-def]
     return total / n
 
 
-@compiled
+@inlined
 def _squares(outputs, labels, gradient):  # type: ignore[no-untyped-def]
     """The same of the mean squared error to one-hot targets."""
     total, size = 0.0, outputs.size
@@ -132,7 +135,7 @@ def _loss(kind, outputs, labels, gradient):  # type: ignore[no-untyped-def]
     return _squares(outputs, labels, gradient)
 
 
-@compiled
+@inlined
 def _update(kind, parameter, gradient, first, second, options, step):  # type: ignore[no-untyped-def]
     """One step of an optimizer on one parameter, all flat; `step` counts from 1."""
     rate, decay, eps = options[RATE], np.float32(options[DECAY]), np.float32(options[EPS])
@@ -166,7 +169,7 @@ def _at(buffer, ends, widths, layer, rows):  # type: ignore[no-untyped-def]
     return buffer[ends[layer] : ends[layer] + rows * width].reshape(rows, width)
 
 
-@compiled
+@inlined
 def _forward(values, slopes, ends, widths, rows, activations, addresses, no_bias):  # type: ignore[no-untyped-def]
     for layer, activation in enumerate(activations):
         weight = _memory(addresses[PARAMETER, 2 * layer], (widths[layer + 1], widths[layer]))
@@ -178,7 +181,7 @@ def _forward(values, slopes, ends, widths, rows, activations, addresses, no_bias
         _activate(activation, out, bias, _at(slopes, ends, widths, layer + 1, rows))
 
 
-@compiled
+@inlined
 def _backward(values, slopes, deltas, ends, widths, rows, addresses):  # type: ignore[no-untyped-def]
     for layer in range(len(widths) - 2, -1, -1):
         shape = (widths[layer + 1], widths[layer])
@@ -191,7 +194,8 @@ def _backward(values, slopes, deltas, ends, widths, rows, addresses):  # type: i
         np.dot(delta.T, _at(values, ends, widths, layer, rows), by_weight)
         if addresses[GRADIENT, 2 * layer + 1] != 0:
             by_bias = _memory(addresses[GRADIENT, 2 * layer + 1], shape[0])
-            by_bias[:] = 0
+            for j in range(shape[0]):
+                by_bias[j] = 0
             for i in range(rows):
                 for j in range(shape[0]):
                     by_bias[j] += delta[i, j]
@@ -201,22 +205,33 @@ def _backward(values, slopes, deltas, ends, widths, rows, addresses):  # type: i
 
 
 @compiled
+def _scale(values, factor):  # type: ignore[no-untyped-def]
+    for i in range(values.shape[0]):
+        for j in range(values.shape[1]):
+            values[i, j] *= factor
+
+
+@inlined
 def _loss_of(kind, is_double, scale, outputs, labels, by_outputs):  # type: ignore[no-untyped-def]
     """Loss of outputs (b, C) times a scale, in float64 or not; its derivative by the outputs."""
     factor = np.float32(scale)
     if not is_double:
-        outputs *= factor
+        _scale(outputs, factor)
         loss = float(_loss(kind, outputs, labels, by_outputs))
-        by_outputs *= factor
+        _scale(by_outputs, factor)
         return loss
-    wide = (outputs * factor).astype(np.float64)
-    gradient = np.empty_like(wide)
+    wide, gradient = np.empty(outputs.shape), np.empty(outputs.shape)
+    for i in range(outputs.shape[0]):
+        for j in range(outputs.shape[1]):
+            wide[i, j] = outputs[i, j] * factor
     loss = _loss(kind, wide, labels, gradient)
-    by_outputs[:] = gradient.astype(np.float32) * factor
+    for i in range(outputs.shape[0]):
+        for j in range(outputs.shape[1]):
+            by_outputs[i, j] = np.float32(gradient[i, j]) * factor
     return loss
 
 
-@compiled
+@inlined
 def _step(kind, addresses, sizes, options, taken):  # type: ignore[no-untyped-def]
     for each, size in enumerate(sizes):
         if size == 0:
@@ -257,18 +272,21 @@ def train_epoch(  # type: ignore[no-untyped-def]
     Returns:
         Loss of the last minibatch, before its step.
     """
-    ends = np.zeros(len(widths) + 1, np.int64)
-    ends[1:] = np.cumsum(widths) * batch
+    ends, widest = np.zeros(len(widths) + 1, np.int64), 0
+    for layer, width in enumerate(widths):
+        ends[layer + 1] = ends[layer] + width * batch
+        widest = max(widest, width)
     values = np.empty(ends[-1], np.float32)
     deltas, slopes = np.empty_like(values), np.empty_like(values)
-    no_bias = np.zeros(np.max(widths), np.float32)
+    no_bias = np.zeros(widest, np.float32)
     targets, found, last = np.empty(batch, np.int64), 0.0, len(activations)
     for step in range(-(-len(order) // batch)):
         rows = order[step * batch : (step + 1) * batch]
         b = len(rows)
-        features = _at(values, ends, widths, 0, b)
+        features = values[: b * widths[0]].reshape(b, widths[0])
         for i, row in enumerate(rows):
-            features[i] = inputs[row]
+            for j in range(features.shape[1]):
+                features[i, j] = inputs[row, j]
             targets[i] = labels[row]
         _forward(values, slopes, ends, widths, b, activations, addresses, no_bias)
         outputs = _at(values, ends, widths, last, b)

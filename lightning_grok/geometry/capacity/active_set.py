@@ -26,8 +26,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from lightning_grok.geometry.capacity.triangular import PIVOT_TOLERANCE, subtract_combination
-from lightning_grok.geometry.compilation import compiled
+from lightning_grok.geometry.capacity.triangular import PIVOT_TOLERANCE, copy, subtract_combination
+from lightning_grok.geometry.compilation import compiled, inlined
 
 # A coordinate enters while its gradient exceeds this fraction of max |c|.
 _ENTRY_TOLERANCE = 1e-11
@@ -48,12 +48,12 @@ class _Work(NamedTuple):
     barred: np.ndarray  # (m,) active, or dependent on the active ones
 
 
-@compiled
+@inlined
 def _append(gram, work, count, index):
     """Make `index` active; False when its column depends on the active ones."""
     row, gradient = work.rows[count], work.gradient
-    row[:] = gram[index]
-    subtract_combination(row, work.rows[:, index], work.rows, 0, count, 0)
+    copy(row, gram[index])
+    subtract_combination(row, work.rows[:count, index], work.rows[:count])
     pivot = row[index]
     if pivot <= PIVOT_TOLERANCE * gram[index, index]:
         return False
@@ -78,7 +78,7 @@ def _rotate(first, second, cosine, sine):
         first[j] = value
 
 
-@compiled
+@inlined
 def _remove(work, count, place):
     """Drop the active coordinate at `place` of `count`; the others keep their order."""
     rows, factor, share, active = work.rows, work.factor, work.share, work.active
@@ -101,7 +101,7 @@ def _remove(work, count, place):
         work.gradient[j] += share[last] * rows[last, j]
 
 
-@compiled
+@inlined
 def _most_violated(gradient, barred, tolerance):
     """Coordinate with the largest gradient above the tolerance that isn't barred, or -1."""
     best, largest = -1, tolerance
@@ -111,7 +111,7 @@ def _most_violated(gradient, barred, tolerance):
     return best
 
 
-@compiled
+@inlined
 def _enter(gram, work, count, limit, tolerance):
     """Let up to `limit` violated coordinates of independent columns enter; the new count."""
     most = min(count + limit, work.gradient.shape[0])
@@ -128,7 +128,7 @@ def _enter(gram, work, count, limit, tolerance):
 @compiled
 def _solve_triangular(factor, share, count, target):
     """R target = share, with the columns of R in the rows of `factor`."""
-    target[:count] = share[:count]
+    copy(target[:count], share)
     for column in range(count - 1, -1, -1):
         entries = factor[column]
         value = target[column] / entries[column]
@@ -137,7 +137,7 @@ def _solve_triangular(factor, share, count, target):
             target[i] -= value * entries[i]
 
 
-@compiled
+@inlined
 def _step_to_boundary(work, count):
     """Move x to the target, or to where the first coordinate reaches zero; False for the latter."""
     x, target = work.x, work.target
@@ -148,7 +148,7 @@ def _step_to_boundary(work, count):
             if leaving < 0 or ratio < step:
                 step, leaving = ratio, i
     if leaving < 0:
-        x[:count] = target[:count]
+        copy(x[:count], target)
         return True
     for i in range(count):
         x[i] += step * (target[i] - x[i])
@@ -156,12 +156,14 @@ def _step_to_boundary(work, count):
     return False
 
 
-@compiled
+@inlined
 def _solve_one(gram, linear, work):
     """One program; how many coordinates are active at its end and how many entered."""
-    tolerance = _ENTRY_TOLERANCE * np.max(np.abs(linear))
-    work.gradient[:] = linear
-    work.barred[:] = False
+    tolerance = 0.0
+    for j in range(linear.shape[0]):
+        tolerance = max(tolerance, _ENTRY_TOLERANCE * abs(linear[j]))
+        work.gradient[j] = linear[j]
+        work.barred[j] = False
     count, entered, limit = 0, 0, _ENTRIES
     while entered < 3 * linear.shape[0]:
         before = count
@@ -179,7 +181,8 @@ def _solve_one(gram, linear, work):
                     count -= 1
             _solve_triangular(work.factor, work.share, count, work.target)
         # What depends on the active columns may have changed.
-        work.barred[:] = False
+        for j in range(linear.shape[0]):
+            work.barred[j] = False
         for i in range(count):
             work.barred[work.active[i]] = True
     return count, entered

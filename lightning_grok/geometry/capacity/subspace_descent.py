@@ -28,12 +28,13 @@ import numpy as np
 from lightning_grok.geometry.capacity.triangular import (
     add_scaled,
     cholesky,
+    copy,
     inner,
     multiply,
     solve_lower,
     solve_upper,
 )
-from lightning_grok.geometry.compilation import compiled
+from lightning_grok.geometry.compilation import compiled, inlined
 
 # Pairs of steps and gradient changes kept by L-BFGS.
 _MEMORY = 4
@@ -67,13 +68,24 @@ class _Space(NamedTuple):
 
 
 @compiled
+def _transposed(rows):
+    """The transpose, in rows of contiguous numbers again."""
+    columns = np.zeros((rows.shape[1], rows.shape[0]))
+    for i in range(rows.shape[0]):
+        for j in range(rows.shape[1]):
+            columns[j, i] = rows[i, j]
+    return columns
+
+
+@inlined
 def _allocate(rows, rank):
     count, size = rows.shape
-    columns = rows.T.copy()
+    columns, gram = _transposed(rows), np.zeros((count, count))
+    np.dot(rows, columns, gram)
     return _Space(
         rows,
         columns,
-        np.dot(rows, columns),
+        gram,
         np.zeros((rank, rank)),
         np.zeros((rank, size)),
         np.zeros((rank, count)),
@@ -96,7 +108,7 @@ def _add_and_dot(target, factor, term, other):
     return value
 
 
-@compiled
+@inlined
 def _invert_lengths(gram, removed, inverse):
     """1 / r_ii of every row; False when one has vanished."""
     for i in range(inverse.shape[0]):
@@ -104,14 +116,14 @@ def _invert_lengths(gram, removed, inverse):
     for k in range(removed.shape[0]):
         for i in range(inverse.shape[0]):
             inverse[i] -= removed[k, i] * removed[k, i]
-    if not np.min(inverse) > 0.0:
-        return False
     for i in range(inverse.shape[0]):
+        if not inverse[i] > 0.0:
+            return False
         inverse[i] = 1.0 / inverse[i]
     return True
 
 
-@compiled
+@inlined
 def _correlate(gram, square, inverse, own):
     """Turn c'c into r_ij / (r_ii r_jj); the sum of all corr_ij^2."""
     count = inverse.shape[0]
@@ -139,7 +151,7 @@ def _evaluate(space, weights, gradient):
     np.dot(weights, weights.T, space.small)
     if not cholesky(space.small, space.factor):
         return np.inf, 0.0
-    basis[:] = weights
+    copy(basis.ravel(), weights.ravel())
     solve_lower(space.factor, basis)
     np.dot(basis, space.columns, removed)
     if not _invert_lengths(space.gram, removed, space.inverse):
@@ -160,10 +172,11 @@ def _evaluate(space, weights, gradient):
     return 0.5 * total, norm
 
 
-@compiled
+@inlined
 def _descent_direction(gradient, steps, changes, curvature, stored, direction):
     """Minus the L-BFGS inverse Hessian times the gradient, by the two-loop recursion."""
-    direction[:] = -gradient
+    for j in range(gradient.shape[0]):
+        direction[j] = -gradient[j]
     if stored == 0:
         multiply(direction, _FIRST_STEP / np.sqrt(inner(gradient, gradient)))
         return
@@ -184,45 +197,52 @@ def _descent_direction(gradient, steps, changes, curvature, stored, direction):
         product = _add_and_dot(direction, factor, steps[i], changes[(pair + 1) % _MEMORY])
 
 
-@compiled
+@inlined
 def _recoordinate(space, weights, gradient, steps, changes, stored):
     """W <- C V with C'C = M; gradient, steps and changes as they are for the new W.
 
     W is mapped by T = C L^-1 and so are steps; gradients and their changes by T'^-1.
     """
     rank = weights.shape[0]
-    np.multiply(space.removed, space.inverse, space.outer)
-    metric = np.dot(space.outer, space.removed.T)
-    mean = np.trace(metric) / rank
+    for k in range(rank):
+        for i in range(space.inverse.shape[0]):
+            space.outer[k, i] = space.removed[k, i] * space.inverse[i]
+    metric = space.small
+    np.dot(space.outer, space.removed.T, metric)
+    mean = 0.0
+    for k in range(rank):
+        mean += metric[k, k]
+    mean /= rank
     for k in range(rank):
         metric[k, k] += _RIDGE * mean
     root = np.zeros((rank, rank))
     if not cholesky(metric, root):
         return
-    root /= np.sqrt(mean)  # C', with W about orthonormal
-    forward = root.copy()
-    solve_upper(space.factor, forward)
-    forward = forward.T.copy()  # T = (L'^-1 C')'
-    backward = space.factor.T.copy()
+    for i in range(rank):
+        for j in range(i + 1):
+            root[i, j] /= np.sqrt(mean)  # C', with W about orthonormal
+    backward = _transposed(space.factor)
     solve_lower(root, backward)  # T'^-1 = C'^-1 L'
-    np.dot(root.T.copy(), space.basis, weights)
+    np.dot(_transposed(root), space.basis, weights)
+    solve_upper(space.factor, root)
+    forward = _transposed(root)  # T = (L'^-1 C')'
     shape, scratch = weights.shape, space.shift
     for i in range(min(stored, _MEMORY)):
         np.dot(forward, steps[i].reshape(shape), scratch)
-        steps[i] = scratch.ravel()
+        copy(steps[i], scratch.ravel())
         np.dot(backward, changes[i].reshape(shape), scratch)
-        changes[i] = scratch.ravel()
+        copy(changes[i], scratch.ravel())
     np.dot(backward, gradient, scratch)
-    gradient[:] = scratch
+    copy(gradient.ravel(), scratch.ravel())
 
 
-@compiled
+@inlined
 def _search_line(space, weights, gradient, cost, direction, trial, trial_gradient):
     """Halve a step until it descends enough; its length, 0 for none, the cost and the norm."""
     slope = inner(gradient.ravel(), direction)
     length = 1.0
     while slope < 0.0 and length > _LAST_STEP:
-        trial[:] = weights
+        copy(trial.ravel(), weights.ravel())
         add_scaled(trial.ravel(), length, direction)
         trial_cost, norm = _evaluate(space, trial, trial_gradient)
         if trial_cost <= cost + _DECREASE * length * slope:
@@ -231,7 +251,7 @@ def _search_line(space, weights, gradient, cost, direction, trial, trial_gradien
     return 0.0, cost, 0.0
 
 
-@compiled
+@inlined
 def _minimize(space, weights, max_iterations, gradient_tolerance, cost_tolerance):
     """Leave the basis of a local minimum near span(W) in `space`; cost and iterations."""
     size = weights.size
@@ -257,16 +277,18 @@ def _minimize(space, weights, max_iterations, gradient_tolerance, cost_tolerance
             stored = 0  # the memory misleads: begin again along the gradient
             continue
         slot = stored % _MEMORY
-        steps[slot] = length * direction
-        changes[slot] = trial_gradient.ravel() - gradient.ravel()
+        copy(steps[slot], direction)
+        multiply(steps[slot], length)
+        copy(changes[slot], trial_gradient.ravel())
+        add_scaled(changes[slot], -1.0, gradient.ravel())
         product = inner(steps[slot], changes[slot])
         norms = inner(steps[slot], steps[slot]) * inner(changes[slot], changes[slot])
         if product > 1e-10 * np.sqrt(norms):
             curvature[slot] = product
             stored += 1
         stalled = stalled + 1 if cost - trial_cost <= cost_tolerance * cost else 0
-        weights[:] = trial
-        gradient[:] = trial_gradient
+        copy(weights.ravel(), trial.ravel())
+        copy(gradient.ravel(), trial_gradient.ravel())
         cost, norm = trial_cost, trial_norm
     return cost, max_iterations
 
@@ -291,8 +313,10 @@ def minimize_squared_correlation(rows, starts, max_iterations, gradient_toleranc
     bases = np.empty_like(starts)
     costs, iterations = np.empty(number), np.empty(number, dtype=np.int64)
     for start in range(number):
+        weights = bases[start]
+        copy(weights.ravel(), starts[start].ravel())
         costs[start], iterations[start] = _minimize(
-            space, starts[start].copy(), max_iterations, gradient_tolerance, cost_tolerance
+            space, weights, max_iterations, gradient_tolerance, cost_tolerance
         )
-        bases[start] = space.basis
+        copy(weights.ravel(), space.basis.ravel())
     return bases, costs, iterations

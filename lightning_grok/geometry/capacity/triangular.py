@@ -1,7 +1,8 @@
 """Triangular factors and what is solved with them, in Numba, on rows of contiguous numbers.
 
 Functions
-    multiply, add_scaled, inner  loops over one row, without NumPy's temporary arrays
+    copy, multiply, add_scaled, inner
+                                 loops over one row, without NumPy's temporary arrays
     cholesky                     factor of a small positive definite matrix
     subtract_combination         what is left of a row without a combination of others
     solve_lower, solve_upper     many right-hand sides with such a factor or its transpose
@@ -18,6 +19,13 @@ from lightning_grok.geometry.compilation import compiled
 # A pivot of `triangular_factor`, what is left of a column's squared length, counts as zero below
 # this fraction of it: rounding in the Gram matrix itself is not far below.
 PIVOT_TOLERANCE = 1e-13
+
+
+@compiled
+def copy(target, source):
+    """target[:] = source, whose notation takes Numba a second to compile wherever it stands."""
+    for j in range(target.shape[0]):
+        target[j] = source[j]
 
 
 @compiled
@@ -59,24 +67,24 @@ def cholesky(gram, factor):
 
 
 @compiled
-def subtract_combination(target, weights, rows, first, last, start):
-    """target[start:] -= sum of weights[i] rows[i, start:] over first <= i < last.
+def subtract_combination(target, weights, rows):
+    """target -= sum of weights[i] rows[i], whose last numbers count where they are longer.
 
     Four rows are taken at once, which loads and stores the target a quarter as often.
     """
-    left = target[start:]
-    i = first
+    start = rows.shape[1] - target.shape[0]
+    i, last = 0, rows.shape[0]
     while i + 4 <= last:
         a, b, c, d = weights[i], weights[i + 1], weights[i + 2], weights[i + 3]
         row_a, row_b = rows[i][start:], rows[i + 1][start:]
         row_c, row_d = rows[i + 2][start:], rows[i + 3][start:]
-        for j in range(left.shape[0]):
-            left[j] -= a * row_a[j] + b * row_b[j] + c * row_c[j] + d * row_d[j]
+        for j in range(target.shape[0]):
+            target[j] -= a * row_a[j] + b * row_b[j] + c * row_c[j] + d * row_d[j]
         i += 4
     while i < last:
         a, row_a = weights[i], rows[i][start:]
-        for j in range(left.shape[0]):
-            left[j] -= a * row_a[j]
+        for j in range(target.shape[0]):
+            target[j] -= a * row_a[j]
         i += 1
 
 
@@ -84,16 +92,16 @@ def subtract_combination(target, weights, rows, first, last, start):
 def solve_lower(factor, rows):
     """rows <- L^-1 rows."""
     for k in range(rows.shape[0]):
-        subtract_combination(rows[k], factor[k], rows, 0, k, 0)
+        # The step of 1 gives the row the type of a column: one function is compiled for both.
+        subtract_combination(rows[k], factor[k, :k:1], rows[:k])
         multiply(rows[k], 1.0 / factor[k, k])
 
 
 @compiled
 def solve_upper(factor, rows):
     """rows <- L'^-1 rows."""
-    count = rows.shape[0]
-    for k in range(count - 1, -1, -1):
-        subtract_combination(rows[k], factor[:, k], rows, k + 1, count, 0)
+    for k in range(rows.shape[0] - 1, -1, -1):
+        subtract_combination(rows[k], factor[k + 1 :, k], rows[k + 1 :])
         multiply(rows[k], 1.0 / factor[k, k])
 
 
@@ -107,11 +115,12 @@ def triangular_factor(gram):
     factor = np.zeros((m, m))
     for i in range(m):
         row = factor[i]
-        row[i:] = gram[i, i:]
-        subtract_combination(row, factor[:, i], factor, 0, i, i)
+        copy(row[i:], gram[i, i:])
+        subtract_combination(row[i:], factor[:i, i], factor[:i])
         pivot = row[i]
         if pivot <= PIVOT_TOLERANCE * gram[i, i]:
-            row[i:] = 0.0
+            for j in range(i, m):
+                row[j] = 0.0
             continue
         scale = 1.0 / np.sqrt(pivot)
         for j in range(i, m):

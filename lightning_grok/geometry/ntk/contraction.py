@@ -23,7 +23,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Bool, Float
 
-from lightning_grok.geometry.compilation import compiled
+from lightning_grok.geometry.compilation import compiled, inlined
 from lightning_grok.geometry.cores import on_all_cores
 
 # Units whose rows are made together, and rows multiplied at a time by all that follow them.
@@ -31,19 +31,21 @@ _UNITS = 32
 _ROWS = 64
 
 
-@compiled
+@inlined
 def _rows_of_units(left, right, active, first, rows, samples, counts):
     """Fill in X_a, S_a and |S_a| of the units from `first` on."""
     units = counts.shape[0]
     packed = np.empty((units, left.shape[2]), left.dtype)
     product = np.empty((units, right.shape[2]), left.dtype)
     place = np.empty(units, np.int64)
-    counts[:] = 0
+    for unit in range(units):
+        counts[unit] = 0
     for i in range(left.shape[0]):
         found = 0
         for unit in range(units):
             if active[i, first + unit]:
-                packed[found] = left[i, first + unit]
+                for j in range(left.shape[2]):
+                    packed[found, j] = left[i, first + unit, j]
                 place[found] = unit
                 found += 1
         if found == 0:
@@ -51,12 +53,13 @@ def _rows_of_units(left, right, active, first, rows, samples, counts):
         np.dot(packed[:found], right[i], product[:found])
         for k in range(found):
             unit = place[k]
-            rows[unit, counts[unit]] = product[k]
+            for j in range(right.shape[2]):
+                rows[unit, counts[unit], j] = product[k, j]
             samples[unit, counts[unit]] = i
             counts[unit] += 1
 
 
-@compiled
+@inlined
 def _weighted_products(rows, samples, weight, scratch):
     """Σ_ij W_ij x_i · x_j over the rows of one unit, from the upper triangle."""
     total, count = 0.0, rows.shape[0]
