@@ -9,9 +9,11 @@ holds. Whatever a resumed run's log lacks is asked for again.
 import multiprocessing
 import os
 import pickle
+import threading
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from pathlib import Path
+from queue import SimpleQueue
 from typing import Any
 
 import lightning as L
@@ -158,11 +160,10 @@ def _serve(line: Connection, path: Path, threads: int) -> None:
     cli = GrokCLI(["--config", str(path / "config.yaml")], run=False)
     model, source = network_of(cli.model), cli.datamodule or cli.model
     found = {each.name: each for each in enabled_measurements(cli.trainer)}
-    while True:
-        try:
-            name, epoch, state = pickle.loads(line.recv_bytes())
-        except (EOFError, OSError):
-            return
+    questions: SimpleQueue[bytes | None] = SimpleQueue()
+    threading.Thread(target=_receive, args=(line, questions), daemon=True).start()
+    while (question := questions.get()) is not None:
+        name, epoch, state = pickle.loads(question)
         measurement = found[name]
         try:
             weights = load_snapshot(path, epoch)
@@ -180,3 +181,12 @@ def _serve(line: Connection, path: Path, threads: int) -> None:
             reason = f"{type(error).__name__}: {first_line(error)}"
             answer = ({}, {}, None, (reason, is_passing(error)))
         line.send_bytes(pickle.dumps(answer))
+
+
+def _receive(line: Connection, questions: SimpleQueue[bytes | None]) -> None:
+    """Take what is asked at once, so that nobody who asks waits for a long answer to be read."""
+    try:
+        while True:
+            questions.put(line.recv_bytes())
+    except (EOFError, OSError):
+        questions.put(None)
