@@ -22,7 +22,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float, Int
 
 from lightning_grok.analysis.interval import mean_interval
 
@@ -87,12 +87,19 @@ class Alarms(NamedTuple):
 
 
 class Fitted(NamedTuple):
-    """Epochs (n,) of all seeds before their event, and the time left that each predictor gives."""
+    """Epochs of all seeds before their event, and how predictors order them.
+
+    Attributes:
+        r: (n,) time left.
+        owner: (n,) seed of each epoch.
+        later: (n, s) epochs of each seed at which surely more is left; (n, 1) of all seeds.
+        right: the same, those that a predictor puts later; half of those that it puts alike.
+    """
 
     r: np.ndarray
     owner: np.ndarray
-    sooner: np.ndarray  # (n, n): i surely comes sooner than j, of two seeds
-    guesses: dict[str, np.ndarray]
+    later: np.ndarray
+    right: dict[str, np.ndarray]
 
 
 class Forecaster:
@@ -118,7 +125,7 @@ class Forecaster:
         self.names = list(names)
         events = np.array([each.event for each in runs])
         observed = np.array([each.observed for each in runs])
-        self.found = _fitted(runs, [*names, *references], events, observed)
+        self.found = _fitted(runs, [*names, *references], events, observed, len(runs))
         self._random = np.random.default_rng(seed)
         orders = [self._random.permutation(len(runs)) for _ in range(permutations)]
         self._null = [_fitted(runs, self.names, events[order], observed[order]) for order in orders]
@@ -130,7 +137,7 @@ class Forecaster:
             return {}
         null = [c_indices(each, lead) for each in self._null]
         largest = np.array([max(each[name] for name in self.names) for each in null if each])
-        count = int(self.found.owner.max()) + 1
+        count = self.found.later.shape[1]
         weights = self._random.multinomial(count, np.full(count, 1 / count), size=_RESAMPLES)
         own = {name: resampled(self.found, name, lead, weights.astype(float)) for name in indices}
         return {
@@ -188,15 +195,11 @@ def least_controls(rate: float) -> int:
 
 def c_indices(fitted: Fitted, lead: float) -> dict[str, float]:
     """Share of pairs of epochs at least `lead` before in the right order; empty without a pair."""
-    far = fitted.r >= lead
-    comparable = fitted.sooner[np.ix_(far, far)]
-    total = np.count_nonzero(comparable)
-    found = {}
-    for name in fitted.guesses if total else ():
-        less, equal = _order(fitted.guesses[name][far])
-        right = np.count_nonzero(less & comparable) + np.count_nonzero(equal & comparable) / 2
-        found[name] = float(right / total)
-    return found
+    far = fitted.r >= lead  # an epoch at which more is left is too
+    total = fitted.later[far].sum()
+    if not total:
+        return {}
+    return {name: float(right[far].sum() / total) for name, right in fitted.right.items()}
 
 
 def resampled(
@@ -204,12 +207,9 @@ def resampled(
 ) -> Float[np.ndarray, " b"]:
     """`c_index` with every seed counted `weights` times."""
     far = fitted.r >= lead
-    comparable = fitted.sooner[np.ix_(far, far)]
-    less, equal = _order(fitted.guesses[name][far])
-    member = (fitted.owner[far] == np.arange(weights.shape[1])[:, None]).astype(float)
-    pairs = (comparable * (less + equal / 2), comparable)
-    sums = [member @ part @ member.T for part in pairs]  # (s, s) each
-    right, total = (np.einsum("bi,ij,bj->b", weights, each, weights) for each in sums)
+    member = _members(fitted.owner[far], weights.shape[1])
+    sums = [member.T @ each[far] for each in (fitted.right[name], fitted.later)]  # (s, s)
+    right, total = (((weights @ each) * weights).sum(axis=1) for each in sums)
     return np.divide(right, total, out=np.full(len(total), np.nan), where=total > 0)
 
 
@@ -218,7 +218,11 @@ def _level(run: Watched, name: str) -> np.ndarray:
 
 
 def _fitted(
-    runs: Sequence[Watched], names: Sequence[str], events: np.ndarray, observed: np.ndarray
+    runs: Sequence[Watched],
+    names: Sequence[str],
+    events: np.ndarray,
+    observed: np.ndarray,
+    seeds: int = 1,
 ) -> Fitted:
     """Predict the time left, each seed from the others, with these events.
 
@@ -231,12 +235,48 @@ def _fitted(
     x = np.concatenate([each.x[k] for each, k in zip(runs, before, strict=True)])
     owner = np.repeat(np.arange(len(runs)), [k.sum() for k in before])
     known = observed[owner].astype(bool)
-    sooner = known[:, None] & (r[:, None] < r) & (owner[:, None] != owner)
     features = np.concatenate(
         [_features(each, names)[:, k] for each, k in zip(runs, before, strict=True)], axis=1
     )
     guesses = dict(zip(names, _left_out(features, r, owner, known), strict=True))
-    return Fitted(r, owner, sooner, guesses | {EPOCH: -x})
+    return order(r, owner, known, guesses | {EPOCH: -x}, seeds)
+
+
+def order(
+    r: Float[np.ndarray, " n"],
+    owner: Int[np.ndarray, " n"],
+    known: Bool[np.ndarray, " n"],
+    guesses: dict[str, np.ndarray],
+    seeds: int = 1,
+) -> Fitted:
+    """Count the pairs of two seeds, and those that predictors put right, in O(n²).
+
+    Args:
+        r: time left, a lower bound where it is not known.
+        owner: seed of each epoch.
+        known: whether the event came.
+        guesses: (n,) of each predictor, for the time left.
+        seeds: keep them apart, so many, as `resampled` needs them.
+    """
+    later = known[:, None] & (r[:, None] < r) & (owner[:, None] != owner)
+    member = _members(owner, seeds) if seeds > 1 else None
+
+    def count(pairs: np.ndarray) -> np.ndarray:
+        if member is None:
+            return pairs.sum(axis=1, keepdims=True, dtype=np.int32)
+        return pairs @ member
+
+    right = {}
+    for name, guess in guesses.items():
+        right[name] = count(later & (guess[:, None] < guess)).astype(float)
+        if len(np.unique(guess)) < len(guess):
+            right[name] += count(later & (guess[:, None] == guess)) / 2
+    return Fitted(r, owner, count(later), right)
+
+
+def _members(owner: np.ndarray, seeds: int) -> np.ndarray:
+    """(n, s): 1 where an epoch is that seed's."""
+    return (owner[:, None] == np.arange(seeds)).astype(float)
 
 
 def _features(run: Watched, names: Sequence[str]) -> np.ndarray:
@@ -255,19 +295,15 @@ def _left_out(
     scaled = (features - features.mean(axis=1, keepdims=True)) / np.where(scale > 0, scale, 1.0)
     design = np.concatenate([np.ones((*scaled.shape[:2], 1)), scaled], axis=2)
     ridge = 1e-9 * len(r) * np.eye(design.shape[2])  # for a feature that does not vary
+    both = np.concatenate([design, np.broadcast_to(r[:, None], (*design.shape[:2], 1))], axis=2)
+    seeds = [np.flatnonzero(owner == seed) for seed in np.unique(owner)]
+    fits = (both[:, own[known[own]]] for own in seeds)
+    grams = np.array([fit.swapaxes(1, 2) @ fit for fit in fits])  # (s, k, 5, 5)
     guess = np.zeros(design.shape[:2])
-    for seed in np.unique(owner):
-        own = owner == seed
-        fit = design[:, ~own & known]
-        turned = fit.swapaxes(1, 2)
-        plane = np.linalg.solve(turned @ fit + ridge, turned @ r[~own & known, None])
+    for own, gram in zip(seeds, grams.sum(axis=0) - grams, strict=True):
+        plane = np.linalg.solve(gram[:, :-1, :-1] + ridge, gram[:, :-1, -1:])
         guess[:, own] = (design[:, own] @ plane)[..., 0]
     return guess
-
-
-def _order(guess: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Of each pair whether the first is put sooner, and whether they are put alike."""
-    return guess[:, None] < guess, guess[:, None] == guess
 
 
 def _middle(values: np.ndarray) -> tuple[float, float]:

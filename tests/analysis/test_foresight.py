@@ -7,12 +7,12 @@ import pytest
 
 from lightning_grok.analysis.foresight import (
     EPOCH,
-    Fitted,
     Forecaster,
     Watched,
     alarms,
     c_indices,
     least_controls,
+    order,
     resampled,
 )
 
@@ -134,10 +134,9 @@ def test_p_is_uniform_where_nothing_is_known() -> None:
 def test_c_index_by_hand() -> None:
     r = np.array([0.5, 0.2, 0.4, 0.1])
     owner = np.array([0, 0, 1, 1])
-    sooner = (r[:, None] < r) & (owner[:, None] != owner)
     guess = np.array([0.3, 0.3, 0.35, 0.1])
     # Pairs of two seeds, sooner first: (.4, .5) is wrong, the other three are right.
-    fitted = Fitted(r, owner, sooner, {"p": guess})
+    fitted = order(r, owner, np.ones(4, dtype=bool), {"p": guess}, seeds=2)
     assert c_indices(fitted, 0.0)["p"] == pytest.approx(3 / 4)
     assert c_indices(fitted, 0.3)["p"] == 0  # only (.4, .5) is left
     weights = np.array([[1.0, 1.0], [2.0, 1.0], [2.0, 0.0]])
