@@ -266,11 +266,13 @@ def order(
             return pairs.sum(axis=1, keepdims=True, dtype=np.int32)
         return pairs @ member
 
-    right = {}
+    right, pairs = {}, np.empty_like(later)
     for name, guess in guesses.items():
-        right[name] = count(later & (guess[:, None] < guess)).astype(float)
+        np.less(guess[:, None], guess, out=pairs)
+        right[name] = count(np.logical_and(later, pairs, out=pairs)).astype(float)
         if len(np.unique(guess)) < len(guess):
-            right[name] += count(later & (guess[:, None] == guess)) / 2
+            np.equal(guess[:, None], guess, out=pairs)
+            right[name] += count(np.logical_and(later, pairs, out=pairs)) / 2
     return Fitted(r, owner, count(later), right)
 
 
