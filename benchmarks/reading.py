@@ -1,15 +1,23 @@
-"""What reading runs costs: a long log, a new event in it, a folder of many runs.
+"""What reading runs costs: a long log, a new event in it, a folder of many runs, and their study.
 
-    python -m benchmarks.reading [--events 1000000] [--runs 1000] [--write docs/benchmarks.md]
+    python -m benchmarks.reading [--events 1000000] [--runs 1000] [--studied 500]
+        [--write docs/benchmarks.md]
 
 CPU seconds of the process, so that others on the machine count less. The log holds four numbers an
-evaluation and its seconds; every run of the folder the 250 evaluations of 10,000 epochs.
+evaluation and its seconds; every run of the folder the 250 evaluations of 10,000 epochs. What is
+studied are the runs of docs/results/runs.zip, copied under further seeds.
 """
 
 import argparse
+import itertools
 import json
+import os
+import shutil
+import subprocess
+import sys
 import tempfile
 import time
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +30,7 @@ from lightning_grok.runs.run import Run
 from lightning_grok.schedule import evaluation_epochs
 
 TITLE = "Reading runs"
+RUNS = Path(__file__).parents[1] / "docs/results/runs.zip"
 
 
 def line(epoch: int, last: int) -> str:
@@ -95,17 +104,46 @@ def many_runs(root: Path, count: int) -> list[list[str]]:
     ]
 
 
+def studies(root: Path, count: int) -> list[list[str]]:
+    """The paper's claims and figures over `count` runs, each a process with its imports."""
+    folder = root / "studied"
+    with zipfile.ZipFile(RUNS) as archive:
+        archive.extractall(root / "copied")
+    originals = sorted((root / "copied").iterdir())
+    copies = ((copy, original) for copy in itertools.count() for original in originals)
+    for copy, original in itertools.islice(copies, count):
+        path = shutil.copytree(original, folder / f"{original.name}_{copy}")
+        meta = json.loads((path / "run.json").read_text())
+        meta |= {"name": path.name, "seed": meta["seed"] + 10 * copy}
+        (path / "run.json").write_text(json.dumps(meta))
+    commands = {
+        "verdict": ["verdict", str(folder)],
+        "figures --paper": ["figures", "--paper", str(folder), "--out", str(root / "figures")],
+    }
+    rows = []
+    for name, arguments in commands.items():
+        before = os.times()
+        command = [sys.executable, "-m", "lightning_grok", *arguments]
+        subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+        after = os.times()
+        seconds = sum(after[2:4]) - sum(before[2:4])  # of children
+        rows.append([f"`{name}` over {count} runs", f"{seconds:.0f} s", "30 s"])
+    return rows
+
+
 def main() -> None:
     """Measure, print and perhaps write the table."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--events", type=int, default=1_000_000, help="of the long log")
     parser.add_argument("--runs", type=int, default=1000, help="in the folder")
+    parser.add_argument("--studied", type=int, default=500, help="by verdict and figures --paper")
     parser.add_argument("--write", type=Path, help="put the table into this page")
     options = parser.parse_args()
     rows = [["what", "CPU", "at most"]]
     with tempfile.TemporaryDirectory() as root:
         rows += long_log(Path(root), options.events)
         rows += many_runs(Path(root), options.runs)
+        rows += studies(Path(root), options.studied)
     table = markdown(rows)
     print(table)
     if options.write is not None:
