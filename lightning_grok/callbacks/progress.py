@@ -47,7 +47,7 @@ class EpochProgress(ProgressBar):
         self._enabled = True
         self._measurements: list[Measurement] = []
         self._began = self._measuring = 0.0  # seconds
-        self._announced = False
+        self._announced = 0
 
     @property
     def is_enabled(self) -> bool:
@@ -66,13 +66,13 @@ class EpochProgress(ProgressBar):
         """Say what the bar waits for, or what takes its time before there is a bar."""
         if not self._enabled:
             return
-        if self._bar is None and not self._announced:
-            self._announced = True
-            names = ", ".join(each.name for each in enabled_measurements(trainer))
-            rank_zero_info(
-                f"measuring the initialization (compiled first, where that is new here): {names}"
-            )
-        elif self._bar is not None and self._cost(trainer, name) > _LONG:
+        if self._bar is None:
+            self._announced += 1
+            what, of = "measuring the initialization", len(enabled_measurements(trainer))
+            if self._announced == 1:
+                what += " (compiled first, where that is new here)"
+            rank_zero_info(f"{what}: {name}, {self._announced} of {of}")
+        elif self._cost(trainer, name) > _LONG:
             self._bar.set_postfix_str(f"measuring {name}", refresh=sys.stderr.isatty())
 
     def on_train_epoch_start(self, trainer: L.Trainer, *args: Any) -> None:

@@ -12,6 +12,23 @@ Epochs = Sequence[Epoch] | PerDecade | None
 """Completed epochs; or how many log-spaced ones a decade beside round ones; or round ones alone."""
 
 
+def expect_within(scheduled: "Sequence[Scheduled]", last: int | None) -> None:
+    """Refuse listed epochs beyond the end of a run, all at once.
+
+    Raises:
+        InputError: there are some.
+    """
+    listed = {f"{each.name}.epochs": each.schedule.epochs for each in scheduled}
+    ends = {option: given[-1] for option, given in listed.items() if isinstance(given, tuple)}
+    beyond = {option: end for option, end in ends.items() if last is not None and 0 <= last < end}
+    if beyond:
+        raise InputError(
+            f"expected {', '.join(beyond)} up to trainer.max_epochs = {last}, received "
+            f"{', '.join(map(str, beyond.values()))}; a number of them, such as "
+            f"--{next(iter(beyond))}=12, is so many a decade, however long the run"
+        )
+
+
 class Scheduled(L.Callback):
     """Is due at points of a training that are settled once its end is known.
 
@@ -67,11 +84,7 @@ class Scheduled(L.Callback):
         last = -1 if last is None else last
         given = self.schedule.epochs
         if isinstance(given, tuple):
-            if 0 <= last < given[-1]:
-                raise InputError(
-                    f"expected {self.name}.epochs up to trainer.max_epochs = {last}, "
-                    f"received {given[-1]}"
-                )
+            expect_within([self], last)
             self._due = frozenset(given)
             return
         end = last if last >= 0 else OPEN_END

@@ -27,10 +27,11 @@ from lightning_grok.callbacks import (
     UmapSnapshot,
     WeightNorm,
 )
-from lightning_grok.callbacks.measurement import check_names
+from lightning_grok.callbacks.measurement import check_names, enabled_measurements
 from lightning_grok.callbacks.network import network_of
 from lightning_grok.callbacks.progress import EpochProgress
 from lightning_grok.callbacks.recording import callbacks_of
+from lightning_grok.callbacks.scheduled import expect_within
 from lightning_grok.commands.arguments import config_values, read_config
 from lightning_grok.commands.checks import check_checkpoint, check_monitors, check_options
 from lightning_grok.commands.description import batches_of
@@ -237,12 +238,12 @@ class GrokCLI(LightningCLI):
             reference = datamodule.reference_set
         source = model if datamodule is None else datamodule
         expect_training(self.trainer, *batches_of(source))
-        for callback in callbacks_of(self.trainer):
-            if isinstance(callback, Measurement) and callback.enabled:
-                # Refused before there is a directory.
-                callback.plan(self.trainer.max_epochs)
-                if reference is not None:
-                    callback.prepare(network_of(model), reference)
+        measurements = enabled_measurements(self.trainer)
+        expect_within(measurements, self.trainer.max_epochs)  # before there is a directory
+        for measurement in measurements:
+            measurement.plan(self.trainer.max_epochs)
+            if reference is not None:
+                measurement.prepare(network_of(model), reference)
         options = self.config_init[self.subcommand]
         check_monitors(self.trainer, model, options)
         resolved = self._resolved(self.config[self.subcommand])

@@ -113,4 +113,5 @@ def test_what_is_measured_is_said_before() -> None:
     finally:
         logger.removeHandler(handler)
     told = [line for line in before if "initialization" in line]
-    assert told == ["measuring the initialization (compiled first, where that is new here): slow"]
+    compiled = "(compiled first, where that is new here)"
+    assert told == [f"measuring the initialization {compiled}: slow, 1 of 1"]

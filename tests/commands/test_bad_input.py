@@ -168,6 +168,15 @@ def refused(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> str:
     return one_line(capsys)
 
 
+def test_a_shortened_run_is_told_of_all_its_schedules_at_once(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    listed = ["--kernel_distance.epochs=[0,3]", "--weight_norm.epochs=[0,1,50]"]
+    line = refused(["fit", *SMALL, f"--run.root={tmp_path}", *listed], capsys)
+    assert "expected kernel_distance.epochs, weight_norm.epochs up to" in line
+    assert "received 3, 50; a number of them, such as --kernel_distance.epochs=12" in line
+
+
 @pytest.mark.parametrize("options", OPTIONS)
 def test_bad_options(options: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     root = [] if "--run.root" in options else [f"--run.root={tmp_path}"]
