@@ -57,7 +57,7 @@ class Onset(L.Callback):
         # Where both accuracies are there: 0 validation, 1 the end of an epoch, 2 after it.
         self._place = 0
         self._waiting: int | None = None  # an epoch that is to be looked at
-        self._told = False
+        self._told = self._named = False
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Take what the accuracies are counted on from the run's description."""
@@ -111,6 +111,7 @@ class Onset(L.Callback):
             record_event(
                 trainer, "evaluation", epoch, {"train/accuracy": train, "test/accuracy": test}
             )
+            self._name(trainer, keys)
         for event in self.detector.update(epoch, train, test):
             key, what = _NAMES[event.name]
             known = f"known at epoch {in_epochs(epoch)}"
@@ -120,6 +121,13 @@ class Onset(L.Callback):
                 logger.directory.update_meta(**{key: event.epoch})
             if event.name == "generalization":
                 self.generalized = event.epoch
+
+    def _name(self, trainer: L.Trainer, keys: list[str]) -> None:
+        """Say in run.json what the module calls its accuracies."""
+        if not self._named:
+            for logger in directory_loggers(trainer):
+                logger.directory.update_meta(accuracies=keys)
+        self._named = True
 
     def _miss(self, trainer: L.Trainer) -> None:
         """Say that the accuracies are not logged; refuse to go on where they were named."""

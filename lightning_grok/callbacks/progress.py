@@ -13,7 +13,7 @@ from tqdm.auto import tqdm
 
 from lightning_grok.callbacks.measurement import Measurement, enabled_measurements
 from lightning_grok.callbacks.network import network_of
-from lightning_grok.callbacks.recording import completed_epochs
+from lightning_grok.callbacks.recording import completed_epochs, directory_loggers
 from lightning_grok.runs.panels import Logged, headlines, panels_of
 
 _MOST = 5  # numbers on the bar
@@ -125,7 +125,10 @@ class EpochProgress(ProgressBar):
     def _readings(self, trainer: L.Trainer) -> str:
         metrics = trainer.callback_metrics
         names = getattr(network_of(trainer.lightning_module), "layer_names", [])
-        panels = panels_of(Logged(sorted(metrics), {"layer_names": names}, {}))
+        known: dict[str, Any] = {"layer_names": names}
+        for logger in directory_loggers(trainer):
+            known["accuracies"] = logger.directory.meta.get("accuracies")
+        panels = panels_of(Logged(sorted(metrics), known, {}))
         shown = headlines(panels, "reading")[:_MOST]
         return ", ".join(
             f"{line.name.split()[0]} {float(metrics[line.key]):.3g}" for _, line in shown

@@ -16,6 +16,7 @@ from lightning_grok.runs.quantities import (
     GEOMETRY,
     LAYER,
     LOSSES,
+    VALIDATION,
     Dash,
     Line,
     Panel,
@@ -66,7 +67,9 @@ def panels_of(run: Described) -> list[Panel]:
     logged = set(run.keys)
     bands = {f"{key}{end}" for key in logged for end in ("_se", "_sd")}
     floors = _floor_keys(logged)
-    left_out = bands | _TEXTS | floors.keys()
+    accuracies = _own_accuracies(run)
+    shown = {f"{key}{end}" for key in accuracies.values() for end in ("", "_epoch")}
+    left_out = bands | _TEXTS | floors.keys() | (shown - accuracies.keys())
     keys = [key for key in run.keys if key not in left_out and not is_diagnostic(key)]
     words = _words(run)
     found: dict[tuple[str, str, str], list[tuple[int, Line]]] = {}
@@ -76,7 +79,8 @@ def panels_of(run: Described) -> list[Panel]:
         if match is None:
             unknown.append(key)
         elif not (match.line.transferred and words["same"]):
-            found.setdefault(match.place, []).append((match.order, match.line))
+            line = _as_logged(match.line, accuracies)
+            found.setdefault(match.place, []).append((match.order, line))
     names = layer_names(run) or [str(name) for name in run.meta.get("modules") or []]
     levels = {line.level for lines in found.values() for _, line in lines}
     unknown = [key for key in unknown if key not in levels]
@@ -193,6 +197,20 @@ def _words(run: Described) -> dict[str, Any]:
     }
 
 
+def _own_accuracies(run: Described) -> dict[str, str]:
+    """``train/accuracy`` and ``test/accuracy`` -> what the user's module calls them."""
+    named = run.meta.get("accuracies") or ()
+    return dict(zip(("train/accuracy", "test/accuracy"), named, strict=False))
+
+
+def _as_logged(line: Line, accuracies: Mapping[str, str]) -> Line:
+    """A line whose held-out samples are the user's validation set, if it is that."""
+    if line.key != "test/accuracy" or "val" not in accuracies.get(line.key, ""):
+        return line
+    label, color = VALIDATION
+    return line._replace(label=label, color=color, name=f"{label} accuracy")
+
+
 def _sorted(lines: list[tuple[int, Line]], names: Sequence[str]) -> list[tuple[int, Line]]:
     return sorted(lines, key=lambda each: (each[0], layer_order(each[1].layer, names)))
 
@@ -229,7 +247,7 @@ def _unknown_panels(
         template = "/".join(LAYER if part == layer else part for part in parts)
         split = None if layer else _OF_SPLIT.fullmatch(key)
         if split is not None:
-            template = f"{{split}}{split[2]}{split[3]}"
+            template = f"{{split}}{split[2]}{split[3].removesuffix('_epoch')}"  # Lightning's
             known = {"val": "validation", "valid": "validation"}.get(split[1], split[1])
             line = line._replace(color=known)
             splits[key] = SPLITS.index(split[1])

@@ -108,7 +108,7 @@ class Panel(NamedTuple):
 LOSSES = {"cross_entropy": "cross-entropy (nats)", "mse": "mean squared error"}
 """Value of ``model.loss`` -> its name and unit."""
 
-_VALIDATION = ("validation", "validation")
+VALIDATION = ("validation", "validation")
 _KINDS = (("full",) * 3, ("sketch", "sketched", "full"), ("trace",) * 3)
 _FRESH = "fresh networks, mean ± s.d."
 _CAPACITY = "manifold_capacity/{layer}/"
@@ -138,7 +138,7 @@ CATALOGUE: tuple[Panel, ...] = (
                  compared=True),
             Line("test/accuracy", "test", "test", name="test accuracy", reading=True,
                  compared=True, predicts=True),
-            Line("val/accuracy", *_VALIDATION, name="validation accuracy", compared=True),
+            Line("val/accuracy", *VALIDATION, name="validation accuracy", compared=True),
         ),
         low=0, high=1,
     ),
@@ -148,7 +148,7 @@ CATALOGUE: tuple[Panel, ...] = (
         (
             Line("train/loss", "train", "train"),
             Line("test/loss", "test", "test", name="test loss", predicts=True),
-            Line("val/loss", *_VALIDATION),
+            Line("val/loss", *VALIDATION),
         ),
         log=True,
     ),

@@ -70,6 +70,7 @@ class Meta(TypedDict, total=False):
     class_names: Names
     transfer: TransferFacts
     test_samples: LoggedCount
+    accuracies: Names
     memorization: LoggedEpoch | None
     begins: LoggedEpoch | None
     half: LoggedEpoch | None

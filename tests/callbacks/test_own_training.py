@@ -1,6 +1,7 @@
 """Measurements in somebody's own training: any module, any loaders, any batches."""
 
 import copy
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,13 +26,14 @@ from lightning_grok.callbacks import (
 )
 from lightning_grok.callbacks.measurement import Measurement
 from lightning_grok.callbacks.network import placed
+from lightning_grok.callbacks.progress import EpochProgress
 from lightning_grok.callbacks.reference import drawn_reference, given_reference
 from lightning_grok.errors import InputError
 from lightning_grok.geometry import empirical_ntk, kernel_distance, participation_ratio
 from lightning_grok.geometry.activations import record
 from lightning_grok.loggers.run_logger import RunLogger
 from lightning_grok.runs.network import load_model
-from lightning_grok.runs.panels import panels_of
+from lightning_grok.runs.panels import Logged, panels_of
 from lightning_grok.runs.run import read_run
 from lightning_grok.tasks.reference_set import ReferenceSet, count
 
@@ -136,12 +138,45 @@ def test_a_run_directory_is_whole(measured: Path) -> None:
         assert run.series(key)[0].tolist() == [0, 1, 2]
     assert run.series("test/accuracy")[1] == pytest.approx(run.series("val_acc")[1])
     nameless = {line.key for panel in panels_of(run) if not panel.known for line in panel.lines}
-    assert {key.partition("/")[0] for key in nameless} == {
-        "participation_ratio",
-        "train_acc",
-        "val_acc",
-    }
+    assert {key.partition("/")[0] for key in nameless} == {"participation_ratio"}
     assert run.series("train/accuracy")[1] == pytest.approx(run.series("train_acc")[1])
+
+
+def test_accuracies_stand_once_and_under_the_word_of_their_samples(measured: Path) -> None:
+    run = read_run(measured / "mine")
+    assert run.meta["accuracies"] == ["train_acc", "val_acc"]
+    accuracy = next(panel for panel in panels_of(run) if panel.id == "accuracy")
+    assert [line.label for line in accuracy.lines] == ["train", "validation"]
+    logged = Logged(["train_loss_epoch", "val_loss", *run.keys], run.meta, {})
+    losses = [panel for panel in panels_of(logged) if panel.title == "loss"]
+    assert [[line.key for line in panel.lines] for panel in losses] == [
+        ["train_loss_epoch", "val_loss"]
+    ]
+
+
+def test_the_bar_says_each_accuracy_once(tmp_path: Path) -> None:
+    said: list[str] = []
+
+    class Said(EpochProgress):
+        def _readings(self, trainer: L.Trainer) -> str:
+            said.append(super()._readings(trainer))
+            return said[-1]
+
+    options = QUIET | {"enable_progress_bar": True}
+    trainer = L.Trainer(
+        max_epochs=2, logger=RunLogger(tmp_path / "mine"), callbacks=[Onset(), Said()], **options
+    )
+    trainer.fit(LogsAtTheEnd(), *loaders())
+    assert re.fullmatch(r"train \S+, validation \S+", said[-1])
+
+
+def test_modules_that_differ_in_a_layer_alone_are_two_setups(tmp_path: Path) -> None:
+    other = Convolutions()
+    other.backbone[5] = nn.Tanh()
+    for module in (Convolutions(), Convolutions(), other):
+        train(module, [WeightNorm()], logger=RunLogger(tmp_path / "mine"), max_epochs=1)
+    first, same, changed = (read_run(tmp_path / f"mine{n}").setup for n in ("", "_2", "_3"))
+    assert first == same != changed
 
 
 def test_values_are_those_of_the_snapshots(measured: Path) -> None:
