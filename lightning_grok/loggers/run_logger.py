@@ -5,6 +5,7 @@ import json
 import math
 import os
 import platform
+import re
 import time
 import weakref
 from collections.abc import Mapping, Sized
@@ -127,7 +128,8 @@ class RunLogger(Logger):
         data = getattr(trainer, "datamodule", None)
         if data is not None:
             config["data"] = {"class_path": _path(data), "init_args": _plain(dict(data.hparams))}
-        text = json.dumps(config, sort_keys=True)
+        layers = re.sub(" at 0x[0-9a-f]+", "", repr(network))  # what no argument says
+        text = json.dumps(config, sort_keys=True) + layers
         digest = hashlib.sha256(text.encode()).hexdigest()
         self.directory.update_meta(
             setup=f"{type(module).__name__}-{digest[:8]}",
