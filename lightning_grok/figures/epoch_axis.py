@@ -107,7 +107,7 @@ def draw_epoch_axis(axes: "Axes", run: Runs, side: Literal["x", "y"] = "x") -> N
     shown, between = (each[(each >= first) & (each <= high)] for each in (labeled, steps))
     zero = INITIALIZATION * first
     axis.set_major_locator(FixedLocator([zero, *shown]))
-    axis.set_major_formatter(FuncFormatter(lambda at, _: "0" if at < first else _tick_label(at)))
+    axis.set_major_formatter(FuncFormatter(lambda at, _: _tick_label(at, first, high)))
     axis.set_minor_locator(FixedLocator(between.tolist()))
     axis.set_minor_formatter(NullFormatter())
     transform = axes.get_xaxis_transform() if side == "x" else axes.get_yaxis_transform()
@@ -233,6 +233,10 @@ def event_handles(events: Events, *, meaning: bool = False) -> list["Line2D"]:
     return handles
 
 
-def _tick_label(place: float) -> str:
+def _tick_label(place: float, first: float, high: float) -> str:
+    """In full where the axis ends by 1,000 or nearby, else powers from 100 on."""
+    if place < first:
+        return "0"
     power = round(np.log10(place))
-    return f"{place:.0f}" if place < 100 or place != 10**power else f"$10^{{{power}}}$"
+    full = high < 10**4 or place < 100 or place != 10**power
+    return f"{place:.0f}" if full else f"$10^{{{power}}}$"

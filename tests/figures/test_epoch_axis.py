@@ -41,6 +41,14 @@ def test_the_initialization_stands_left_of_the_break_and_is_named_0(whole_run: R
     assert places(np.array([0, 1, 70])).tolist() == [INITIALIZATION, 1, 70]
 
 
+def test_an_axis_that_ends_by_thousands_has_its_numbers_in_full(
+    written: Callable[..., Run],
+) -> None:
+    axes = drawn_axis(written("evaluation", last=1000))
+    names = [label.get_text() for label in axes.get_xticklabels()]
+    assert names == ["0", "1", "10", "100", "1000"]
+
+
 def test_a_run_at_its_start_has_epochs_to_read(written: Callable[..., Run]) -> None:
     axes = drawn_axis(written("evaluation", last=0))
     assert [label.get_text() for label in axes.get_xticklabels()] == ["0", "1", "2", "5", "10"]
