@@ -73,7 +73,7 @@ def y_axis(panel: Panel) -> dict[str, Any]:
     symbol = re.sub(r"\b(\w)_(\w)\b", r"\1<sub>\2</sub>", harmless(panel.symbol))
     described: dict[str, Any] = {"title": {"text": harmless(panel.unit) or symbol}}
     if panel.log:
-        return described | {"type": "log", "exponentformat": "power", "dtick": 2}
+        return described | {"type": "log"}
     if panel.low is not None and panel.high is not None:
         margin = 0.03 * (panel.high - panel.low)
         return described | {"range": [panel.low - margin, panel.high + margin]}

@@ -231,6 +231,26 @@ def test_axes_lines_and_pictures(
     assert [path.suffix for path in tmp_path.iterdir() if path.is_file()] == [".png"]
 
 
+def test_a_logarithmic_axis_has_labels_whatever_it_spans(
+    served: DashboardServer, opened: Callable[..., Any]
+) -> None:
+    write_run(served.folder.root, "run", last=100)
+    page = opened(f"{served.url}#page=run&run=run")
+    low, high = plot(page, "loss", "_fullLayout.yaxis.range")
+    shown = plot(page, "loss", "_fullLayout.yaxis.tickvals")
+    assert sum(10**low <= value <= 10**high for value in shown) >= 2
+
+    def labels(low: float, high: float) -> list[str]:
+        found = page.evaluate(f"valueTicks([{low}, {high}])")
+        between = [10**low <= value <= 10**high for value in found["tickvals"]]
+        return [text for text, there in zip(found["ticktext"], between, strict=True) if there]
+
+    assert labels(-2.3, -1.5) == ["0.01", "0.02"]
+    assert labels(-5.1, -4.2) == ["1e−5", "2e−5", "5e−5"]
+    assert labels(-9.1, 2.3)[-3:] == ["0.01", "1", "100"]
+    assert labels(-9.1, 2.3)[0] == "10<sup>−8</sup>"
+
+
 def test_notes_are_kept_and_hidden_runs_not_compared(
     served: DashboardServer, opened: Callable[..., Any]
 ) -> None:

@@ -60,6 +60,31 @@ function ticksOf([low, high], rate) { // finer labels where the axis shows less 
   return { tickvals: values, ticktext: names };
 }
 
+function extent(data) { // of positive values, in decades
+  let [low, high] = [Infinity, -Infinity];
+  for (const trace of data) {
+    if (trace.visible === false) continue;
+    for (const value of trace.y) if (value > 0) [low, high] = [Math.min(low, value), Math.max(high, value)];
+  }
+  return [Math.log10(low), Math.log10(high)];
+}
+
+function valueTicks([low, high]) { // of a logarithmic axis: Plotly's own may be a single one
+  const span = high - low, step = span > 6 ? 2 : 1, tickvals = [];
+  if (!(span > 0.15)) return {};
+  const digits = span > 2 ? [1] : span > 0.7 ? [1, 2, 5] : [1, 1.5, 2, 3, 4, 5, 6, 8];
+  for (let power = step * Math.floor(low / step); power <= high + 1; power += step) {
+    for (const digit of digits) tickvals.push(Number(`${digit}e${power}`));
+  }
+  return { tickvals, ticktext: tickvals.map(shortly) };
+}
+
+function shortly(value, _, all) { // 0.002, 500; 10⁻⁵, but 2e−5 where there is no room for 2×10⁻⁵
+  const [digit, power] = value.toExponential().replace("-", "−").replace("+", "").split("e");
+  if (value >= 0.001 && value < 1e4) return String(value);
+  return all.some((each) => !each.toExponential().startsWith("1e")) ? `${digit}e${power}` : `10<sup>${power}</sup>`;
+}
+
 function epochAxis(axis) {
   const [slow, fast] = paces();
   const [low, high] = axis.range;
@@ -135,7 +160,7 @@ function dressed(view) {
     layout[name] = own;
   }
   if (state.flipped.has(view.id)) {
-    const { range, rangemode, dtick, exponentformat, ...rest } = layout.yaxis;
+    const { range, rangemode, ...rest } = layout.yaxis;
     layout.yaxis = { ...rest, type: rest.type === "log" ? "linear" : "log" };
   }
   if (sides.length) {
@@ -150,6 +175,7 @@ function dressed(view) {
     if (state.hidden.has(trace.legendgroup)) trace.visible = false;
     if (trace.colorbar) trace.colorbar = { tickfont: { color: quiet }, ...trace.colorbar, title: { ...trace.colorbar.title, font: { color: quiet, size: 12 } } };
   }
+  if (view.kind === "epoch" && layout.yaxis.type === "log") Object.assign(layout.yaxis, valueTicks(state.zooms[view.id]?.yaxis ?? extent(data)));
   if (state.smooth) data = data.flatMap((trace) => (isCurve(trace) ? smoothed(trace) : [trace]));
   if (view.kind === "plane") fill(data, view);
   return {
