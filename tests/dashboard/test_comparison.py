@@ -40,6 +40,14 @@ def test_a_seed_that_lags_behind_shortens_nothing_and_epochs_of_one_are_left_out
     assert over_seeds([])[0].size == 0
 
 
+def test_measurements_of_one_kind_are_told_apart(tmp_path: Path) -> None:
+    writer = write_run(tmp_path, "run", last=50)
+    writer.log("kernel_distance_512", 0, 0, {"kernel_distance_512/full/own": 0.1})
+    views = comparison_views(groups_of([(Run(writer.path), EVENTS)], "setup"))
+    titles = {view.title for view in views if view.title.startswith("Kernel")}
+    assert titles == {"Kernel distance", "Kernel distance (512)"}
+
+
 def test_setups_are_grouped_over_seeds_and_runs_are_not(tmp_path: Path) -> None:
     runs = [write_run(tmp_path, f"a{k}", last=50, seed=k) for k in range(3)]
     runs.append(write_run(tmp_path, "b", last=50, setup="AdamW-10-5000-1-0.001"))
