@@ -251,6 +251,21 @@ def test_a_logarithmic_axis_has_labels_whatever_it_spans(
     assert labels(-9.1, 2.3)[0] == "10<sup>−8</sup>"
 
 
+def test_a_telephone_at_twice_the_size_scrolls_down_only(
+    served: DashboardServer, opened: Callable[..., Any]
+) -> None:
+    write_runs(served.folder.root)
+    page = opened(f"{served.url}#page=run&run=r0")
+    page.set_viewport_size({"width": 195, "height": 422})
+    for name in ("runs", "run", "compare", "config"):
+        page.locator(f"nav [data-page={name}]").click()
+        wait(page, f"() => state.page === '{name}'")
+        ends = page.evaluate(
+            "[document.documentElement, document.querySelector('footer')].map((e) => e.scrollWidth)"
+        )
+        assert max(ends) <= 195, name
+
+
 def test_notes_are_kept_and_hidden_runs_not_compared(
     served: DashboardServer, opened: Callable[..., Any]
 ) -> None:
