@@ -75,7 +75,8 @@ class Measurement(Scheduled, WithSamples, Forgiving, ABC):
         labels: (n,) their classes, or targets; None where there are none.
         dataloader: to draw the samples from.
         batch_keys: keys of inputs and labels in a batch that is a dict or a dataclass, or a
-            function of a batch that returns the two; None takes the first two of a tuple.
+            function of a batch that returns the two; None takes the module's attribute of that
+            name, else the first two of a tuple.
         output: position of the output in (n, T, V), or a function of what the network returns.
         pool: what becomes of a layer that answers with several positions, as `record` takes it.
 

@@ -162,7 +162,8 @@ def _split(batch: Any, how: BatchReader) -> tuple[Any, Any]:
         if not how or missing:
             raise InputError(
                 'expected batch_keys=("inputs", "labels") of a batch with '
-                f"{', '.join(map(str, fields))}; received {list(how) if how else 'none'}"
+                f"{', '.join(map(str, fields))}, of each measurement or as an attribute of the "
+                f"module; received {list(how) if how else 'none'}"
             )
         found = [fields[key] for key in how]
     else:

@@ -34,11 +34,13 @@ class WithSamples:
         return self._reference
 
     def find_reference(
-        self, datamodule: Any, loaders: Callable[[], Mapping[str, Any]]
+        self, module: Any, datamodule: Any, loaders: Callable[[], Mapping[str, Any]]
     ) -> ReferenceSet:
         """The samples to look at; of a measurement that needs none, an empty set.
 
         Args:
+            module: of the training; its ``batch_keys``, if it has some, are of every measurement
+                without its own.
             datamodule: of the training; one with a ``reference_set`` knows the samples.
             loaders: the training's, asked for where nobody else has samples.
 
@@ -46,17 +48,19 @@ class WithSamples:
             InputError: there are no samples, or they can't be read.
         """
         own = getattr(datamodule, "reference_set", None)
+        keys = self.batch_keys or getattr(module, "batch_keys", None)
         try:
             if self.inputs is not None:
                 return given_reference(self.inputs, self.labels)
             if self.dataloader is not None:
-                return drawn_reference({"given": self.dataloader}, self.batch_keys)
+                return drawn_reference({"given": self.dataloader}, keys)
             if own is not None or not self.needs_samples:
                 return own or ReferenceSet.empty()
-            return drawn_reference(loaders(), self.batch_keys)
+            return drawn_reference(loaders(), keys)
         except InputError as error:
             raise InputError(f"{self.name}: {error}") from None
 
     def _found(self, trainer: L.Trainer) -> ReferenceSet:
         datamodule = getattr(trainer, "datamodule", None)
-        return self.find_reference(datamodule, lambda: loaders_of(trainer))
+        module = trainer.lightning_module
+        return self.find_reference(module, datamodule, lambda: loaders_of(trainer))

@@ -170,7 +170,9 @@ def _serve(line: Connection, path: Path, threads: int) -> None:
             model.to(next(iter(weights.values())).dtype)
             model.load_state_dict(weights)
             if state is not None:
-                reference = measurement.find_reference(cli.datamodule, lambda: loaders_from(source))
+                reference = measurement.find_reference(
+                    cli.model, cli.datamodule, lambda: loaders_from(source)
+                )
                 measurement.plan(int(Run(path).meta["max_epochs"]))
                 measurement.prepare(model, reference)
                 measurement.load_state_dict(state)

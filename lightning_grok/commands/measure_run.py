@@ -71,7 +71,7 @@ def _replay(
 ) -> int:
     meta = Run(directory.path).meta
     model, source = network_of(cli.model), cli.datamodule or cli.model
-    reference = measurement.find_reference(cli.datamodule, lambda: loaders_from(source))
+    reference = measurement.find_reference(cli.model, cli.datamodule, lambda: loaders_from(source))
     measurement.prepare(model, reference)
     logger = RunLogger(directory)
     measurement.plan(int(meta["max_epochs"]))

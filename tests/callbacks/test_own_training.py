@@ -22,6 +22,7 @@ from lightning_grok.callbacks import (
     LinearProbe,
     ManifoldCapacity,
     Onset,
+    Stability,
     WeightNorm,
 )
 from lightning_grok.callbacks.measurement import Measurement
@@ -107,6 +108,23 @@ def test_a_recurrent_network_of_keywords_is_measured_by_everything(tmp_path: Pat
     features = record(trainer.lightning_module.network, ["shared@1"], {
         "signal": signal, "gain": torch.ones(60, 1, 1)}, pool="last")["shared@1"]  # fmt: skip
     assert features.shape == (60, 6)
+
+
+def test_a_module_says_once_what_its_batches_hold(tmp_path: Path) -> None:
+    class Named(RecurrentTraining):
+        batch_keys = ("x", "y")
+
+    samples = [
+        {"x": {"signal": torch.full((5, 3), float(k)), "gain": torch.ones(1, 1)}, "y": k % 3}
+        for k in range(12)
+    ]
+    callbacks = [Stability(), capacity(pool="last", epochs=[0]), LinearProbe(draws=2, epochs=[0])]
+    callbacks[1].layers = ["readout"]
+    logger = RunLogger(tmp_path / "run")
+    trainer = L.Trainer(max_epochs=1, callbacks=callbacks, logger=logger, **QUIET)
+    trainer.fit(Named(), DataLoader(samples, 6))  # type: ignore[arg-type]
+    keys = set(read_run(tmp_path / "run").keys)
+    assert {"stability/loss", "manifold_capacity/readout/capacity"} <= keys
 
 
 def test_a_kernel_by_default_takes_what_a_small_training_has(
