@@ -97,7 +97,8 @@ class GrokCLI(LightningCLI):
         logging.getLogger("lightning.pytorch.utilities.rank_zero").addFilter(_is_no_tip)
         self._command = args[0] if run else ""
         self._own_model, self._own_data = (_names_class(args, key) for key in ("model", "data"))
-        self._bare = self._own_model and not any(given == "data" for given, _ in _given(args))
+        data = [value for given, value in _given(args) if given == "data"]
+        self._bare = self._own_model and all(value is None for value in data)
         super().__init__(
             L.LightningModule if self._own_model else GrokModule,
             None if self._bare else L.LightningDataModule if self._own_data else GrokData,

@@ -114,6 +114,11 @@ def test_a_module_may_bring_its_loaders(tmp_path: Path) -> None:
     assert (run.state, run.dataset) == ("finished", "own")
     assert run.meta["steps_per_epoch"] == 3
     assert run.meta["network"] == {}
+    again = (f"--config={run.path}/config.yaml", f"--run.extends={run.path}", "--run.name=longer")
+    assert fit(tmp_path, *again, "--trainer.max_epochs=2", name="longer").epoch == 2
+    main(["measure", str(run.path), "--measure=participation_ratio"])
+    measured = read_run(run.path)
+    assert measured.series("participation_ratio/backbone.0")[0].tolist() == [0, 1]
 
 
 def test_our_data_serve_another_module(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
