@@ -14,7 +14,7 @@ def outcome(events: GrokkingEvents, *, so_far: bool = False) -> str:
         so_far: whether the run goes on, or was broken off: what it says may change.
     """
     if math.isnan(events.test_accuracy):
-        return f"No epoch with train/accuracy and test/accuracy{' yet' if so_far else ''}"
+        return f"No accuracies of training and held-out data{' yet' if so_far else ''}"
     yet = " so far" if so_far else ""
     train = f"train accuracy {percent(events.train_accuracy)}"
     if math.isfinite(events.t_mem):
@@ -87,7 +87,8 @@ def _generalization(events: GrokkingEvents, yet: str) -> str:
         lost = f"{begun or 'it generalized'} and was lost again"
         return f"{lost} (test accuracy {level}{yet}, {percent(events.best)} at best)"
     if test.censored:
-        chance = "" if events.chance is None else f", chance {percent(events.chance)}"
-        return f"no generalization{yet} (test accuracy {level}{chance})"
+        if events.chance is None:
+            return f"no rise of test accuracy that counts{yet} ({level})"
+        return f"no generalization{yet} (test accuracy {level}, chance {percent(events.chance)})"
     delay = " without delay" if math.isfinite(events.t_mem) else ""
     return f"generalized{delay}, half at {in_epochs(test.t_half)} (test accuracy {level}{yet})"

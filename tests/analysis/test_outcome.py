@@ -63,9 +63,11 @@ def test_what_was_lost_and_what_was_not_evaluated_is_said() -> None:
     early = ramp(LOG, 2, 10, 0.1, 0.8)
     early[-20:] = 0.1
     assert "; it generalized and was lost again" in outcome(grokking_events(LOG, train, early, OF))
+    flat = outcome(grokking_events(LOG, *accuracies(LOG, high=0.1), Counted(1000, None)))
+    assert flat == "Memorized at 32; no rise of test accuracy that counts (10 %)"
     none = grokking_events(LOG[:0], train[:0], test[:0], OF)  # of a regression, say
-    assert outcome(none) == "No epoch with train/accuracy and test/accuracy"
-    assert outcome(none, so_far=True) == "No epoch with train/accuracy and test/accuracy yet"
+    assert outcome(none) == "No accuracies of training and held-out data"
+    assert outcome(none, so_far=True) == "No accuracies of training and held-out data yet"
 
 
 def test_numbers_have_the_rounding_of_the_sentence() -> None:

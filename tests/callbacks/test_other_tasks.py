@@ -88,7 +88,7 @@ def test_a_regression_is_told_what_it_logs_and_nothing_of_accuracies(
         run = fit(tmp_path / "run", Regression(), loader, loader)
     assert "the module logs train/loss, val/r2" in caplog.text
     assert run.seed is None  # nobody drew one
-    assert run_record(run)["outcome"] == "No epoch with train/accuracy and test/accuracy"
+    assert run_record(run)["outcome"] == "No accuracies of training and held-out data"
     words = json.dumps([(panel.title, panel.note) for panel in panels_of(run)])
     for word in ("image", "test samples", "class", "Adam", "digit", "paper"):
         assert word not in words
