@@ -131,7 +131,8 @@ def _quantity_view(groups: list[RunGroup], last: int, of: _Compared) -> View:
     if line.layer:
         name, title = f"compare-{panel.id}", f"{panel.title} of the last layer"
     elif panel.known:
-        title = title[0].upper() + title[1:]
+        rest = panel.id.partition("-")[2].replace("-", ", ")  # samples, name of a measurement
+        title = title[0].upper() + title[1:] + (f" ({rest})" if rest else "")
     members = (run for group in groups for run, _ in group.runs if run.path in of.keys)
     sources = tuple((run.name, run.path, of.keys[run.path]) for run in members)
     return View(name, title, panel.note, "epoch", figure, [], sources=sources)

@@ -220,16 +220,12 @@ def _filled(
 ) -> Panel:
     """A panel of the catalogue with a run's lines and words."""
     of = ", ".join(part for part in (name, f"{split} samples" if split else "") if part)
-
-    def told(words: str) -> str:
-        return f"{words} ({of})" if of and words else words
-
     return panel._replace(
         id="-".join(part for part in (panel.id, name, split) if part),
-        title=told(panel.title),
+        title=f"{panel.title} ({of})" if of else panel.title,
         note=panel.note.format(split=split or "test", **words),
         unit=panel.unit.format(**words),
-        lines=tuple(line._replace(name=told(line.name)) for line in lines),
+        lines=tuple(lines),
     )
 
 
