@@ -160,10 +160,11 @@ def test_configurations_and_their_difference(
 def test_the_list_by_keyboard(served: DashboardServer, opened: Callable[..., Any]) -> None:
     write_runs(served.folder.root)
     page = opened(f"{served.url}#page=run&run=r0")
-    page.keyboard.press("/")
-    assert page.evaluate("document.activeElement.id") == "filter"
-    page.keyboard.press("Tab")
-    assert page.evaluate("document.activeElement.closest('li').dataset.id") == "r0"
+    for onward in ("Tab", "ArrowDown"):
+        page.keyboard.press("/")
+        assert page.evaluate("document.activeElement.id") == "filter"
+        page.keyboard.press(onward)
+        assert page.evaluate("document.activeElement.closest('li').dataset.id") == "r0"
     page.keyboard.press("ArrowDown")
     page.keyboard.press("Space")
     page.keyboard.press("ArrowDown")

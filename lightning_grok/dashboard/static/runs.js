@@ -89,6 +89,11 @@ $("runs").onkeydown = (event) => {
   event.preventDefault();
   event.stopPropagation();
 };
+$("filter").addEventListener("keydown", (event) => { // on to what it has found
+  if (event.key !== "ArrowDown") return;
+  $("runs").querySelector('button[tabindex="0"]')?.focus();
+  event.preventDefault();
+});
 $("untick").onclick = () => {
   state.ticked.clear();
   drawRuns();
