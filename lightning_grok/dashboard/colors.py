@@ -30,10 +30,12 @@ def faint(color: str) -> str:
     return f"rgba({red},{green},{blue},0.2)"
 
 
-def dark_partners(layers: int) -> dict[str, str]:
+def dark_partners(*counts: int) -> dict[str, str]:
     """Colour on light -> colour on dark: of lines, bands, classes, and so many layers."""
     pairs = dict(ON_DARK) | {
-        layer_color(k, layers): layer_color(k, layers, dark=True) for k in range(layers)
+        layer_color(k, count): layer_color(k, count, dark=True)
+        for count in counts
+        for k in range(count)
     }
     bands = {faint(light): faint(dark) for light, dark in pairs.items()}
     return pairs | bands | class_partners()

@@ -64,7 +64,7 @@ class Pages:
             "runs": rows,
             "marks": self.marks.all(),
             "colors": [series_style(k) for k in range(MOST)],
-            "dark": dark_partners(1),
+            "dark": dark_partners(),
             "newest": by_age[-1]["id"] if by_age else None,
             "complete": all(row["complete"] for row in rows),
         }
@@ -156,7 +156,7 @@ class Pages:
             "layer": layer,
             "epochs": _stops([run]),
             "readings": _readings(run),
-            "dark": dark_partners(len(run.meta.get("layer_names") or layers) or 1),
+            "dark": dark_partners(*_layer_counts(run)),
             "views": self._described([*added, *views]),
         }
 
@@ -193,7 +193,7 @@ class Pages:
                 for k, group in enumerate(shown)
             },
             "readings": [],
-            "dark": dark_partners(1),
+            "dark": dark_partners(),
             "views": self._described(comparison_views(shown)) if shown else [],
         }
 
@@ -274,6 +274,12 @@ def _stops(runs: list[Run]) -> list[int]:
         for event in set(run.event_names) - {"error", "log", "timing"}:
             stops |= set(shown_epochs(run.epochs_of(event), _STOPS))
     return sorted(stops)
+
+
+def _layer_counts(run: Run) -> set[int]:
+    """How many layers share a ramp of colours: the network's, or those of a panel."""
+    panels = ({line.layer for line in panel.lines if line.layer} for panel in panels_of(run))
+    return {len(run.meta.get("layer_names") or ()), *map(len, panels)}
 
 
 def _readings(run: Run) -> list[dict[str, Any]]:

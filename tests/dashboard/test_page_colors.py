@@ -1,8 +1,13 @@
 """Contrast of the page's colours on its dark background, by the definition of WCAG 2."""
 
+from pathlib import Path
+
 import pytest
+from watched_runs import write_run
 
 from lightning_grok.dashboard.colors import SERIES, dark_partners, harmless, series_style
+from lightning_grok.dashboard.pages import Pages
+from lightning_grok.dashboard.run_folder import RunFolder
 from lightning_grok.figures.palette import class_color, layer_color
 
 
@@ -25,6 +30,25 @@ def test_what_is_drawn_on_dark_stands_out(layers: int) -> None:
     drawn += [layer_color(k, layers) for k in range(layers)]
     for color in drawn:
         assert contrast(pairs[color], "#14181f") >= 3
+
+
+def test_layers_stand_out_on_dark_however_many_a_chart_has(tmp_path: Path) -> None:
+    writer = write_run(tmp_path, "run", last=10)
+    writer.update_meta(layer_names=[])
+    for layers in (2, 4):
+        values = {f"own{layers}/net.{k}": 1.0 for k in range(layers)}
+        writer.log("own", 10, 10, values)
+    folder = RunFolder(tmp_path)
+    folder.refresh()
+    page = Pages(folder).page({"page": "run", "run": "run"})
+    colors = {
+        trace["line"]["color"]
+        for view in page["views"]
+        if "own" in view["id"]
+        for trace in view["figure"]["data"]
+    }
+    assert len(colors) == 4  # the first and the last of both are the same
+    assert all(contrast(page["dark"][color], "#14181f") >= 3 for color in colors)
 
 
 def test_no_two_colours_fall_together_on_dark() -> None:
