@@ -277,7 +277,8 @@ class GrokCLI(LightningCLI):
         """
         parser, options = self._parser(self.subcommand), {"skip_validation": not is_whole}
         resolved = yaml.safe_load(parser.dump(config.clone(), skip_none=False, **options))
-        return {key: value for key, value in resolved.items() if key not in _OF_THE_COMMAND}
+        left_out = _OF_THE_COMMAND if resolved.get("data") else (*_OF_THE_COMMAND, "data")
+        return {key: value for key, value in resolved.items() if key not in left_out}
 
 
 def _given(args: Sequence[str]) -> Iterator[tuple[str, Any]]:

@@ -114,6 +114,7 @@ def test_a_module_may_bring_its_loaders(tmp_path: Path) -> None:
     assert (run.state, run.dataset) == ("finished", "own")
     assert run.meta["steps_per_epoch"] == 3
     assert run.meta["network"] == {}
+    assert "data" not in run.config
     again = (f"--config={run.path}/config.yaml", f"--run.extends={run.path}", "--run.name=longer")
     assert fit(tmp_path, *again, "--trainer.max_epochs=2", name="longer").epoch == 2
     main(["measure", str(run.path), "--measure=participation_ratio"])
