@@ -128,6 +128,7 @@ class Pages:
                 name: None if epoch is None else round(epoch)
                 for name, epoch in events._asdict().items()
             },
+            "accuracies": bool(run.series("test/accuracy")[0].size),
             "grokked": record["grokked"],
             "outcome": record["outcome"],
             "reason": reason_of(run.meta),

@@ -157,6 +157,23 @@ def test_configurations_and_their_difference(
     ]  # fmt: skip
 
 
+def test_a_run_without_accuracies_has_no_events_to_explain(
+    served: DashboardServer, opened: Callable[..., Any]
+) -> None:
+    write_run(served.folder.root, "classes", last=10)
+    directory = RunDirectory.create(served.folder.root, "regression", numbered=False)
+    directory.update_meta(name="regression", state="finished", epoch=2)
+    for epoch in range(3):
+        directory.log("log", epoch, epoch, {"val_mse": 1.0})
+    page = opened(f"{served.url}#page=run&run=regression")
+    assert page.locator("#key li").all_inner_texts() == [
+        "epoch of the slider, or under the pointer"
+    ]
+    page.locator("#runs button", has_text="classes").click()
+    wait(page, "() => state.answer.run === 'classes'")
+    assert page.locator("#key li").count() == 3
+
+
 def test_the_list_by_keyboard(served: DashboardServer, opened: Callable[..., Any]) -> None:
     write_runs(served.folder.root)
     page = opened(f"{served.url}#page=run&run=r0")

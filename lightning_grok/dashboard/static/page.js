@@ -104,7 +104,7 @@ function drawHead() {
 
 function drawKey(events, heading) { // what the lines in all figures mean
   const key = [{ label: "epoch of the slider, or under the pointer", color: "#101418", dash: "dot" }];
-  if (events) {
+  if (events && state.answer.accuracies) {
     const yet = heading.state === "finished" ? "" : " so far";
     const unseen = (what) => `${what}: not seen${yet}`;
     key.unshift(
