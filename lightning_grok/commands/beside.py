@@ -2,8 +2,8 @@
 
 The training process stays the only one that writes into the run. It keeps a snapshot where a
 measurement is due, asks the sibling for it, and logs the answer at the end of a later epoch, with
-the state that the measurement has then, so that a checkpoint holds what one of inline measuring
-holds. Whatever a resumed run's log lacks is asked for again.
+the state that the measurement has then. A checkpoint holds the questions without an answer besides,
+which whoever goes on from it asks again: the same run, a longer one or a branch, however it measures.
 """
 
 import multiprocessing
@@ -22,7 +22,6 @@ import torch
 from lightning_grok.callbacks.forgiving import is_passing
 from lightning_grok.callbacks.measurement import Measurement, enabled_measurements
 from lightning_grok.callbacks.network import network_of
-from lightning_grok.callbacks.recording import is_resumed
 from lightning_grok.callbacks.reference import loaders_from
 from lightning_grok.commands.sweep_cluster import end_with_parent
 from lightning_grok.errors import InputError, first_line
@@ -40,11 +39,13 @@ class Beside(L.Callback):
 
     Args:
         directory: of the run.
+        stays: False has it take only what a checkpoint says was asked for, before training goes on.
     """
 
-    def __init__(self, directory: RunDirectory) -> None:
+    def __init__(self, directory: RunDirectory, *, stays: bool) -> None:
         super().__init__()
         self.directory = directory
+        self.stays = stays
         self._measurements: dict[str, Measurement] = {}
         self._asked: list[tuple[str, float, int]] = []  # name, epoch, step; in order
         self._started: set[str] = set()  # whose state the sibling has
@@ -56,20 +57,24 @@ class Beside(L.Callback):
         """Tell the measurements, before one of them loads what only the sibling needs."""
         chosen = [each for each in enabled_measurements(trainer) if each.keeps_snapshots]
         self._measurements = {each.name: each for each in chosen}
-        for each in chosen:
+        for each in chosen if self.stays else []:
             each.aside = self
 
+    def state_dict(self) -> dict[str, Any]:
+        """What has no answer yet."""
+        return {"asked": list(self._asked)} if self._asked else {}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Take it back, but for what a branch does without."""
+        self._asked = [each for each in state_dict["asked"] if each[0] in self._measurements]
+
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Start the sibling, and ask for what a resumed run's log lacks."""
-        self._start()
-        if is_resumed(trainer):
-            run = Run(self.directory.path)
-            logged = {(event["event"], event["epoch"]) for event in run.events}
-            steps = int(run.meta.get("steps_per_epoch", 1))
-            for epoch in run.snapshot_epochs():
-                for each in self._measurements.values():
-                    if each.enabled and each.due(epoch) and (each.name, epoch) not in logged:
-                        self.ask(each, epoch, epoch * steps)
+        """Start the sibling, and ask again for what a checkpoint has without an answer."""
+        if self.stays or self._asked:
+            self._start()
+        if not self.stays:
+            self.collect(trainer, wait=True)
+            self._stop()
 
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Log what is answered."""
@@ -121,6 +126,8 @@ class Beside(L.Callback):
         other.close()
         self._started.clear()
         self._starts += 1
+        for name, epoch, _ in self._asked:
+            self._send(name, epoch)
 
     def _restart(self) -> None:
         """Begin anew with a sibling that was killed."""
@@ -131,8 +138,6 @@ class Beside(L.Callback):
                 f"end {_STARTS} times; --resume --run.measure=inline goes on without it"
             )
         self._start()
-        for name, epoch, _ in self._asked:
-            self._send(name, epoch)
 
     def _stop(self) -> None:
         if self._process is not None and self._line is not None:

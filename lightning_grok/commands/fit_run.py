@@ -140,13 +140,13 @@ class FitRun:
             callbacks = callbacks_of(self.trainer)
             branches = directory.meta.get("branches")
             leaves = [branching(branches)] if branches and self.options.branches else []
-            beside = [Beside(directory)] if self.options.measure == "beside" else []
+            beside = Beside(directory, stays=self.options.measure == "beside")
             callbacks[:] = [
                 signals,
                 FiniteLoss(directory.checkpoints),
                 *leaves,
                 Snapshots(directory),
-                *beside,
+                beside,
                 *callbacks,
                 checkpoint,
             ]

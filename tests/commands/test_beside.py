@@ -72,6 +72,28 @@ def test_beside_gives_the_numbers_of_inline_also_when_killed_or_resumed(
 
 
 @pytest.mark.slow
+def test_questions_without_an_answer_go_with_the_checkpoint(
+    fit: Fit, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = (*ALL, "--weight_norm.every_n_steps=3", "--run.branch_points=[2]")
+    inline = fit(*options, name="inline")
+    with monkeypatch.context() as late:
+        late.setattr(Beside, "on_train_epoch_end", lambda *_: None)  # none before the end
+        beside = fit(*options, "--run.measure=beside", name="beside")
+    expect_equal(inline, beside)
+    later = "--trainer.max_epochs=4"
+    for begin in (
+        ("--run.branches=", "--run.from_epoch=2", "--model.weight_decay=0", later),
+        ("--run.extends=", later),
+    ):
+        trunks = [f"{begin[0]}{run.path}" for run in (inline, beside)]
+        capsys.readouterr()
+        one, other = (fit(*options, each, *begin[1:], name="") for each in trunks)
+        assert "waiting for" in capsys.readouterr().out
+        expect_equal(one, other)
+
+
+@pytest.mark.slow
 def test_an_error_beside_is_an_event_and_at_the_initialization_a_refusal(
     fit: Fit, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
