@@ -1,5 +1,6 @@
 """What keeps a run from being lost: checkpoints, signals, weights of measured epochs."""
 
+import math
 import os
 import signal
 import time
@@ -30,6 +31,7 @@ from lightning_grok.runs.snapshots import snapshot_epochs
 from lightning_grok.schedule import ROUND_EPOCHS
 
 _HANGUP = getattr(signal, "SIGHUP", None)  # which Windows has not
+_SAME_SECONDS = 0.5
 
 
 class Snapshots(L.Callback):
@@ -126,9 +128,12 @@ def expect_finite(module: L.LightningModule, epoch: int, checkpoints: Path) -> N
 
 
 class Signals(L.Callback):
-    """Notes SIGINT, SIGTERM or SIGHUP: the epoch is ended and kept; a second one ends at once.
+    """Notes SIGINT, SIGTERM or SIGHUP inside: the epoch is ended and kept; another ends at once.
 
-    SIGHUP comes where a terminal is closed. Where it is ignored, as under ``nohup``, it stays so.
+    So does the first one before the first epoch and after the last, where measurements may take
+    long that a resumed run takes again. A second within half a second is the first one, which
+    ``timeout``, and a terminal of a wrapped command, send twice. SIGHUP comes where a terminal is
+    closed. Where it is ignored, as under ``nohup``, it stays so.
 
     Attributes:
         received: the signal that came; None before.
@@ -137,27 +142,52 @@ class Signals(L.Callback):
     def __init__(self) -> None:
         super().__init__()
         self.received: int | None = None
+        self._came = -math.inf
+        self._trains = False
         self._handlers: dict[int, Any] = {}
 
-    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Take over the signals; Lightning's own handlers have been set by now."""
+    def __enter__(self) -> "Signals":
+        """Take over the signals."""
         self._terminals = [number for number in (1, 2) if os.isatty(number)]
         for number in (signal.SIGINT, signal.SIGTERM, _HANGUP):
             if number is None or (number == _HANGUP and signal.getsignal(number) is signal.SIG_IGN):
                 continue
             try:
-                self._handlers[number] = signal.signal(number, self._receive)
+                self._handlers.setdefault(number, signal.signal(number, self._receive))
             except ValueError:  # only the main thread may; elsewhere signals stay as they were
-                return
+                break
+        return self
+
+    def __exit__(self, *raised: object) -> None:
+        """Give the signals back."""
+        while self._handlers:
+            number, handler = self._handlers.popitem()
+            signal.signal(number, handler)
+
+    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Take over the signals again; Lightning's own handlers have been set by now."""
+        self.__enter__()
+
+    def on_train_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """From here on there is an epoch to end."""
+        self._trains = True
+
+    def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """From here on there is none."""
+        self._trains = False
 
     def _receive(self, number: int, frame: FrameType | None) -> None:
         if number == _HANGUP:
             self._leave_closed_terminals()
         if self.received is None:
-            self.received = number
-            name = signal.Signals(number).name
-            rank_zero_info(f"{name}: stops after this epoch; once more stops at once")
-        elif number != _HANGUP:  # which the terminal and the shell both send
+            how = "after this epoch; once more stops at once" if self._trains else "at once"
+            rank_zero_info(f"{signal.Signals(number).name}: stops {how}")
+            at_once = not self._trains
+        else:
+            again = number == self.received and time.monotonic() - self._came < _SAME_SECONDS
+            at_once = number != _HANGUP and not again  # which the terminal and the shell both send
+        self.received, self._came = number, time.monotonic()
+        if at_once:
             raise KeyboardInterrupt
 
     def _leave_closed_terminals(self) -> None:
@@ -167,12 +197,6 @@ class Signals(L.Callback):
                 nowhere = os.open(os.devnull, os.O_WRONLY)
                 os.dup2(nowhere, number)
                 os.close(nowhere)
-
-    def teardown(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
-        """Give the signals back."""
-        while self._handlers:
-            number, handler = self._handlers.popitem()
-            signal.signal(number, handler)
 
 
 class RunCheckpoint(Checkpoint):

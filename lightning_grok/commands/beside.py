@@ -2,13 +2,15 @@
 
 The training process stays the only one that writes into the run. It keeps a snapshot where a
 measurement is due, asks the sibling for it, and logs the answer at the end of a later epoch, with
-the state that the measurement has then. A checkpoint holds the questions without an answer besides,
-which whoever goes on from it asks again: the same run, a longer one or a branch, however it measures.
+the state that the measurement has then. A checkpoint holds besides what has no answer yet, which
+whoever goes on from it asks again: the same run, a longer one or a branch, however it measures.
 """
 
 import multiprocessing
 import os
 import pickle
+import signal
+import sys
 import threading
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
@@ -30,6 +32,7 @@ from lightning_grok.runs.run import Run
 from lightning_grok.runs.snapshots import load_snapshot
 
 _STARTS = 3
+_SECONDS_TO_END = 5.0
 
 
 class Beside(L.Callback):
@@ -74,7 +77,7 @@ class Beside(L.Callback):
             self._start()
         if not self.stays:
             self.collect(trainer, wait=True)
-            self._stop()
+            self.stop()
 
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Log what is answered."""
@@ -131,7 +134,7 @@ class Beside(L.Callback):
 
     def _restart(self) -> None:
         """Begin anew with a sibling that was killed."""
-        self._stop()
+        self.stop()
         if self._starts == _STARTS:
             raise InputError(
                 "expected the process that measures beside training to stay alive, received its "
@@ -139,22 +142,22 @@ class Beside(L.Callback):
             )
         self._start()
 
-    def _stop(self) -> None:
+    def stop(self) -> None:
+        """End the sibling, in whatever it is doing."""
         if self._process is not None and self._line is not None:
             self._line.close()
             self._process.terminate()
+            self._process.join(_SECONDS_TO_END)
+            self._process.kill()
             self._process.join()
             self._process = self._line = None
-
-    def teardown(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
-        """End the sibling; what it hasn't answered is asked for again by a resumed run."""
-        self._stop()
 
 
 def _serve(line: Connection, path: Path, threads: int) -> None:
     """Measure the snapshots that are asked for, until nobody asks any more."""
     if hasattr(os, "setsid"):
         os.setsid()  # Ctrl-C is the training's
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit())  # not without giving semaphores back
     end_with_parent()
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, 1)

@@ -127,40 +127,54 @@ class FitRun:
         kwargs: dict[str, Any],
     ) -> int:
         """Train to the end, or to a signal: the exit status."""
-        received = None
+        signals, received = Signals(), None
         try:
-            start = self._prepare(directory, model, datamodule)
-            signals = Signals()
-            checkpoint = RunCheckpoint(
-                directory, self.options.checkpoint_seconds, signals, self.options.points
-            )
-            self._open_wandb(directory)
-            own = [RunLogger(directory), *([self.logger] if self.logger else [])]
-            self.trainer.loggers = [*own, *self.trainer.loggers]
-            callbacks = callbacks_of(self.trainer)
-            branches = directory.meta.get("branches")
-            leaves = [branching(branches)] if branches and self.options.branches else []
-            beside = Beside(directory, stays=self.options.measure == "beside")
-            callbacks[:] = [
-                signals,
-                FiniteLoss(directory.checkpoints),
-                *leaves,
-                Snapshots(directory),
-                beside,
-                *callbacks,
-                checkpoint,
-            ]
-            if start is not None:
-                kwargs["ckpt_path"] = start
-            self.trainer.fit(model, datamodule=datamodule, **kwargs | {"weights_only": True})
+            with signals:
+                self._fit(directory, model, datamodule, signals, kwargs)
             directory.expect_whole()
             received = signals.received
         except (KeyboardInterrupt, SystemExit) as stopped:
             # Lightning makes an exit of it.
             if not any(isinstance(e, KeyboardInterrupt) for e in (stopped, stopped.__context__)):
                 raise
-            received = signal.SIGINT
+            received = signals.received or signal.SIGINT
         return 0 if received is None else 128 + received
+
+    def _fit(
+        self,
+        directory: RunDirectory,
+        model: L.LightningModule,
+        datamodule: L.LightningDataModule | None,
+        signals: Signals,
+        kwargs: dict[str, Any],
+    ) -> None:
+        """Train with what belongs to every run, from its checkpoint where there is one."""
+        start = self._prepare(directory, model, datamodule)
+        checkpoint = RunCheckpoint(
+            directory, self.options.checkpoint_seconds, signals, self.options.points
+        )
+        self._open_wandb(directory)
+        own = [RunLogger(directory), *([self.logger] if self.logger else [])]
+        self.trainer.loggers = [*own, *self.trainer.loggers]
+        callbacks = callbacks_of(self.trainer)
+        branches = directory.meta.get("branches")
+        leaves = [branching(branches)] if branches and self.options.branches else []
+        beside = Beside(directory, stays=self.options.measure == "beside")
+        callbacks[:] = [
+            signals,
+            FiniteLoss(directory.checkpoints),
+            *leaves,
+            Snapshots(directory),
+            beside,
+            *callbacks,
+            checkpoint,
+        ]
+        if start is not None:
+            kwargs["ckpt_path"] = start
+        try:
+            self.trainer.fit(model, datamodule=datamodule, **kwargs | {"weights_only": True})
+        finally:
+            beside.stop()
 
     def _open(self, model: L.LightningModule, datamodule: Any, found: Run | None) -> RunDirectory:
         if found is not None:

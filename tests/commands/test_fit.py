@@ -147,26 +147,27 @@ def test_an_interrupted_run_goes_on_bit_for_bit(
         assert same[0] == same[1]
 
 
-def test_a_signal_while_the_initialization_is_measured_loses_nothing(
-    fit: Fit, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize("due", [0, 3])
+def test_a_signal_before_the_first_epoch_or_after_the_last_stops_at_once(
+    due: int, fit: Fit, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     from lightning_grok.callbacks import WeightNorm
 
-    measure = WeightNorm.measure
-
     def interrupted(self: WeightNorm, *arguments: Any) -> Any:
-        signal.raise_signal(signal.SIGINT)
-        return measure(self, *arguments)
+        if arguments[-1] is not False:  # a summary before the end
+            signal.raise_signal(signal.SIGTERM)
 
+    options = (*OFF, "--weight_norm.epochs=[0]")
+    whole = fit(*options, name="whole")
     with monkeypatch.context() as patch:
-        patch.setattr(WeightNorm, "measure", interrupted)
-        patch.setattr(WeightNorm, "due", lambda self, epoch: epoch == 0)
+        patch.setattr(WeightNorm, "measure" if due == 0 else "summarize", interrupted)
         with pytest.raises(SystemExit) as stopped:
-            fit(*OFF)
-    assert stopped.value.code == 128 + signal.SIGINT
-    assert "interrupted at epoch 1; to go on" in capsys.readouterr().out
-    resumed = fit(*OFF, "--resume")
-    assert (resumed.state, resumed.epoch) == ("finished", 3)
+            fit(*options)
+    assert stopped.value.code == 128 + signal.SIGTERM
+    assert f"interrupted at epoch {due}; to go on" in capsys.readouterr().out
+    resumed = fit(*options, "--resume")
+    assert resumed.state == "finished"
+    assert timeless(resumed) == timeless(whole)
 
 
 @pytest.mark.slow
