@@ -12,7 +12,13 @@ from lightning_grok.errors import InputError, first_line
 from lightning_grok.geometry.activations import evaluating
 from lightning_grok.geometry.cores import one_blas_thread
 from lightning_grok.geometry.ntk.network import Output
-from lightning_grok.geometry.samples import answer, place_samples, take_samples, tensors_of
+from lightning_grok.geometry.samples import (
+    answer,
+    count_samples,
+    place_samples,
+    take_samples,
+    tensors_of,
+)
 
 
 def network_of(module: nn.Module) -> nn.Module:
@@ -30,16 +36,24 @@ def placed(inputs: Any, model: nn.Module) -> Any:
     return inputs if parameter is None else place_samples(inputs, parameter.device, parameter.dtype)
 
 
-def check_inputs(model: nn.Module, inputs: Any, name: str) -> None:
+def check_inputs(model: nn.Module, inputs: Any, name: str) -> Any:
     """Send two samples through a network, and say which inputs a measurement can't give it.
+
+    Of tokens the second sample is one with the largest.
+
+    Returns:
+        the network's answer.
 
     Raises:
         InputError: the network doesn't take them.
     """
-    two = placed(take_samples(inputs, slice(2)), model)
+    tokens = (t for t in tensors_of(inputs) if not t.is_floating_point() and t.numel())
+    second = next((int(t.flatten(1).amax(1).argmax()) for t in tokens if t.ndim > 1), 1)
+    rows = [0, second] if count_samples(inputs) > 1 else [0]
+    two = placed(take_samples(inputs, rows), model)
     try:
         with torch.no_grad():
-            answer(model, two)
+            return answer(model, two)
     except Exception as error:
         shapes = ", ".join(
             f"{str(tensor.dtype).removeprefix('torch.')} {tuple(tensor.shape)}"

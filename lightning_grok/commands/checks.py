@@ -9,12 +9,14 @@ import lightning as L
 from jsonargparse import Namespace
 
 from lightning_grok.callbacks.measurement import Measurement
+from lightning_grok.callbacks.network import check_inputs, network_of, undisturbed
 from lightning_grok.callbacks.recording import callbacks_of
 from lightning_grok.errors import InputError, hint, hint_path
 from lightning_grok.ranges import number_text
 from lightning_grok.runs.checkpoints import is_checkpoint
 from lightning_grok.runs.snapshots import load_torch
 from lightning_grok.tasks.module import SETS, GrokModule
+from lightning_grok.tasks.reference_set import ReferenceSet
 
 _TRAINED = {"loops", "optimizer_states", "lr_schedulers", "callbacks"}
 _KINDS = {
@@ -105,6 +107,21 @@ def check_monitors(trainer: L.Trainer, module: L.LightningModule, config: Namesp
         known = ", ".join([*keys, *(f"{name}/..." for name in sorted(groups))])
         raise InputError(
             f"expected {who} to monitor one of {known}; received {key}{hint(str(key), keys)}"
+        )
+
+
+def check_network(module: GrokModule, reference: ReferenceSet) -> None:
+    """Refuse a network that doesn't take the data, or answers with fewer classes than they have.
+
+    Raises:
+        InputError: in one line.
+    """
+    with undisturbed(module):
+        outputs = check_inputs(network_of(module), reference.test.images, "data")
+    found, classes = outputs[0].numel(), len(reference.class_names or ())
+    if found < classes:
+        raise InputError(
+            f"expected a network with an output for each of {classes} classes, received {found}"
         )
 
 

@@ -33,7 +33,12 @@ from lightning_grok.callbacks.progress import EpochProgress
 from lightning_grok.callbacks.recording import callbacks_of
 from lightning_grok.callbacks.scheduled import expect_within
 from lightning_grok.commands.arguments import config_values, read_config
-from lightning_grok.commands.checks import check_checkpoint, check_monitors, check_options
+from lightning_grok.commands.checks import (
+    check_checkpoint,
+    check_monitors,
+    check_network,
+    check_options,
+)
 from lightning_grok.commands.description import batches_of
 from lightning_grok.commands.fit_run import FitRun
 from lightning_grok.commands.one_process import (
@@ -237,6 +242,8 @@ class GrokCLI(LightningCLI):
             datamodule.prepare_data()
             datamodule.setup("fit")
             reference = datamodule.reference_set
+            if isinstance(model, GrokModule):
+                check_network(model, reference)
         source = model if datamodule is None else datamodule
         expect_training(self.trainer, *batches_of(source))
         measurements = enabled_measurements(self.trainer)
