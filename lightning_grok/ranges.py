@@ -97,9 +97,11 @@ def check_range(key: str, value: Any, hint: Any) -> None:
     origin, inner = get_origin(hint), get_args(hint)
     if origin is Annotated:
         for allowed in inner[1:]:
+            if isinstance(allowed, Range) and value is None:
+                raise InputError(f"expected {key} of {allowed}, received null")
             if isinstance(allowed, Range) and _is_number(value) and value not in allowed:
                 raise InputError(f"expected {key} of {allowed}, received {number_text(value)}")
-    elif origin in (Union, UnionType):
+    elif origin in (Union, UnionType) and not (value is None and type(None) in inner):
         for each in inner:
             check_range(key, value, each)
     elif inner and isinstance(value, Sequence) and not isinstance(value, str):

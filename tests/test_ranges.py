@@ -104,8 +104,10 @@ def test_ranges_hold_in_sequences_unions_and_tuples() -> None:
     ):
         with pytest.raises(InputError, match=r"expected x.y of 1 to 9, received 10"):
             check_range("x.y", value, hint)
+    with pytest.raises(InputError, match=r"expected x.y of 1 to 9, received null"):
+        check_range("x.y", None, small)
     for value, hint in (
-        ((1, 10), tuple[small, int]), ("10", small), (None, small),
+        ((1, 10), tuple[small, int]), ("10", small), (None, small | None),
         (True, Annotated[int, Range(2, 3)]),
         ([9], Sequence[small] | None), (10, int), ("abc", Sequence[small]),
     ):  # fmt: skip

@@ -139,6 +139,8 @@ def check_changes(network: nn.Module, changes: Mapping[str, float]) -> None:
             )
         if not math.isfinite(value) or (value < 0 and what != "weights"):
             raise InputError(f"expected a finite run.set.{key} of at least 0, received {value}")
+        if what == "reinitialize" and not float(value).is_integer():
+            raise InputError(f"expected a whole number as run.set.{key}, a seed, received {value}")
         if layer and not _parameters(network, layer):
             layers = sorted({name.rpartition(".")[0] for name, _ in network.named_parameters()})
             raise InputError(f"expected a layer of {', '.join(layers)} in run.set, received {key}")

@@ -15,6 +15,7 @@ PARITY = "lightning_grok.tasks.synthetic.SparseParity"
 @pytest.mark.parametrize(
     ("data", "options", "said"),
     [
+        (MODULAR, ["p=null"], "expected data.p of 2 to 1,009, received null"),
         (MODULAR, ["p=1"], "expected data.p of 2 to 1,009, received 1"),
         (MODULAR, ["p=12", "operation=divide"], "expected a prime p"),
         (MODULAR, ["operation=a+b"], "expected an operation of add, subtract"),

@@ -165,6 +165,7 @@ def test_the_state_may_be_changed(trunk: Run, fit: Fit) -> None:
         (["--run.from_epoch=2", '--run.set={"steps/layers.9": 0}'], "expected a layer of layers.0"),
         (["--run.from_epoch=2", '--run.set={"steps": -1}'], "of at least 0, received -1"),
         (["--run.from_epoch=2", '--run.set={"reinitialize": 1}'], "received reinitialize"),
+        (["--run.from_epoch=2", '--run.set={"reinitialize/layers.4": 1.5}'], "a whole number"),
     ],
 )
 def test_anything_else_is_refused_in_one_line(
