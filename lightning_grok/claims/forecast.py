@@ -168,7 +168,9 @@ def forecast_runs(
     if series is None:
         chosen = telling_series(cohorts[best], layers)
     else:
-        chosen = {key: key for key in series} or common_series([*cohorts[best], *quiet])
+        standing = {key: name for name, key in _REFERENCES.items()}  # in every table
+        chosen = {standing.get(key, key): key for key in series}
+        chosen = chosen or common_series([*cohorts[best], *quiet])
     options |= {"series": chosen, "event": event, "since": since, "controls": quiet}
     found = forecast(cohorts[best], **options)
     return {"dataset": best[0], "setup": best[1], **found}

@@ -43,15 +43,16 @@ def too_sparse(readings: Mapping[tuple[str, str], Sequence[Reading]], claim: Cla
 def why_decided(
     outcome: Outcome, test: SeedTest, what: str, claim: Claim, rules: Mapping[str, Rule]
 ) -> str:
-    """On which side of its threshold the decisive quantity `what` lies."""
+    """Where the decisive quantity `what` lies of its thresholds."""
     if outcome == "failed":
-        return f"{what} lies on the other side of its threshold"
+        return f"{what} is {_bounds(rules[test.quantity])[-1]}"
     if test.lower_bounds and outcome == "undecided":
         return f"{what} is known from one side only in {count_seeds(test.lower_bounds)}"
     if outcome == "undecided":
         return f"{what} is not shown to be {_thresholds(rules[test.quantity])}"
     several = len(claim.layers) > 1 or len(claim.quantities) > 1
-    return f"in every quantity; closest: {what}" if several else "beyond its threshold"
+    held = f"{what} is {_bounds(rules[test.quantity])[0]}"
+    return f"in every quantity; closest: {held}" if several else held
 
 
 def by_layer(outcome: Outcome, tests: Sequence[Mapping[str, Any]]) -> str:
@@ -69,20 +70,21 @@ def by_layer(outcome: Outcome, tests: Sequence[Mapping[str, Any]]) -> str:
 
 def _thresholds(rule: Rule) -> str:
     """What a quantity would have to be for its statement to be held or, if it can be, failed."""
-    held, failed = rule.held, rule.failed
+    could = "" if rule.failed is not None else ", and could not refute"
+    return ", nor ".join(_bounds(rule)) + could
+
+
+def _bounds(rule: Rule) -> list[str]:
+    """Where a quantity lies that is held, and where one that failed; without a threshold, none."""
     words = {
-        "above": ("above", "below"),
-        "below": ("below", "above"),
+        "above": ("above ", "below "),
+        "below": ("below ", "above "),
         "within": ("within ±", "outside ±"),
-        "share": ("at least", "below"),
+        "share": ("at least ", "below "),
     }[rule.test]
     about = f" about {rule.around:g}" if rule.around else ""
-    parts = [
-        f"{word}{'' if word.endswith('±') else ' '}{value:g}{about}"
-        for word, value in zip(words, (held, failed), strict=True)
-        if value is not None
-    ]
-    return ", nor ".join(parts) + ("" if failed is not None else ", and could not refute")
+    ends = zip(words, (rule.held, rule.failed), strict=True)
+    return [f"{word}{value:g}{about}" for word, value in ends if value is not None]
 
 
 def left_out(tests: Sequence[SeedTest]) -> str:

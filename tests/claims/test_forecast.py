@@ -8,7 +8,7 @@ import numpy as np
 from claimed_runs import Truth, write_run
 
 from lightning_grok.claims.cohort import SeedRun
-from lightning_grok.claims.forecast import forecast, telling_series
+from lightning_grok.claims.forecast import forecast, forecast_runs, telling_series
 from lightning_grok.runs.run import Run
 
 HALVES = np.random.default_rng(0).permutation(np.linspace(2.6, 3.4, 10))
@@ -119,3 +119,9 @@ def test_series_measured_twice_and_too_rarely(tmp_path: Path) -> None:
     found = forecast(runs, permutations=10)
     assert found["left_out"] == {"extra/late": "measured from epoch 100 on only"}
     assert "extra/late" not in found["leads"][0]["series"]
+
+
+def test_a_series_that_stands_in_every_table_stands_there_once(tmp_path: Path) -> None:
+    runs = [write_run(tmp_path, Truth(half=half), seed=k) for k, half in enumerate(HALVES[:5])]
+    found = forecast_runs(runs, series=["test/loss"], permutations=10)
+    assert sorted(found["leads"][0]["series"]) == ["epoch", "test accuracy", "test loss"]
