@@ -94,6 +94,7 @@ def main(arguments: Sequence[str]) -> None:
     if not config.is_file():
         near = hint_file(options.config, "configs")
         raise InputError(f"expected a configuration, received {config}: no such file{near}")
+    _expect_buildable(config)
     kept = config.with_suffix(".certificate.md")
     certified = read_certificate(kept) if options.check else []
     root = options.root or Path("runs") / f"certify-{config.stem}"
@@ -109,6 +110,17 @@ def main(arguments: Sequence[str]) -> None:
     if different := [line for each in outcomes for line in departures(each, certified)]:
         print("\n".join(different), file=sys.stderr)
         sys.exit(1)
+
+
+def _expect_buildable(config: Path) -> None:
+    """Build what a configuration describes, so that one that can't be is refused once, not by seed.
+
+    Raises:
+        InputError: as ``fit`` has it.
+    """
+    from lightning_grok.commands.fit import GrokCLI
+
+    GrokCLI(["--config", str(config), *_BARE, *_QUIET], run=False)
 
 
 def outcome_of(run: Run) -> SeedOutcome:

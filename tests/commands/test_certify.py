@@ -88,6 +88,26 @@ def test_what_leaves_a_certificate_is_said(change: dict, said: list[str]) -> Non
     assert len(departures(GROKS, [NEVER])) == 2
 
 
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("model: {learning_rate: -1}", "expected model.learning_rate of above 0"),
+        ("data: {class_path: no.such.Class}", "no.such.Class"),
+    ],
+)
+def test_a_configuration_that_cannot_be_built_is_refused_once(
+    text: str, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    monkeypatch.chdir(tmp_path)
+    Path("recipe.yaml").write_text(text)
+    with pytest.raises(SystemExit) as left:
+        main(["certify", "recipe.yaml", "--seeds", "0-2"])
+    assert left.value.code == 2
+    assert capsys.readouterr().err.count(said) == 1
+    assert [path.name for path in tmp_path.iterdir()] == ["recipe.yaml"]
+
+
 def test_what_is_no_certificate_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no such file; --write makes it"):
         read_certificate(tmp_path / "x.certificate.md")
