@@ -24,7 +24,9 @@ from torch import nn
 from lightning_grok.runs.directory import RunDirectory
 from lightning_grok.runs.files import write_atomically
 from lightning_grok.runs.network import module_names
+from lightning_grok.runs.run import Run
 from lightning_grok.runs.snapshots import snapshot_path
+from lightning_grok.runs.summary import run_record
 from lightning_grok.tasks.reference_set import dataset_of
 
 
@@ -181,7 +183,7 @@ class RunLogger(Logger):
 
     @rank_zero_only
     def finalize(self, status: str) -> None:
-        """Note how the run ended; Lightning calls it with ``success`` or ``failed``."""
+        """Note how the run ended, and say it; Lightning calls it with ``success`` or ``failed``."""
         if not self._owns or self._directory is None:
             return
         directory, self._directory = self._directory, None
@@ -192,7 +194,10 @@ class RunLogger(Logger):
         state = "finished" if status == "success" else "failed"
         seconds = time.monotonic() - self._opened
         directory.update_meta(state=state, epoch=self._last, logged=self._last, seconds=seconds)
+        record = run_record(Run(directory.path), so_far=status != "success")
+        directory.update_meta(**record)
         directory.close()
+        rank_zero_info(f"{record['outcome']}\nrun: {directory.path}")
 
 
 def _path(instance: object) -> str:

@@ -36,6 +36,7 @@ from lightning_grok.loggers.run_logger import RunLogger
 from lightning_grok.runs.network import load_model
 from lightning_grok.runs.panels import Logged, panels_of
 from lightning_grok.runs.run import read_run
+from lightning_grok.runs.summary import run_outcome
 from lightning_grok.tasks.reference_set import ReferenceSet, count
 
 
@@ -473,6 +474,16 @@ def test_a_name_that_is_taken_gets_a_number(tmp_path: Path) -> None:
     for _ in range(2):
         train(callbacks=[WeightNorm()], logger=RunLogger(tmp_path / "mine"), max_epochs=1)
     assert [read_run(tmp_path / name).state for name in ("mine", "mine_2")] == ["finished"] * 2
+
+
+def test_a_training_of_ones_own_ends_with_a_sentence(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level("INFO"):
+        train(callbacks=[Onset()], logger=RunLogger(tmp_path / "mine"))
+    run = read_run(tmp_path / "mine")
+    assert run.meta["outcome"] == run_outcome(run)
+    assert f"{run_outcome(run)}\nrun: {tmp_path / 'mine'}" in caplog.messages
 
 
 def test_a_network_of_another_shape_is_not_loaded(measured: Path) -> None:
