@@ -1,6 +1,7 @@
 """Measurements afterwards, from the snapshots of a run: what `measure` does, as `fit_run` fits."""
 
 from pathlib import Path
+from typing import Any
 
 from lightning_grok.callbacks.measurement import Measurement, enabled_measurements
 from lightning_grok.callbacks.network import network_of
@@ -114,10 +115,11 @@ def _replay(
 def _named(cli: GrokCLI, arguments: list[str]) -> list[Measurement]:
     """The enabled measurements whose groups, or whose callbacks, the arguments name."""
     keys = set(_keys(arguments))
+    callbacks = _named_callbacks(cli, arguments)
     named = [
-        callback
-        for callback in enabled_measurements(cli.trainer)
-        if (callback.name if callback.name in GROUPS else "trainer") in keys
+        each
+        for each in enabled_measurements(cli.trainer)
+        if (each.name in keys if each.name in GROUPS else each in callbacks)
     ]
     chosen = [callback for callback in named if callback.keeps_snapshots]
     live = ", ".join(callback.name for callback in named if not callback.keeps_snapshots)
@@ -136,6 +138,16 @@ def _named(cli: GrokCLI, arguments: list[str]) -> list[Measurement]:
             f"received {' '.join(arguments) or 'none'}"
         )
     return chosen
+
+
+def _named_callbacks(cli: GrokCLI, arguments: list[str]) -> list[Any]:
+    """Those of ``trainer.callbacks``: what is added to the run's own alone, else all of them."""
+    callbacks = cli.config_init["trainer"]["callbacks"] or []
+    added = sum(argument.startswith("--trainer.callbacks+=") for argument in arguments)
+    others = [each for each in arguments if not each.startswith("--trainer.callbacks")]
+    if added and "trainer" not in _keys(others):
+        return list(callbacks[-added:])
+    return list(callbacks) if "trainer" in _keys(arguments) else []
 
 
 def _keys(arguments: list[str]) -> list[str]:

@@ -58,6 +58,7 @@ def test_measures_are_taken_in_a_run_and_afterwards(fit: Fit) -> None:
     again = read_run(run.path)
     assert again.series("commutator/defect")[0].tolist() == [0, 1, 2]
     assert again.series("neural_collapse/layers.3/within_over_between")[0].tolist() == [0, 1, 2]
+    assert again.meta["measured_afterwards"].keys() == {"neural_collapse", "commutator"}
 
 
 def test_what_needs_the_training_is_left_out_afterwards_and_said(
