@@ -56,6 +56,9 @@ Positive = Annotated[float, Range(0, 1e9, above=True)]
 NotNegative = Annotated[float, Range(0, 1e9)]
 
 
+_PLAIN = {str: "text", bool: "true or false", int: "a whole number", float: "a number"}
+
+
 def within_ranges(group: str) -> Callable[[_Function], _Function]:
     """Have a function refuse arguments outside of the ranges in its annotations.
 
@@ -101,6 +104,8 @@ def check_range(key: str, value: Any, hint: Any) -> None:
                 raise InputError(f"expected {key} of {allowed}, received null")
             if isinstance(allowed, Range) and _is_number(value) and value not in allowed:
                 raise InputError(f"expected {key} of {allowed}, received {number_text(value)}")
+    elif value is None and hint in _PLAIN:
+        raise InputError(f"expected {_PLAIN[hint]} as {key}, received null")
     elif origin in (Union, UnionType) and not (value is None and type(None) in inner):
         for each in inner:
             check_range(key, value, each)

@@ -106,6 +106,8 @@ def test_ranges_hold_in_sequences_unions_and_tuples() -> None:
             check_range("x.y", value, hint)
     with pytest.raises(InputError, match=r"expected x.y of 1 to 9, received null"):
         check_range("x.y", None, small)
+    with pytest.raises(InputError, match=r"expected text as x.y, received null"):
+        check_range("x.y", None, str)
     for value, hint in (
         ((1, 10), tuple[small, int]), ("10", small), (None, small | None),
         (True, Annotated[int, Range(2, 3)]),

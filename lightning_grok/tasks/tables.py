@@ -156,6 +156,7 @@ class GroupComposition(TableData):
         InputError: an option is out of range, or the group unknown.
     """
 
+    @within_ranges("data")
     def __init__(
         self,
         group: str = "A5",
