@@ -12,10 +12,15 @@ from lightning_grok.runs.source import is_archive, open_archive
 
 
 def find_runs(root: str | os.PathLike[str]) -> list[Path]:
-    """Directories of runs at or below `root`, two levels deep, by name; or those of an archive."""
+    """Directories of runs at or below `root`, two levels deep, by name; or those of an archive.
+
+    `root` may also be one of these (``runs.zip/<name>``).
+    """
     base = Path(root)
-    if is_archive(base):
-        return sorted(base / name[:-9] for name in open_archive(base) if name.endswith("/run.json"))
+    archive = base if os.path.lexists(base) else base.parent
+    if is_archive(archive):
+        runs = [archive / n[:-9] for n in open_archive(archive) if n.endswith("/run.json")]
+        return sorted(run for run in runs if base in (archive, run))
     found = [base] if os.path.lexists(base / "run.json") else []
     for path in _folders(base):
         found += (

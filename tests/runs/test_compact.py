@@ -164,3 +164,12 @@ def test_the_commands_read_an_archive_like_a_folder(
     assert "one" in report.read_text(encoding="utf-8")
     assert {path.parent for path in figures} == {tmp_path / "report" / "figures" / "one"}
     assert out.is_file()
+
+
+def test_runs_of_an_archive_are_named_one_by_one(tmp_path: Path) -> None:
+    archive = tmp_path / "runs.zip"
+    write_compact([big_run(tmp_path, name, seed) for seed, name in enumerate("abc")], archive)
+    assert [run.name for run in read_runs([archive / "c", archive / "a"])] == ["c", "a"]
+    for wrong in (archive / "d", archive / "a" / "run.json"):
+        with pytest.raises(InputError, match="expected a run or a folder with runs"):
+            read_runs([wrong])
