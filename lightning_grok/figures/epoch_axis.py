@@ -234,7 +234,7 @@ def event_handles(events: Events, *, meaning: bool = False) -> list["Line2D"]:
 
 
 def _tick_label(place: float, first: float, high: float) -> str:
-    """In full where the axis ends by 1,000 or nearby, else powers from 100 on."""
+    """In full where the axis ends below 10,000, else powers of ten from 100 on."""
     if place < first:
         return "0"
     power = round(np.log10(place))
