@@ -12,6 +12,7 @@ import pickle
 import signal
 import sys
 import threading
+from collections.abc import Iterable
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -43,12 +44,16 @@ class Beside(L.Callback):
     Args:
         directory: of the run.
         stays: False has it take only what a checkpoint says was asked for, before training goes on.
+        monitors: who waits for which key; what measures that stays inline, to be in time.
     """
 
-    def __init__(self, directory: RunDirectory, *, stays: bool) -> None:
+    def __init__(
+        self, directory: RunDirectory, *, stays: bool, monitors: Iterable[tuple[str, str]] = ()
+    ) -> None:
         super().__init__()
         self.directory = directory
         self.stays = stays
+        self._monitors = {key.partition("/")[0]: who for who, key in monitors}
         self._measurements: dict[str, Measurement] = {}
         self._asked: list[tuple[str, float, int]] = []  # name, epoch, step; in order
         self._started: set[str] = set()  # whose state the sibling has
@@ -61,7 +66,10 @@ class Beside(L.Callback):
         chosen = [each for each in enabled_measurements(trainer) if each.keeps_snapshots]
         self._measurements = {each.name: each for each in chosen}
         for each in chosen if self.stays else []:
-            each.aside = self
+            if each.name in self._monitors:
+                print(f"{each.name} is measured inline: {self._monitors[each.name]} waits for it")
+            else:
+                each.aside = self
 
     def state_dict(self) -> dict[str, Any]:
         """What has no answer yet."""

@@ -1,7 +1,7 @@
 """What the options of a training command must fulfil together, before anything is made."""
 
 import math
-from collections.abc import Container, Iterator
+from collections.abc import Container, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -96,18 +96,27 @@ def check_monitors(trainer: L.Trainer, module: L.LightningModule, config: Namesp
     keys = [f"{name}/{value}" for name in SETS for value in ("loss", "accuracy")]
     callbacks = callbacks_of(trainer)
     groups = {each.name for each in callbacks if isinstance(each, Measurement) and each.enabled}
-    monitors = [(type(each).__name__, getattr(each, "monitor", None)) for each in callbacks]
-    scheduler = config.get("lr_scheduler")
-    if scheduler:
-        monitors.append(("lr_scheduler", scheduler.init_args.get("monitor")))
-    for who, key in monitors:
-        group = str(key).partition("/")[0]
-        if key is None or key in (*keys, "epoch", "step") or group in (groups | {"evaluation"}):
+    for who, key in monitors(trainer, config):
+        group = key.partition("/")[0]
+        if key in (*keys, "epoch", "step") or group in (groups | {"evaluation"}):
             continue
         known = ", ".join([*keys, *(f"{name}/..." for name in sorted(groups))])
         raise InputError(
-            f"expected {who} to monitor one of {known}; received {key}{hint(str(key), keys)}"
+            f"expected {who} to monitor one of {known}; received {key}{hint(key, keys)}"
         )
+
+
+def monitors(
+    trainer: L.Trainer, config: Namespace | Mapping[str, Any]
+) -> Iterator[tuple[str, str]]:
+    """Which callback or scheduler waits for which logged key."""
+    for each in callbacks_of(trainer):
+        if (key := getattr(each, "monitor", None)) is not None:
+            yield type(each).__name__, str(key)
+    scheduler = config.get("lr_scheduler")
+    key = scheduler["init_args"].get("monitor") if scheduler else None
+    if key is not None:
+        yield "lr_scheduler", str(key)
 
 
 def check_network(module: GrokModule, reference: ReferenceSet) -> None:

@@ -19,6 +19,7 @@ from lightning_grok.callbacks.checkpoint import FiniteLoss, RunCheckpoint, Signa
 from lightning_grok.callbacks.recording import callbacks_of
 from lightning_grok.commands.beginning import beginning_of, meta_of
 from lightning_grok.commands.beside import Beside
+from lightning_grok.commands.checks import monitors
 from lightning_grok.commands.description import describe, note_machine
 from lightning_grok.commands.ending import say_how_it_went
 from lightning_grok.commands.run_options import RunOptions
@@ -159,7 +160,8 @@ class FitRun:
         callbacks = callbacks_of(self.trainer)
         branches = directory.meta.get("branches")
         leaves = [branching(branches)] if branches and self.options.branches else []
-        beside = Beside(directory, stays=self.options.measure == "beside")
+        stays, waiting = self.options.measure == "beside", monitors(self.trainer, self.config)
+        beside = Beside(directory, stays=stays, monitors=waiting)
         callbacks[:] = [
             signals,
             FiniteLoss(directory.checkpoints),

@@ -134,3 +134,20 @@ def test_an_error_beside_is_an_event_and_at_the_initialization_a_refusal(
         fit(*off, "--run.measure=beside", call % "at_once", name="refused")
     assert stopped.value.code == 2
     assert "that at_once can measure, received: ValueError: never" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_what_a_callback_waits_for_is_measured_in_time(
+    fit: Fit, capsys: pytest.CaptureFixture[str]
+) -> None:
+    stops = (
+        '--trainer.callbacks+={"class_path": "EarlyStopping", "init_args": {"monitor": '
+        '"weight_norm/total", "mode": "max", "stopping_threshold": 0.0}}',
+        "--weight_norm.enabled=true",
+    )
+    inline = fit(*ALL, *stops, name="inline")
+    capsys.readouterr()
+    beside = fit(*ALL, *stops, "--run.measure=beside", name="beside")
+    assert "weight_norm is measured inline: EarlyStopping waits for it" in capsys.readouterr().out
+    assert inline.epoch == beside.epoch == 1
+    expect_equal(inline, beside)
