@@ -221,9 +221,12 @@ def read_claims(path: Path) -> Claims:
     """The content of a claims file.
 
     Raises:
-        InputError: it can't be read, lacks something, or names what there isn't.
+        InputError: it can't be read, lacks something, or names what there isn't, in a variant too.
     """
-    return parse_claims(read_yaml(path, "a claims file"), str(path))
+    content = read_yaml(path, "a claims file")
+    found = parse_claims(content, str(path))
+    _read_variants(content, found, path)
+    return found
 
 
 def read_variants(path: Path) -> dict[str, Claims]:
@@ -233,8 +236,12 @@ def read_variants(path: Path) -> dict[str, Claims]:
         InputError: it can't be read, or a variant is of something that the file doesn't have.
     """
     content = read_yaml(path, "a claims file")
+    return _read_variants(content, parse_claims(content, str(path)), path)
+
+
+def _read_variants(content: Any, of: Claims, path: Path) -> dict[str, Claims]:
     found = {}
-    for name, changes in parse_claims(content, str(path)).variants.items():
+    for name, changes in of.variants.items():
         changed = msgspec.json.decode(msgspec.json.encode(content))  # aliases are shared no more
         for key, value in changes.items():
             _put(changed, key, value, f"variant {name} in {path}")

@@ -134,6 +134,8 @@ def test_variants_are_the_file_with_other_values(tmp_path: Path) -> None:
     path.write_text(yaml.safe_dump(changed("variants", {"v": {"claims.D.level": 0.9}})))
     with pytest.raises(InputError, match=r"variant v in .*: expected a key of the file, received"):
         read_variants(path)
+    with pytest.raises(InputError, match="variant v in"):
+        read_claims(path)
 
 
 def test_every_statistic_is_one_word() -> None:
