@@ -102,8 +102,8 @@ class ManifoldCapacity(Measurement):
             inputs, labels = reference.manifold_points(split, self.per_class, self.seed)
             if len(labels) == len(labels.unique()):
                 raise InputError(
-                    f"expected two samples a class for {self.name}, received {len(labels)} of "
-                    f"{len(labels)} classes in the {split} set"
+                    f"expected at least two samples of every class in the {split} set for "
+                    f"{self.name}, received one of some class (per_class: {self.per_class})"
                 )
             inputs = placed(inputs, model)
             check_layers(model, layers_of(model, self.layers, inputs), inputs, self.pool, self.name)
