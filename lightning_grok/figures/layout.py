@@ -162,9 +162,10 @@ def settle(figure: "Figure") -> None:
         axes.tick_params(labelsize=_STYLE["xtick.labelsize"])
     _lay_out(figure)
     labelled = [axes.xaxis for axes in figure.axes if _shows_epochs(axes)]
-    for axis in {id(each.major): each for each in labelled}.values():  # shared ones once
-        _thin_out(axis)
-    _lay_out(figure)  # with the ticks that fit the first layout
+    once = {id(each.major): each for each in labelled}.values()  # of shared ones
+    thinned = [_thin_out(axis) for axis in once]
+    if any(thinned):
+        _lay_out(figure)  # with the ticks that fit the first layout
     figure.set_layout_engine("none")
     # The layout's solver varies in the last bit from one call to the next, and so would the files.
     for part in figure.findobj(SubFigure):
@@ -188,8 +189,8 @@ def _shows_epochs(axes: "Axes") -> bool:
     return bool(shown) and any(line.get_gid() == "break" for line in axes.lines)
 
 
-def _thin_out(axis: "Axis") -> None:
-    """Label as many decades of an epoch axis as have room: all, every second and so on."""
+def _thin_out(axis: "Axis") -> bool:
+    """Label as many decades of an epoch axis as have room, and return whether that is not all."""
     from matplotlib.ticker import FixedLocator
 
     low, high = axis.get_view_interval()
@@ -202,7 +203,8 @@ def _thin_out(axis: "Axis") -> None:
             kept = [zero, *decades[first::step]]
             if all(boxes[i].x1 + gap <= boxes[j].x0 for i, j in pairwise(kept)):
                 axis.set_major_locator(FixedLocator([ticks[i].get_loc() for i in kept]))
-                return
+                return len(kept) < len(ticks)
+    return False
 
 
 def _show_whole_markers(axes: "Axes") -> None:
