@@ -317,7 +317,7 @@ def test_a_choice_of_samples_is_always_the_same_and_takes_nothing_from_the_loade
             "classes, one whole number",
         ),
         (capacity(inputs=torch.ones(4, 1, 8, 8)), "received no labels"),
-        (capacity(inputs=torch.ones(4, 1, 8, 8), labels=torch.arange(4)), "two samples of every class"),
+        (capacity(inputs=torch.ones(4, 1, 8, 8), labels=torch.arange(4)), "two samples of every"),
         (ManifoldCapacity(layers=["backbone.9"]), "expected layers among"),
         (LayerMeasurement("numpy.linalg.eigvalsh", epochs=[1]), "can measure, received: LinAlg"),
         (Seen(dataloader=[{"a": torch.ones(2)}]), r'batch_keys=\("inputs", "labels"\)'),
