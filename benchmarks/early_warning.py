@@ -1,12 +1,13 @@
 """Measures proposed as early warnings, judged alike: docs/results/forecast.md.
 
-    python -m benchmarks.early_warning [--root runs/early_warning] [--write docs/results/forecast.md]
+    python -m benchmarks.early_warning [--only parity] [--root runs/early_warning]
+        [--write docs/results/forecast.md]
 
-Trains configs/modular/quadratic.yaml and a control with random answers, in which nothing can be
-generalized, five seeds each, and takes the measures while they train; runs that stand in the folder
+Trains recipes of `configs` and, with each, a control of the same network on answers that nothing can
+be learned of, five seeds each, and takes the measures while they train; runs that stand in the folder
 already are not trained anew. Then ``python -m lightning_grok forecast`` judges them, and the
-committed runs of docs/results, runs.zip and tasks.zip, with the series that these carry. Some 15
-minutes of a core.
+committed runs of docs/results, runs.zip and tasks.zip, with the series that these carry. A quarter of
+an hour of a core a recipe.
 """  # noqa: E501
 
 import argparse
@@ -29,12 +30,11 @@ RESULTS = Path(__file__).parents[1] / "docs" / "results"
 RATE = 0.2  # of false alarms: five controls can't show less
 
 SEEDS = range(5)
-EPOCHS = (0, 10, 30, 40, 55, 75, 100, 125, 150, 180, 210, 240, 270, 300, 340, 400)
-
 MEASURES: dict[str, dict[str, Any]] = {
     "participation_ratio": {"per_class": 100},
     "spectral_entropy": {"per_class": 100},
     "intrinsic_dimension": {"per_class": 10},
+    "glue": {"per_class": 20, "arguments": {"draws": 100}},
     "cka": {"per_class": 100},
     "neural_collapse": {"per_class": 100},
     "weight_spectrum": {},
@@ -45,7 +45,6 @@ MEASURES: dict[str, dict[str, Any]] = {
     "learning_coefficient": {
         "samples": 300,
         "arguments": {"chains": 2, "draws": 15, "burn_in": 15},
-        "epochs": EPOCHS[1:],  # no fresh network stands at a minimum
     },
 }
 """Measures by name, and their options."""
@@ -56,56 +55,86 @@ class Task(NamedTuple):
 
     Attributes:
         config: of ``fit``.
+        control: what makes it one of which nothing can be generalized.
         layer, weight: that are looked at.
         loss: of what is trained.
-        control: what makes it one of which nothing can be generalized.
+        epochs: that are measured; the last is trained to.
+        every: epochs, of an evaluation.
+        pool: of a layer's positions.
+        without: measures that can't be taken.
     """
 
     config: str
+    control: str
     layer: str
     weight: str
     loss: str
-    control: str
+    epochs: tuple[int, ...]
+    every: int
+    pool: str = "auto"
+    without: tuple[str, ...] = ()
 
 
+_KINKS = ("local_complexity",)  # of tokens there are no directions
 TASKS = {
     "quadratic": Task(
-        "configs/modular/quadratic.yaml", "square", "hidden.weight", "mse",
-        "--data.operation=random",
+        "configs/modular/quadratic.yaml", "--data.operation=random",
+        "square", "hidden.weight", "mse",
+        (0, 10, 30, 40, 55, 75, 100, 125, 150, 180, 210, 240, 270, 300, 340, 400), 5,
+    ),
+    "parity": Task(
+        "configs/parity.yaml", "--data.k=20",
+        "layers.1", "layers.0.weight", "hinge",
+        (0, 10, 20, 35, 50, 70, 90, 115, 140, 170, 200, 230, 260, 300, 350, 420), 4,
+    ),
+    "a5": Task(
+        "configs/groups/a5.yaml", "--data.label_noise=1",
+        "relu", "hidden.weight", "cross_entropy",
+        (0, 40, 80, 160, 300, 500, 700, 900, 1100, 1350, 1600, 2000, 2500, 3000, 3600, 4400), 20,
+        without=_KINKS,
+    ),
+    "transformer": Task(
+        "configs/modular/transformer_p53.yaml", "--data.operation=random",
+        "blocks.0.output", "blocks.0.hidden.weight", "cross_entropy",
+        (0, 20, 40, 60, 85, 110, 140, 170, 200, 240, 280, 330, 380, 440, 520, 620), 10,
+        "last", _KINKS,
     ),
 }  # fmt: skip
 
 
 def options_of(task: Task) -> dict[str, Any]:
     """What is measured beside training, as a configuration."""
+    epochs = {"epochs": list(task.epochs)}
     places: dict[str, dict[str, Any]] = {
-        "layer": {"layers": [task.layer]},
+        "layer": {"layers": [task.layer], "pool": task.pool},
         "weight": {"weights": [task.weight]},
     }
     callbacks = []
     for measure in BUILT_IN:
-        if measure.name not in MEASURES:
+        if measure.name not in MEASURES or measure.name in task.without:
             continue
-        init = measure.callback["init_args"] | {"epochs": EPOCHS}
+        init = measure.callback["init_args"] | epochs
         init |= places.get(measure.of, {}) | MEASURES[measure.name]
-        init["epochs"] = list(init["epochs"])
+        if measure.name == "learning_coefficient":  # no fresh network stands at a minimum
+            init["epochs"] = list(task.epochs[1:])
         if measure.of == "model" and measure.name != "local_complexity":
             init["arguments"] = {**init.get("arguments", {}), "loss": task.loss}
         callbacks.append(measure.callback | {"init_args": init})
-    epochs = {"epochs": list(EPOCHS)}
+    place = {"layer": task.layer, "pool": task.pool}
     return {
-        "trainer": {"callbacks": callbacks},
+        "trainer": {"callbacks": callbacks, "max_epochs": task.epochs[-1]},
         "kernel_distance": {"samples": 24, **epochs},
         "manifold_capacity": {
             "layers": [task.layer],
+            "pool": task.pool,
             "per_class": 8,
             "num_vectors": 25,
             "restarts": 1,
             **epochs,
         },
-        "linear_probe": {"layer": task.layer, "samples": 500, "draws": 1, **epochs},
+        "linear_probe": {**place, "samples": 500, "draws": 1, **epochs},
         "weight_norm": epochs,
-        "evaluation": {"every": 5},
+        "evaluation": {"every": task.every},
         "umap": {"enabled": False},
         "run": {"figures": False},
         "wandb": {"mode": "disabled"},
@@ -143,21 +172,30 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Train what isn't there, judge all, print and write it."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--root", type=Path, default=Path("runs/early_warning"))
+    parser.add_argument("--only", choices=TASKS, help="train and judge one, no committed runs")
     parser.add_argument("--write", type=Path, help="a page for the docs")
     options = parser.parse_args(arguments)
-    subjects = {name: train(options.root, name) for name in TASKS}
+    names = [options.only] if options.only else list(TASKS)
+    subjects = {name: train(options.root, name) for name in names}
     sections = {f"On {name}": judged(*map(read_runs, each)) for name, each in subjects.items()}
-    sections["On the committed runs"] = judged(read_runs([RESULTS / "runs.zip"]), [])
+    if not options.only:
+        sections |= committed()
+    for title, text in sections.items():
+        print(f"## {title}\n\n{text}", flush=True)
+        if options.write:
+            write_section(options.write, title, text)
+
+
+def committed() -> dict[str, str]:
+    """What is said of the runs in docs/results, by title."""
+    sections = {"On the committed runs": judged(read_runs([RESULTS / "runs.zip"]), [])}
     content, runs = read_claims(RESULTS / "tasks.yaml"), read_runs([RESULTS / "tasks.zip"])
     for name, setup in content.setups.items():
         found = cohort([SeedRun(run, content) for run in runs], setup).runs
         if len(found) >= content.min_seeds:
             title = f"On the committed runs of {name.replace('_', ' ')}"
             sections[title] = judged([each.run for each in found], [])
-    for title, text in sections.items():
-        print(f"## {title}\n\n{text}", flush=True)
-        if options.write:
-            write_section(options.write, title, text)
+    return sections
 
 
 if __name__ == "__main__":
