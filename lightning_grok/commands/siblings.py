@@ -11,6 +11,7 @@ import multiprocessing
 import os
 import signal
 import sys
+import threading
 import time
 from collections.abc import Generator, Sequence
 from multiprocessing.connection import wait
@@ -19,7 +20,6 @@ from multiprocessing.process import BaseProcess
 
 from lightning_grok.commands.sweep_cluster import (
     PointOutcome,
-    end_with_parent,
     run_point,
     thread_counts,
     threads_of,
@@ -89,7 +89,7 @@ def _run(point: Point, threads: int) -> None:
     """One point, in a process of its own; leaves with its status."""
     if hasattr(os, "setsid"):
         os.setsid()  # Ctrl-C comes to the parent alone, which asks once
-    end_with_parent()
+    _end_with_starter()
     if point.command[:3] != _OURS:
         sys.exit(run_point(point, threads).status)
     wait_for_writer(point)
@@ -109,6 +109,21 @@ def _run(point: Point, threads: int) -> None:
     sys.argv[1:] = point.command[3:]
     main()
     point.log.with_suffix(".sha256").write_text(digest, encoding="utf-8")
+
+
+def _end_with_starter() -> None:
+    """Have this process stop, with a checkpoint, once the one that started it is gone.
+
+    Its parent is the process that it was forked from, which stays as long as it has children.
+    """
+    starter = multiprocessing.parent_process()
+    assert starter is not None
+
+    def watch() -> None:
+        wait([starter.sentinel])
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 def _redirect(point: Point) -> None:

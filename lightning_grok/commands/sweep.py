@@ -2,6 +2,7 @@
 
 import re
 import shlex
+import signal
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -68,6 +69,7 @@ def run_todo(todo: list[Point], workers: int | None = None, scheduler: str | Non
     _check_place(todo[0].run.parent)
     outcomes: list[PointOutcome] = []
     bar = tqdm(total=len(todo), unit="point", file=sys.stderr)
+    usual = signal.signal(signal.SIGTERM, _stop)
     try:
         with closing(
             run_points(todo, scheduler) if scheduler else run_siblings(todo, workers)
@@ -77,10 +79,12 @@ def run_todo(todo: list[Point], workers: int | None = None, scheduler: str | Non
                 failed = sum(each.status != 0 for each in outcomes)
                 bar.set_postfix_str(f"{failed} failed, last {outcome.name}", refresh=False)
                 bar.update()
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as stopped:
         bar.close()
         print(f"stopped: {len(outcomes)} of {len(todo)} done; the same command goes on")
-        sys.exit(130)
+        sys.exit(128 + (stopped.args or (signal.SIGINT,))[0])
+    finally:
+        signal.signal(signal.SIGTERM, usual)
     bar.close()
     logs = {point.name: point.log for point in todo}
     failures = [outcome for outcome in outcomes if outcome.status != 0]
@@ -91,6 +95,11 @@ def run_todo(todo: list[Point], workers: int | None = None, scheduler: str | Non
     print(f"{len(outcomes) - len(failures)} done, {len(failures)} failed")
     if failures:
         sys.exit(1)
+
+
+def _stop(number: int, frame: object) -> None:
+    """Stop as Ctrl-C does."""
+    raise KeyboardInterrupt(number)
 
 
 def _check_place(root: Path) -> None:

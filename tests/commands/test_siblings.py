@@ -80,6 +80,34 @@ def test_seeds_side_by_side_are_the_runs_that_each_would_be_alone(tmp_path: Path
     assert "expected the configuration that" in other.stderr
 
 
+@pytest.mark.slow
+def test_seeds_end_with_a_checkpoint_when_their_command_is_ended(tmp_path: Path) -> None:
+    root = tmp_path / "runs"
+    seeds = command("--trainer.max_epochs=100000", f"--run.root={root}", "--run.name=a")
+    runs = [root / f"a_seed{seed}" for seed in (0, 3)]
+    for how, status, printed in (
+        (signal.SIGTERM, 128 + signal.SIGTERM, "stopped: 0 of 2 done; the same command goes on"),
+        (signal.SIGKILL, -signal.SIGKILL, ""),
+    ):
+        process = subprocess.Popen(
+            [*seeds, "--seeds=0,3"], cwd=tmp_path, env=ENVIRONMENT, text=True,
+            stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+        )  # fmt: skip
+        wait_until(lambda: all(state_of(run) == "running" for run in runs))
+        begun = {run: Run(run).epoch for run in runs}
+        wait_until(lambda begun=begun: all(Run(run).epoch > begun[run] for run in runs))
+        process.send_signal(how)
+        said, _ = process.communicate(timeout=100)
+        assert process.returncode == status
+        assert printed in said
+        wait_until(lambda: all(state_of(run) == "interrupted" for run in runs))
+
+
+def state_of(run: Path) -> str:
+    """Of run.json; empty where there is none yet."""
+    return Run(run).state if (run / "run.json").exists() else ""
+
+
 def _untimed(run: Path) -> list[dict]:
     """All events of a run, without the times that they took."""
     return [
