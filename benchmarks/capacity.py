@@ -17,8 +17,6 @@ compares the ranks K they choose, and capacity, radius and dimension for one dra
 
 import argparse
 import json
-import time
-from collections.abc import Callable
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
@@ -28,7 +26,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from benchmarks.page import markdown, write_section
+from benchmarks.page import cost, markdown, write_section
 
 RESTARTS = 10
 NUM_VECTORS = 200
@@ -207,16 +205,6 @@ def agreement_page(found: dict[str, Any]) -> str:
     )
 
 
-def seconds(function: Callable[[], Any], repeat: int = 1) -> tuple[float, Any]:
-    """The fastest of the repetitions, and what the last one returned."""
-    taken, value = [], None
-    for _ in range(repeat):
-        start = time.perf_counter()
-        value = function()
-        taken.append(time.perf_counter() - start)
-    return min(taken), value
-
-
 def measure(layer: str, epochs: int, whole: bool) -> dict[str, Any]:
     """Seconds of both methods on one layer, and how far their programs agree."""
     from lightning_grok.geometry import center_structure, manifold_capacity
@@ -224,13 +212,13 @@ def measure(layer: str, epochs: int, whole: bool) -> dict[str, Any]:
 
     points, labels, dataset = activations(layer, epochs)
     manifold_capacity(points, labels, num_vectors=2, restarts=1)  # compile
-    ours, result = seconds(
+    ours = cost(
         lambda: manifold_capacity(points, labels, num_vectors=NUM_VECTORS), OUR_REPETITIONS
     )
     centers = np.stack([points[labels == label].mean(axis=0) for label in np.unique(labels)])
-    low_rank, structure = seconds(lambda: center_structure(centers), OUR_REPETITIONS)
-    made = programs(points, labels, structure.basis)
-    solved, solutions = seconds(lambda: [solve_anchors(*each) for each in made], OUR_REPETITIONS)
+    low_rank = cost(lambda: center_structure(centers), OUR_REPETITIONS)
+    made = programs(points, labels, low_rank.value.basis)
+    solved = cost(lambda: [solve_anchors(*each) for each in made], OUR_REPETITIONS)
 
     found = {
         "dataset": dataset,
@@ -238,17 +226,18 @@ def measure(layer: str, epochs: int, whole: bool) -> dict[str, Any]:
         "width": points.shape[1],
         "classes": len(centers),
         "points_per_class": len(points) // len(centers),
-        "rank": result.rank,
-        "capacity": result.capacity,
-        "capacity_seconds_a_layer": ours,
-        "low_rank_seconds": low_rank,
-        "program_seconds": solved,
+        "rank": ours.value.rank,
+        "capacity": ours.value.capacity,
+        "capacity_seconds_a_layer": ours.seconds,
+        "low_rank_seconds": low_rank.seconds,
+        "program_seconds": solved.seconds,
     }
     missing = [name for name in ("pymanopt", "autograd", "cvxopt") if find_spec(name) is None]
     if missing:
         print(f"the published method is left out: {', '.join(missing)} not installed ([benchmark])")
         return found | {"capacity_over_published": None}
-    return found | published(centers, made, solutions, len(structure.by_rank), ours, whole)
+    ranks = len(low_rank.value.by_rank)
+    return found | published(centers, made, solved.value, ranks, ours.seconds, whole)
 
 
 def published(
@@ -265,22 +254,19 @@ def published(
     rows, _, _ = _reduced(centers - centers.mean(axis=0))
     restarts, vectors = (RESTARTS, NUM_VECTORS) if whole else (1, VECTORS)
     np.random.seed(0)  # noqa: NPY002 - pymanopt draws its starts from the global state
-    low_rank, _ = seconds(
-        lambda: [
-            published_start(rows, rank) for rank in range(1, ranks + 1) for _ in range(restarts)
-        ]
-    )
-    solved, primal = seconds(
+    starts = [rank for rank in range(1, ranks + 1) for _ in range(restarts)]
+    low_rank = cost(lambda: [published_start(rows, rank) for rank in starts]).seconds
+    primal = cost(
         lambda: [[published_program(s, t[:, k]) for k in range(vectors)] for s, t in made]
     )
     worst = 0.0
-    for (_, drawn), solution, found in zip(made, solutions, primal, strict=True):
+    for (_, drawn), solution, found in zip(made, solutions, primal.value, strict=True):
         for k, other in enumerate(found):
             vector = drawn[:, k]
             difference = np.linalg.norm(vector - solution.combination[:, k] - other)
             worst = max(worst, float(difference / np.linalg.norm(vector)))
     low_rank *= RESTARTS / restarts
-    solved *= NUM_VECTORS / vectors
+    solved = primal.seconds * NUM_VECTORS / vectors
     return {
         "published_low_rank_seconds": low_rank,
         "published_program_seconds": solved,

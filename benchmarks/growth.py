@@ -12,7 +12,6 @@ an hour, and to where it takes 24 GB.
 import argparse
 import json
 import math
-import time
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
@@ -156,11 +155,12 @@ def grown(name: str, make: Make, base: Sizes) -> list[Growth]:
     """One measurement with every size doubled."""
     measure = make(base)
     measure()  # compile
-    seconds, peak = taken(measure)
-    found = []
+    first = cost(measure, repeat=2)
+    peak, found = float(first.peak or 0), []
     for size, value in base.items():
-        more, higher = taken(make({**base, size: 2 * value}))
-        exponent = math.log2(max(more, 1e-6) / max(seconds, 1e-6))
+        second = cost(make({**base, size: 2 * value}), repeat=2)
+        more, higher = second.cpu, float(second.peak or 0)
+        exponent = math.log2(max(more, 1e-6) / max(first.cpu, 1e-6))
         hour = _reached(2 * value, HOUR / more, exponent)
         memory = math.log2(higher / peak) if min(higher, peak) > _SEEN else 0.0
         full = _reached(2 * value, MOST / max(higher, 1.0), memory)
@@ -174,19 +174,6 @@ def _reached(size: int, factor: float, exponent: float) -> float:
         return math.inf
     further = factor ** (1 / exponent)
     return size * further if further < _OUT_OF_SIGHT else math.inf
-
-
-def taken(measure: Callable[[], Any]) -> tuple[float, float]:
-    """CPU seconds, the least of two calls, and peak memory."""
-    seconds: list[float] = []
-
-    def timed() -> None:
-        start = time.process_time()
-        measure()
-        seconds.append(time.process_time() - start)
-
-    found = cost(timed, repeat=2)
-    return min(seconds), float(found.peak or 0)
 
 
 def table(found: list[Growth]) -> list[list[str]]:

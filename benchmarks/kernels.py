@@ -6,14 +6,13 @@ networks and inputs, which cost what trained ones do; the estimate is compared a
 
 import argparse
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from benchmarks.page import machine, markdown, write_section
+from benchmarks.page import cost, machine, markdown, write_section
 from lightning_grok import KernelDistance
 from lightning_grok.callbacks.reference import given_reference
 from lightning_grok.geometry import empirical_ntk
@@ -32,21 +31,11 @@ def cnn() -> nn.Module:
     )  # fmt: skip
 
 
-def least(call: Callable[[], Any], repeat: int = 3) -> float:
-    """CPU seconds, the least of some calls."""
-    seconds = []
-    for _ in range(repeat):
-        start = time.process_time()
-        call()
-        seconds.append(time.process_time() - start)
-    return min(seconds)
-
-
 def exact(name: str, model: nn.Module, inputs: Tensor, limit: str) -> list[str]:
     """A row: the exact full kernel."""
     parameters = sum(each.numel() for each in model.parameters())
     outputs = model(inputs[:1]).shape[1]
-    seconds = least(lambda: empirical_ntk(model, inputs))
+    seconds = cost(lambda: empirical_ntk(model, inputs), repeat=3).cpu
     sizes = f"{parameters:,} parameters, {len(inputs)} samples x {outputs} outputs"
     return [f"{name}, {sizes}: exact full kernel", f"{seconds:.1f}", limit]
 

@@ -16,26 +16,29 @@ class Cost(NamedTuple):
 
     Attributes:
         seconds: the fastest of its repetitions, wall time.
+        cpu: the least of them, seconds of this process.
         peak: most memory above what stood before, in bytes; None where the system doesn't tell.
         value: what the last repetition returned.
     """
 
     seconds: float
+    cpu: float
     peak: int | None
     value: Any
 
 
 def cost(function: Callable[[], Any], repeat: int = 1) -> Cost:
-    """Call `function`, measuring time and peak memory (resident set, Linux only)."""
+    """Call `function`, measuring times and peak memory (resident set, Linux only)."""
     before = _reset_peak()
-    seconds, value = [], None
+    taken, value = [], None
     for _ in range(repeat):
-        start = time.perf_counter()
+        start, computed = time.perf_counter(), time.process_time()
         value = function()
-        seconds.append(time.perf_counter() - start)
+        taken.append((time.perf_counter() - start, time.process_time() - computed))
     after = _memory("VmHWM")
     peak = None if before is None or after is None else max(0, after - before)
-    return Cost(min(seconds), peak, value)
+    seconds, cpu = map(min, zip(*taken, strict=True))
+    return Cost(seconds, cpu, peak, value)
 
 
 def _reset_peak() -> int | None:

@@ -24,13 +24,13 @@ from typing import Any
 import numpy as np
 
 from benchmarks.page import cost, machine, markdown, write_section
+from benchmarks.results import RUNS
 from lightning_grok.dashboard.pages import Pages, encode
 from lightning_grok.dashboard.run_folder import RunFolder
 from lightning_grok.runs.run import Run
 from lightning_grok.schedule import evaluation_epochs
 
 TITLE = "Reading runs"
-RUNS = Path(__file__).parents[1] / "docs/results/runs.zip"
 
 
 def line(epoch: int, last: int) -> str:
@@ -57,9 +57,7 @@ def long_log(root: Path, count: int) -> list[list[str]]:
     """Reading a log of `count` events, and what one more costs the page."""
     path = root / "long"
     write_run(path, list(range(count)))
-    start = time.process_time()
     found = cost(lambda: Run(path))
-    seconds = time.process_time() - start
     folder = RunFolder(path)
     folder.refresh(600)
     pages = Pages(folder)
@@ -75,7 +73,7 @@ def long_log(root: Path, count: int) -> list[list[str]]:
         spent.append(time.process_time() - start_event)
     peak = "" if found.peak is None else f", {found.peak / 1e6:.0f} MB"
     return [
-        [f"a log of {count:,} events is read", f"{seconds:.1f} s{peak}", "4 s, 500 MB"],
+        [f"a log of {count:,} events is read", f"{found.cpu:.1f} s{peak}", "4 s, 500 MB"],
         ["a new event in it, with its page", f"{1000 * np.median(spent):.0f} ms", "50 ms"],
     ]
 
