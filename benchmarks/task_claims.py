@@ -3,13 +3,14 @@
 `benchmarks.results` writes them.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from benchmarks.page import markdown
 from lightning_grok.claims.cohort import SeedRun, cohort
 from lightning_grok.claims.content import read_claims
+from lightning_grok.claims.table import with_parts
 from lightning_grok.claims.verdict import judge
 from lightning_grok.runs.run import Run
 
@@ -18,7 +19,7 @@ def task_claims_table(runs: Sequence[Run], claims: Path) -> str:
     """Each claim on each task: outcome, the estimate that it hangs on and its interval."""
     content = read_claims(claims)
     rows = [["claim", *(each.replace("_", " ") for each in content.setups)]]
-    for name, found in _with_parts(judge(content, runs)):
+    for name, found in with_parts(judge(content, runs)).items():
         cells = [_cell(found["setups"][setup]) for setup in content.setups]
         rows.append([f"{name}: {found['statement'].lower()}", *cells])
     return markdown(rows)
@@ -47,14 +48,6 @@ def task_events_table(runs: Sequence[Run], claims: Path) -> str:
             ]
         )
     return markdown(rows)
-
-
-def _with_parts(found: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Claims, each followed by its parts."""
-    for name, each in found.items():
-        yield name, each
-        parts = {n: p for n, p in each.items() if isinstance(p, dict) and "statement" in p}
-        yield from _with_parts(parts)
 
 
 def _cell(found: dict[str, Any]) -> str:

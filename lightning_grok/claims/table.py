@@ -35,7 +35,7 @@ def verdict_rows(
         verdicts: of `lightning_grok.claims.verdict.judge`.
         forecast: of `lightning_grok.claims.forecast.forecast_runs`; None for no such row.
     """
-    rows = [_row(name, claim) for name, claim in _with_parts(verdicts).items()]
+    rows = [_row(name, claim) for name, claim in with_parts(verdicts).items()]
     return rows if forecast is None else [*rows, _forecast_row(forecast)]
 
 
@@ -48,9 +48,9 @@ def variant_lines(verdicts: Mapping[str, Any], variants: Mapping[str, Any]) -> l
     """
     if not variants:
         return []
-    own, lines = _with_parts(verdicts), ["by other definitions"]
+    own, lines = with_parts(verdicts), ["by other definitions"]
     for name, found in variants.items():
-        other = _with_parts(found)
+        other = with_parts(found)
         changes = [
             f"{claim} {each['verdict']} (not {own[claim]['verdict']}), "
             f"{_estimate(each['estimate'], each['interval'])}"
@@ -61,8 +61,8 @@ def variant_lines(verdicts: Mapping[str, Any], variants: Mapping[str, Any]) -> l
     return lines
 
 
-def _with_parts(verdicts: Mapping[str, Any]) -> dict[str, Any]:
-    """Every claim and its parts, by name."""
+def with_parts(verdicts: Mapping[str, Any]) -> dict[str, Any]:
+    """Every claim, each followed by its parts, by name."""
     found: dict[str, Any] = {}
     for name, claim in verdicts.items():
         found[name] = claim
