@@ -17,6 +17,7 @@ compares the ranks K they choose, and capacity, radius and dimension for one dra
 
 import argparse
 import json
+from collections.abc import Callable
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
@@ -34,9 +35,13 @@ VECTORS = 8
 OUR_REPETITIONS = 3  # within a second or two; the published method averages over minutes
 
 
-def activations(layer: str, epochs: int) -> tuple[np.ndarray, np.ndarray, str]:
-    """(n, d) activations and labels of 200 test images a class, and the data's name."""
-    from lightning_grok.geometry.activations import record
+def trained(
+    epochs: int, look: Callable[[int, nn.Module], object] = lambda epoch, model: None
+) -> tuple[Any, Any]:
+    """The data and the network of configs/grok.yaml after so many epochs.
+
+    `look` is given the network before each of them.
+    """
     from lightning_grok.tasks.images import GrokData
     from lightning_grok.tasks.mlp import MLP
 
@@ -47,11 +52,20 @@ def activations(layer: str, epochs: int) -> tuple[np.ndarray, np.ndarray, str]:
     torch.manual_seed(0)
     model = MLP(num_classes=data.num_classes, weight_scale=10.0)
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3, weight_decay=1e-3)
-    for _ in range(epochs):
+    for epoch in range(epochs):
+        look(epoch, model)
         for rows in torch.randperm(len(targets)).split(128):
             optimizer.zero_grad()
             nn.functional.cross_entropy(model(images[rows]), targets[rows]).backward()
             optimizer.step()
+    return data, model
+
+
+def activations(layer: str, epochs: int) -> tuple[np.ndarray, np.ndarray, str]:
+    """(n, d) activations and labels of 200 test images a class, and the data's name."""
+    from lightning_grok.geometry.activations import record
+
+    data, model = trained(epochs)
     points, labels = data.reference_set.manifold_points("test", 200)
     return record(model, [layer], points)[layer].double().numpy(), labels.numpy(), data.dataset_name
 
@@ -212,9 +226,7 @@ def measure(layer: str, epochs: int, whole: bool) -> dict[str, Any]:
 
     points, labels, dataset = activations(layer, epochs)
     manifold_capacity(points, labels, num_vectors=2, restarts=1)  # compile
-    ours = cost(
-        lambda: manifold_capacity(points, labels, num_vectors=NUM_VECTORS), OUR_REPETITIONS
-    )
+    ours = cost(lambda: manifold_capacity(points, labels, num_vectors=NUM_VECTORS), OUR_REPETITIONS)
     centers = np.stack([points[labels == label].mean(axis=0) for label in np.unique(labels)])
     low_rank = cost(lambda: center_structure(centers), OUR_REPETITIONS)
     made = programs(points, labels, low_rank.value.basis)

@@ -35,26 +35,15 @@ State = dict[str, Tensor]
 
 def trained() -> tuple[list[State], Any, Tensor, Tensor, str]:
     """Checkpoints evenly spaced in log(epoch), network, kernel images, labels, data's name."""
-    from lightning_grok.tasks.images import GrokData
-    from lightning_grok.tasks.mlp import MLP
-
-    data = GrokData()
-    data.prepare_data()
-    data.setup("fit")
-    images, labels = data.reference_set.train
-    torch.manual_seed(0)
-    model = MLP(num_classes=data.num_classes, weight_scale=10.0)
-    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3, weight_decay=1e-3)
     spaced = np.geomspace(1, EPOCHS, 4 * CHECKPOINTS).round().astype(int)
     kept = {0, *np.unique(spaced)[-(CHECKPOINTS - 1) :].tolist()}
-    states = []
-    for epoch in range(EPOCHS + 1):
+    states: list[State] = []
+
+    def keep(epoch: int, model: nn.Module) -> None:
         if epoch in kept:
             states.append({key: value.clone() for key, value in model.state_dict().items()})
-        for rows in torch.randperm(len(labels)).split(128):
-            optimizer.zero_grad()
-            nn.functional.cross_entropy(model(images[rows]), labels[rows]).backward()
-            optimizer.step()
+
+    data, model = capacity.trained(EPOCHS + 1, keep)
     inputs, targets = data.reference_set.kernel_inputs(SAMPLES)
     return states, model.eval(), inputs, targets, data.dataset_name
 
