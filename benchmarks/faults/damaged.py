@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.faults.damage import Damage, kinds, mutate, no_file, write
-from benchmarks.faults.process import CONFIGS, OFF, Outcome
+from benchmarks.faults.process import CONFIGS, OFF, Outcome, outcome
 from lightning_grok.commands.main import main
 from lightning_grok.dashboard.pages import Pages, UnknownError, encode
 from lightning_grok.dashboard.run_folder import RunFolder
@@ -26,6 +26,7 @@ from lightning_grok.runs.directory import RunDirectory
 EPOCHS = (0, 1, 2, 5, 10, 20, 50, 100)
 _LAYERS = ("layers.0", "layers.2")
 _SECONDS = 20  # of CPU that a command may take; a hang is cut off after thirty times as many
+_GOOD = "no traceback, other runs shown, or one line that says why not"
 _DRAWING = 120  # the same of all figures of two runs, twice: the whole ones take half of it
 
 
@@ -188,7 +189,7 @@ def damaged(work: Path, random_ones: int = 40, drawn: int = 50, seed: int = 0) -
         found[kind].append(tried(root, checks))
         shutil.rmtree(root)
     found["bytes of a folder's name"] = [_named(work, whole, name) for name in _NAMES]
-    outcomes = [_outcome(kind, problems) for kind, problems in found.items()]
+    outcomes = [outcome(kind, problems, _GOOD) for kind, problems in found.items()]
     return [*outcomes, *resumed(work, rng)]
 
 
@@ -227,7 +228,10 @@ def resumed(work: Path, rng: random.Random) -> list[Outcome]:
         check = partial(_ended, arguments=arguments)
         found[kind].append(tried(place, {arguments[0]: check}))
         shutil.rmtree(place)
-    return [_outcome(f"{kind}, then `fit --resume` or `measure`", found[kind]) for kind in found]
+    return [
+        outcome(f"{kind}, then `fit --resume` or `measure`", problems, _GOOD)
+        for kind, problems in found.items()
+    ]
 
 
 def _ended(root: Path, arguments: list[str]) -> str:
@@ -247,10 +251,3 @@ def _of_training(rng: random.Random) -> Iterator[tuple[str, Damage]]:
         for kind in ("pipe", "folder"):
             for _ in range(2):
                 yield f"no ordinary file {name}", no_file(name, kind)
-
-
-def _outcome(kind: str, problems: list[str]) -> Outcome:
-    failed = [problem for problem in problems if problem]
-    seen = "; ".join(dict.fromkeys(failed))[:600]
-    good = "no traceback, other runs shown, or one line that says why not"
-    return Outcome(kind, len(problems), len(problems) - len(failed), seen or good)

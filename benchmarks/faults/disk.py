@@ -15,6 +15,7 @@ from benchmarks.faults.process import (
     finish,
     meta,
     newest_event,
+    outcome,
     problem_of_line,
     the_run,
 )
@@ -90,36 +91,35 @@ def disk(work: Path, times: int = 3) -> list[Outcome]:
 
 def at_the_start(work: Path, times: int) -> Outcome:
     """Not even the first file fits."""
-    failures = []
+    problems = []
     for index in range(times):
         with small_disk(work / str(index)) as place:
             (place / "runs").mkdir()
             fill(place, 0)
             fit = finish(place / "runs", *_OPTIONS)
-            problem = problem_of_line(fit, "No space left")
             left = list((place / "runs").rglob("*"))
-            if problem or left:
-                failures.append(problem or f"left {left}")
-    return _outcome("at the start", times, failures, "one line, exit status 2, nothing left behind")
+            problem = problem_of_line(fit, "No space left")
+            problems.append(problem or (f"left {left}" if left else ""))
+    seen = "one line, exit status 2, nothing left behind"
+    return outcome("disk full at the start", problems, seen)
 
 
 def in_mid_run(work: Path, when: str, times: int) -> Outcome:
     """The disk fills up under a run and is freed again."""
     what, file, options, leave = WHEN[when]
     whole = finish(work / f"whole-{when}", *options)
-    failures = []
+    problems = []
     for index in range(times):
         with small_disk(work / f"{when}{index}") as place:
             problem = _filled(place, options, leave, file) or "; ".join(
                 differences(the_run(whole.root).path, the_run(place / "runs").path)
             )
-        if problem:
-            failures.append(problem)
+        problems.append(problem)
     seen = (
         f"one line that names the file, exit status 2, run readable and resumed when there was "
         f"room, end bit-identical to an undisturbed run's (tmpfs of {DISK_BYTES >> 20} MiB)"
     )
-    return _outcome(f"while {what} is written", times, failures, seen)
+    return outcome(f"disk full while {what} is written", problems, seen)
 
 
 def _filled(place: Path, options: tuple[str, ...], leave: int, file: str) -> str:
@@ -144,8 +144,3 @@ def _filled(place: Path, options: tuple[str, ...], leave: int, file: str) -> str
 def _past(root: Path, epoch: int) -> Callable[[], bool]:
     """Whether the run has come so far: by its log, a step an epoch, or by its last checkpoint."""
     return lambda: max(newest_event(root).get("step", 0), meta(root).get("epoch", 0)) >= epoch
-
-
-def _outcome(when: str, times: int, failures: list[str], seen: str) -> Outcome:
-    text = f"FAILED: {failures[0]}" if failures else seen
-    return Outcome(f"disk full {when}", times, times - len(failures), text)

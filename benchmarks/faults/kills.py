@@ -7,11 +7,20 @@ import time
 from collections import Counter
 from pathlib import Path
 
-from benchmarks.faults.process import Fit, Outcome, differences, finish, has_run, the_run
+from benchmarks.faults.process import (
+    Fit,
+    Outcome,
+    differences,
+    finish,
+    has_run,
+    outcome,
+    the_run,
+)
 from lightning_grok.runs.folders import find_runs
 
 OPTIONS = ("--trainer.max_epochs=600", "--run.checkpoint_seconds=0.2")
 _RESUMES = 10  # more than any run here needs
+_SAME = "every end bit-identical to the uninterrupted run's"
 
 
 def kill(work: Path, kills: int, stops: int = 4, seed: int = 0) -> list[Outcome]:
@@ -24,19 +33,19 @@ def kill(work: Path, kills: int, stops: int = 4, seed: int = 0) -> list[Outcome]
     """
     whole, begins, ends = _uninterrupted(work / "whole")
     draw = random.Random(seed)
-    failures, seen = [], Counter[str]()
+    problems, seen = [], Counter[str]()
     for index in range(kills):
         root = work / f"kill{index}"
         more = ("--wandb.mode=offline" if index % 5 == 1 else "--wandb.mode=disabled",)
         moments = [draw.uniform(0, begins) if index % 5 == 2 else draw.uniform(begins, ends)]
         if index % 5 == 3:
             moments.append(draw.uniform(begins, ends))
-        problems, place = _killed(whole, root, more, moments)
+        found, place = _killed(whole, root, more, moments)
         seen[place] += 1
-        failures += [f"run {index}: {problem}" for problem in problems[:1]]
-    text = ", ".join(f"{number} {place}" for place, number in sorted(seen.items()))
+        problems.append(f"run {index}: {found[0]}" if found else "")
+    died = ", ".join(f"{number} {place}" for place, number in sorted(seen.items()))
     return [
-        _outcome("SIGKILL at a random moment, then `--resume`", kills, failures, f"died {text}"),
+        outcome("SIGKILL at a random moment, then `--resume`", problems, f"{_SAME}; died {died}"),
         *(interrupt(work, whole, each, stops, draw) for each in _STOPS if stops),
     ]
 
@@ -103,9 +112,8 @@ def interrupt(
         _interrupted(whole, work / f"{number.name}{index}", number, draw.randrange(1, 400))
         for index in range(times)
     ]
-    failures = [problem for problem in problems if problem]
-    seen = f"exit status {128 + number}, the command that resumes is printed"
-    return _outcome(f"{number.name} while it trains, then `--resume`", times, failures, seen)
+    seen = f"{_SAME}; exit status {128 + number}, the command that resumes is printed"
+    return outcome(f"{number.name} while it trains, then `--resume`", problems, seen)
 
 
 def _interrupted(whole: Path, root: Path, number: signal.Signals, epoch: int) -> str:
@@ -122,9 +130,3 @@ def _interrupted(whole: Path, root: Path, number: signal.Signals, epoch: int) ->
     if resumed.status != 0:
         return resumed.errors[-300:]
     return "; ".join(differences(whole, the_run(root).path)[:1])
-
-
-def _outcome(fault: str, times: int, failures: list[str], seen: str) -> Outcome:
-    same = "every end bit-identical to the uninterrupted run's; "
-    failed = f"FAILED: {'; '.join(failures)}; "
-    return Outcome(fault, times, times - len(failures), (failed if failures else same) + seen)

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import psutil
 
-from benchmarks.faults.process import Fit, Outcome, environment, meta, the_run
+from benchmarks.faults.process import Fit, Outcome, environment, meta, outcome, the_run
 from lightning_grok.runs.folders import find_runs
 
 POINTS = 10
@@ -50,9 +50,8 @@ def long(work: Path, epochs: int = 50_000) -> tuple[list[Outcome], list[Sample]]
         f"{chosen[-1].resident:.0f} MB at its end ({100 * growth:+.1f} %), {peak:.0f} MB at most; "
         f"event log {chosen[-1].log:.2f} MB, {len(run.events)} lines; the directory {total:.1f} MB"
     )
-    flat = growth <= GROWTH
-    text = seen if flat else f"FAILED: {seen}"
-    return [Outcome(f"{epochs} epochs with all logging", 1, int(flat), text)], chosen
+    problem = "" if growth <= GROWTH else seen
+    return [outcome(f"{epochs} epochs with all logging", [problem], seen)], chosen
 
 
 def _samples(fit: Fit) -> list[Sample]:

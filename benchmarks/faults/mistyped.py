@@ -16,7 +16,7 @@ from typing import Any, get_args, get_type_hints
 import torch
 import yaml
 
-from benchmarks.faults.process import Outcome
+from benchmarks.faults.process import Outcome, outcome
 from lightning_grok.callbacks import (
     Evaluation,
     KernelDistance,
@@ -72,10 +72,8 @@ def mistyped(work: Path, times: int = 40, seed: int = 0) -> list[Outcome]:
         with chdir(folder):
             made = lines(random.Random(f"{seed} {kind}"), folder)
             problems = [_problem(folder, line) for line, _ in zip(made, range(times), strict=False)]
-        bad = [problem for problem in problems if problem]
         seen = f"one line, status 2, nothing written, within {SECONDS:g} s"
-        seen = f"FAILED: {bad[0]}" if bad else seen
-        outcomes.append(Outcome(kind, len(problems), len(problems) - len(bad), seen))
+        outcomes.append(outcome(kind, problems, seen))
     return outcomes
 
 

@@ -66,7 +66,7 @@ class Outcome(NamedTuple):
 def outcome(fault: str, problems: list[str], seen: str) -> Outcome:
     """Count attempts by what was wrong with each, nothing being an empty text."""
     failures = [problem for problem in problems if problem]
-    text = f"FAILED: {failures[0]}" if failures else seen
+    text = f"FAILED: {'; '.join(dict.fromkeys(failures))}"[:600] if failures else seen
     return Outcome(fault, len(problems), len(problems) - len(failures), text)
 
 

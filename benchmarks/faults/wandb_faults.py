@@ -16,6 +16,7 @@ from benchmarks.faults.process import (
     environment,
     has_run,
     meta,
+    outcome,
     the_run,
 )
 from benchmarks.faults.wandb_server import Failure, Server, serve, unused_port
@@ -65,8 +66,7 @@ def wandb(work: Path, chosen: Iterable[str] | None = None) -> list[Outcome]:
             f"waited {max(0.0, waits.start - usual.start):.2f} s at the start, at most "
             f"{waits.training:.2f} s at a stretch in training; told: {' / '.join(told(fit))}"
         )
-        text = f"FAILED: {problem}" if problem else seen
-        found.append(Outcome(f"W&B: {name}", 1, int(not problem), text))
+        found.append(outcome(f"W&B: {name}", [problem], seen))
     return found
 
 
@@ -79,17 +79,9 @@ def _nobody(url: str | None = None) -> Callable[[Server], Fault]:
     return prepare
 
 
-def _always(failure: Failure) -> Callable[[Server], Fault]:
+def _after(answers: int, failure: Failure) -> Callable[[Server], Fault]:
     def prepare(server: Server) -> Fault:
-        server.fails = failure
-        return Fault(server.environment)
-
-    return prepare
-
-
-def _after_one_answer(failure: Failure) -> Callable[[Server], Fault]:
-    def prepare(server: Server) -> Fault:
-        server.then, server.answers = failure, 1
+        server.fails, server.answers = failure, answers
         return Fault(server.environment)
 
     return prepare
@@ -98,7 +90,7 @@ def _after_one_answer(failure: Failure) -> Callable[[Server], Fault]:
 def _in_mid_run(failure: Failure) -> Callable[[Server], Fault]:
     def prepare(server: Server) -> Fault:
         def fail(fit: Fit) -> None:
-            server.fails = failure
+            server.fails, server.answers = failure, 0
 
         return Fault(server.environment, fail)
 
@@ -119,12 +111,12 @@ def _helper(act: str, *, offline: bool) -> Callable[[Server], Fault]:
 FAULTS: dict[str, Callable[[Server], Fault]] = {
     "no network (name not found)": _nobody("http://nowhere.invalid"),
     "no network (connection refused)": _nobody(),
-    "server accepts and hangs": _always("hang"),
-    "server answers 500": _always("500"),
-    "server answers 429": _always("429"),
-    "server hangs after its first answer": _after_one_answer("hang"),
-    "server answers 500 after its first answer": _after_one_answer("500"),
-    "server answers 429 after its first answer": _after_one_answer("429"),
+    "server accepts and hangs": _after(0, "hang"),
+    "server answers 500": _after(0, "500"),
+    "server answers 429": _after(0, "429"),
+    "server hangs after its first answer": _after(1, "hang"),
+    "server answers 500 after its first answer": _after(1, "500"),
+    "server answers 429 after its first answer": _after(1, "429"),
     "server hangs in mid-run": _in_mid_run("hang"),
     "server answers 500 in mid-run": _in_mid_run("500"),
     "server answers 429 in mid-run": _in_mid_run("429"),

@@ -1,6 +1,7 @@
 """A W&B server on this machine that lets a run begin and then fails in a chosen way."""
 
 import json
+import math
 import re
 import socket
 import threading
@@ -18,22 +19,19 @@ _VERSIONS = {"cliVersionInfo": {"max_cli_version": "99.0.0"}, "features": []}
 
 
 class Server(ThreadingHTTPServer):
-    """Answers what a run asks until it `fails`.
+    """Answers what a run asks until it fails.
 
     Attributes:
-        fails: how every further request is treated; None answers it.
-        answers: how many requests are answered before it fails as `then`; None never does.
-        requests: how many came.
+        fails: how, once it does.
+        answers: how many requests are answered before; infinitely many at first.
     """
 
     daemon_threads = True
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
-        self.fails: Failure | None = None
-        self.then: Failure = "hang"
-        self.answers: int | None = None
-        self.requests = 0
+        self.fails: Failure = "hang"
+        self.answers = math.inf
         self.closing = threading.Event()
 
     @property
@@ -45,11 +43,9 @@ class Server(ThreadingHTTPServer):
         }
 
     def failure(self) -> Failure | None:
-        """How to treat a request that has come."""
-        self.requests += 1
-        if self.answers is not None and self.requests > self.answers:
-            return self.then
-        return self.fails
+        """How to treat a request that has come; None answers it."""
+        self.answers -= 1
+        return self.fails if self.answers < 0 else None
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """A client that leaves is no error."""
@@ -62,11 +58,7 @@ class _Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         self._answer({})
 
-    def do_PUT(self) -> None:
-        self._answer({})
-
-    def do_POST(self) -> None:
-        self._answer({})
+    do_PUT = do_POST = do_GET
 
     def _answer(self, content: dict[str, Any]) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
