@@ -3,7 +3,7 @@
 import ctypes
 import platform
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -82,6 +82,16 @@ def markdown(rows: list[list[Any]]) -> str:
     """A table of Markdown; the first row is its head."""
     lines = ["| " + " | ".join(str(cell) for cell in row) + " |" for row in rows]
     return "\n".join([lines[0], "|" + "---|" * len(rows[0]), *lines[1:]])
+
+
+def cost_table(costs: Mapping[str, float]) -> str:
+    """What each part of a run took, in seconds, as `Run.costs` has it; the dearest first."""
+    total = sum(costs.values())
+    rows = [
+        [name, f"{seconds:.1f}", f"{100 * seconds / total:.0f}"]
+        for name, seconds in sorted(costs.items(), key=lambda item: -item[1])
+    ]
+    return markdown([["part", "seconds", "%"], *rows, ["all", f"{total:.1f}", "100"]])
 
 
 def write_section(path: Path, title: str, text: str) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.page import markdown
+from benchmarks.page import cost_table, markdown
 from lightning_grok.analysis.onset import run_events
 from lightning_grok.runs.run import Run, read_run
 
@@ -74,17 +74,6 @@ def _cell(values: dict[int, float], errors: dict[int, float], epoch: int, scale:
     return f"{scale * values[epoch]:.{digits}f}{error}"
 
 
-def cost_table(run: Run) -> list[list[str]]:
-    """Header and rows of what each part of the run took."""
-    costs = run.costs()
-    total = sum(costs.values())
-    rows = [
-        [name, f"{seconds:.1f}", f"{100 * seconds / total:.0f}"]
-        for name, seconds in sorted(costs.items(), key=lambda item: -item[1])
-    ]
-    return [["part", "seconds", "%"], *rows, ["all", f"{total:.1f}", "100"]]
-
-
 def main() -> None:
     """Print the run's events, its series and its costs."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.published", description=__doc__)
@@ -101,7 +90,7 @@ def main() -> None:
         f"final {100 * events.test.final:.1f} %, grokked {events.grokked} {events.reason}"
     )
     print("\n" + markdown(series_table(run, known)))
-    print("\n" + markdown(cost_table(run)))
+    print("\n" + cost_table(run.costs()))
 
 
 if __name__ == "__main__":

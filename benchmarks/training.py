@@ -33,7 +33,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset, TensorDataset
 from torchmetrics.classification import MulticlassAccuracy
 
-from benchmarks.page import machine, markdown, write_section
+from benchmarks.page import cost_table, machine, markdown, write_section
 from lightning_grok.runs.run import Run
 from lightning_grok.tasks.datasets import Samples
 from lightning_grok.tasks.images import GrokData
@@ -404,17 +404,13 @@ def loops_section(found: dict[str, Any]) -> str:
 
 def run_section(found: dict[str, Any]) -> str:
     """The section of docs/benchmarks.md from the measured run."""
-    rows = [["part", "seconds", "%"]]
-    for name, seconds in sorted(found["costs"].items(), key=lambda item: -item[1]):
-        rows.append([name, f"{seconds:.1f}", f"{100 * seconds / found['run_seconds']:.0f}"])
-    rows.append(["all", f"{found['run_seconds']:.1f}", "100"])
     said = (
         f"`python -m benchmarks.training --only run --epochs {found['epochs']} --write "
         f"docs/benchmarks.md`: {found['machine']}, PyTorch {found['torch']}; threads: "
         f"{found['threads']}. `configs/grok.yaml` with every measurement; all measurements "
         f"together {found['measurements_seconds']:.0f} s."
     )
-    return f"{said}\n\n{markdown(rows)}"
+    return f"{said}\n\n{cost_table(found['costs'])}"
 
 
 def main() -> None:
