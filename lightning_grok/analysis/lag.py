@@ -108,6 +108,12 @@ def lag(first: Series, second: Series, at_first: Level, at_second: Level) -> Run
     return RunLag(one.x - other.x, one.censored)
 
 
+def at_shared_epochs(first: Series, second: Series) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The epochs (T,) that both series have, increasing, and the values of each there."""
+    epochs, i, j = np.intersect1d(first[0], second[0], return_indices=True)
+    return epochs, first[1][i], second[1][j]
+
+
 def on_common_epochs(first: Series, second: Series) -> tuple[Series, Series]:
     """Both series at the epochs of the coarser one; the finer is a straight line in x between.
 

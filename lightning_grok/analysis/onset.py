@@ -42,6 +42,7 @@ from lightning_grok.analysis.accuracy import (
 )
 from lightning_grok.analysis.crossing import HOLD, evaluation_noise, gain_to_come, on_log_axis
 from lightning_grok.analysis.detector import OnsetDetector
+from lightning_grok.analysis.lag import at_shared_epochs
 from lightning_grok.analysis.transition import Transition, find_transition
 
 DELAY = 5.0
@@ -160,10 +161,8 @@ def grokking_events(
 
 def run_events(run: RunLike) -> GrokkingEvents:
     """`grokking_events` of the logged accuracies of a run, at the epochs where both stand."""
-    train_epochs, train = run.series("train/accuracy")
-    test_epochs, test = run.series("test/accuracy")
-    epochs, i, j = np.intersect1d(train_epochs, test_epochs, return_indices=True)
-    return grokking_events(epochs, train[i], test[j], counted_on(run.meta))
+    both = at_shared_epochs(run.series("train/accuracy"), run.series("test/accuracy"))
+    return grokking_events(*both, counted_on(run.meta))
 
 
 def counted_on(meta: Mapping[str, Any]) -> Counted:

@@ -21,7 +21,7 @@ from lightning_grok.analysis.correlation import (
     rates,
     slope,
 )
-from lightning_grok.analysis.lag import Series, on_common_epochs
+from lightning_grok.analysis.lag import Series, at_shared_epochs, on_common_epochs
 from lightning_grok.analysis.moment import When, check_moment, epoch_of
 from lightning_grok.analysis.reading import Reading, Subject
 from lightning_grok.analysis.rule import Rule
@@ -239,7 +239,7 @@ class Concordance(Quantity, tag="concordance", frozen=True, kw_only=True):
 
     def read(self, run: Subject) -> Reading:
         """In [−1, 1]; 1 where they are equal."""
-        first, second = _shared(run, self.of, self.beside)
+        _, first, second = at_shared_epochs(run.series(self.of), run.series(self.beside))
         return Reading(concordance(first, second), reason="too few common epochs")
 
 
@@ -253,7 +253,7 @@ class LargestDifference(Quantity, tag="largest_difference", frozen=True, kw_only
         """0 or more."""
         worst = 0.0
         for key in self.others:
-            first, second = _shared(run, self.of, key)
+            _, first, second = at_shared_epochs(run.series(self.of), run.series(key))
             if not len(first):
                 return Reading(math.nan, reason="no common epoch")
             worst = max(worst, float(np.abs(first - second).max()))
@@ -302,13 +302,6 @@ def _newest(run: Subject, key: str, when: When) -> float:
 def _passage(run: Subject, key: str, start: When) -> Transition:
     epochs, values = run.series(key)
     return find_transition(epochs, values, start=epoch_of(run, start))
-
-
-def _shared(run: Subject, first: str, second: str) -> tuple[np.ndarray, np.ndarray]:
-    """Values of two series at the epochs that both have."""
-    (a, x), (b, y) = run.series(first), run.series(second)
-    _, i, j = np.intersect1d(a, b, return_indices=True)
-    return x[i], y[j]
 
 
 def _together(run: Subject, *keys: str) -> list[Series]:

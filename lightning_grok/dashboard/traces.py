@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from lightning_grok.analysis.lag import at_shared_epochs
 from lightning_grok.dashboard.colors import faint, harmless
 from lightning_grok.dashboard.epoch_axis import axis, break_mark, event_lines, thin
 from lightning_grok.figures.epoch_axis import INITIALIZATION, Events
@@ -46,10 +47,10 @@ def line(
         return []
     style = {"label": label, "color": color, "group": group or label}
     traces = []
-    of_errors, errors = run.series(error or f"{key}_se")
-    if len(of_errors):
-        both, i, j = np.intersect1d(of_errors, epochs, assume_unique=True, return_indices=True)
-        traces.append(band(both, values[j] - errors[i], values[j] + errors[i], **style))
+    spread = run.series(error or f"{key}_se")
+    if len(spread[0]):
+        both, errors, middle = at_shared_epochs(spread, (epochs, values))
+        traces.append(band(both, middle - errors, middle + errors, **style))
     return [*traces, curve(epochs, values, dash=dash, symbol=symbol, **style)]
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 
+from lightning_grok.analysis.lag import at_shared_epochs
 from lightning_grok.analysis.onset import GrokkingEvents, run_events
 from lightning_grok.figures.palette import EVENT
 from lightning_grok.figures.seeds import Runs, Seeds
@@ -202,10 +203,8 @@ def _band(
     if isinstance(run, Seeds) and (len(run.runs) > 1 or error is None):
         return f"{key}/seeds", run.band(key)
     error = error or f"{key}_se"
-    epochs, errors = run.series(error)
-    of_values, values = run.series(key)
-    both, i, j = np.intersect1d(epochs, of_values, return_indices=True)
-    return error, (both, values[j] - errors[i], values[j] + errors[i])
+    both, errors, values = at_shared_epochs(run.series(error), run.series(key))
+    return error, (both, values - errors, values + errors)
 
 
 def draw_events(axes: "Axes", events: Events) -> None:

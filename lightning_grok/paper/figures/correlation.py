@@ -7,6 +7,7 @@ import numpy as np
 
 from lightning_grok.analysis.correlation import correlation, rates
 from lightning_grok.analysis.interval import Interval, mean_interval
+from lightning_grok.analysis.lag import at_shared_epochs
 from lightning_grok.figures.epoch_axis import published_handles, published_style
 from lightning_grok.figures.layout import PAGE
 from lightning_grok.figures.palette import FULL_KERNEL, TOTAL, layer_color
@@ -63,11 +64,9 @@ def _interval(r: np.ndarray) -> Interval:
 
 def paired(run: Run, predictor: str, outcome: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Epochs from 1 on (T,), and both keys there (T,); without NaN."""
-    at, x = run.series(predictor)
-    other, y = run.series(outcome)
-    both, i, j = np.intersect1d(at, other, return_indices=True)
-    good = (both > 0) & np.isfinite(x[i]) & np.isfinite(y[j])
-    return both[good], x[i][good], y[j][good]
+    both, x, y = at_shared_epochs(run.series(predictor), run.series(outcome))
+    good = (both > 0) & np.isfinite(x) & np.isfinite(y)
+    return both[good], x[good], y[good]
 
 
 def figure_10(runs: PaperRuns) -> "Figure":
@@ -142,10 +141,8 @@ def _draw_scatter(axes: "Axes", seeds: Seeds, predictor: str, outcome: str) -> H
 def _published(seeds: Seeds, predictor: str, outcome: str) -> Iterator[tuple[float, float]]:
     """Published pairs at the epochs of both."""
     if predictor in seeds.published and outcome in seeds.published:
-        at, x = seeds.published[predictor]
-        other, y = seeds.published[outcome]
-        _, i, j = np.intersect1d(at, other, return_indices=True)
-        yield from zip(x[i].tolist(), y[j].tolist(), strict=True)
+        _, x, y = at_shared_epochs(seeds.published[predictor], seeds.published[outcome])
+        yield from zip(x.tolist(), y.tolist(), strict=True)
 
 
 def _draw_forest(axes: "Axes", seeds: Seeds, outcome: str) -> Handles:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from lightning_grok.analysis.lag import at_shared_epochs
 from lightning_grok.errors import InputError
 from lightning_grok.figures.epoch_axis import published_handles
 from lightning_grok.figures.layout import PAGE
@@ -175,8 +176,8 @@ def _difference(found: Mapping[tuple[str, int], Sampled], images: tuple[str, int
     one, other = (
         each.seeds.series(f"{each.group}/full/own") for each in (found["train", 256], found[images])
     )
-    _, i, j = np.intersect1d(one[0], other[0], return_indices=True)
-    return f" (Δ ≤ {np.max(np.abs(one[1][i] - other[1][j])):.3f})" if len(i) else ""
+    epochs, near, far = at_shared_epochs(one, other)
+    return f" (Δ ≤ {np.max(np.abs(near - far)):.3f})" if len(epochs) else ""
 
 
 def figure_9(runs: PaperRuns) -> "Figure":

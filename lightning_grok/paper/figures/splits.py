@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from lightning_grok.analysis.correlation import concordance, correlation
+from lightning_grok.analysis.lag import at_shared_epochs
 from lightning_grok.errors import InputError
 from lightning_grok.figures.epoch_axis import (
     draw_epoch_axis,
@@ -172,10 +173,9 @@ def both_splits(
 ) -> tuple[np.ndarray, np.ndarray]:
     """A run's values (T,) on test and on training images at the epochs of both."""
     source = splits.seeds.runs[run]
-    at, test = source.series(f"{splits.group}/{layer}/{quantity}")
-    other, train = source.series(f"{splits.group}/train/{layer}/{quantity}")
-    _, i, j = np.intersect1d(at, other, return_indices=True)
-    return test[i], train[j]
+    keys = (f"{splits.group}/{part}{layer}/{quantity}" for part in ("", "train/"))
+    _, test, train = at_shared_epochs(*map(source.series, keys))
+    return test, train
 
 
 def _panel(run: Runs, group: str, quantity: str) -> Panel | None:
