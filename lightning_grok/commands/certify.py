@@ -21,7 +21,7 @@ from lightning_grok.commands.sweep import parse_seeds, run_todo
 from lightning_grok.commands.sweep_file import Sweep
 from lightning_grok.commands.sweep_points import grid, plan
 from lightning_grok.errors import InputError
-from lightning_grok.runs.files import write_atomically
+from lightning_grok.runs.files import write_content
 from lightning_grok.runs.run import Run, read_run
 from lightning_grok.runs.yaml_file import read_text
 
@@ -105,7 +105,7 @@ def main(arguments: Sequence[str]) -> None:
     text = certificate(options.config, outcomes)
     print(text)
     if options.write:
-        write_atomically(kept, lambda path: path.write_text(text, encoding="utf-8"))
+        write_content(kept, text)
         print(f"written: {kept}")
     if different := [line for each in outcomes for line in departures(each, certified)]:
         print("\n".join(different), file=sys.stderr)

@@ -31,7 +31,7 @@ from lightning_grok.runs.checkpoints import newest_checkpoint
 from lightning_grok.runs.configuration import config_digest
 from lightning_grok.runs.directory import RunDirectory
 from lightning_grok.runs.extension import Beginning
-from lightning_grok.runs.files import Lost, is_disk_error, write_atomically
+from lightning_grok.runs.files import Lost, is_disk_error, write_content
 from lightning_grok.runs.identity import run_name
 from lightning_grok.runs.run import Run
 from lightning_grok.runs.summary import run_outcome, run_record, run_summary
@@ -246,9 +246,7 @@ class FitRun:
         description = self._description(directory, model, datamodule)
         directory.update_meta(**description, state="running")
         text = yaml.safe_dump(self.config, sort_keys=False)
-        write_atomically(
-            directory.path / "config.yaml", lambda path: path.write_text(text, encoding="utf-8")
-        )
+        write_content(directory.path / "config.yaml", text)
         print(f"writing {directory.path}")
         return None
 

@@ -9,7 +9,7 @@ from typing import Annotated, Any, TypedDict
 
 import msgspec
 
-from lightning_grok.runs.files import write_atomically
+from lightning_grok.runs.files import write_content
 from lightning_grok.runs.names import printable
 from lightning_grok.runs.source import is_archive, open_file
 
@@ -77,8 +77,7 @@ class Marks:
                 marks[key] = kept
             if len(marks) > _MOST:
                 raise ValueError(f"expected at most {_MOST} runs with marks")
-            text = msgspec.json.format(msgspec.json.encode(marks))
-            write_atomically(self.path, lambda path: path.write_bytes(text))
+            write_content(self.path, msgspec.json.format(msgspec.json.encode(marks)))
 
 
 def _checked(mark: object) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from lightning_grok.dashboard.server import SCRIPTS, STATIC, assemble_page
 from lightning_grok.errors import InputError
 from lightning_grok.extras import named_extra
 from lightning_grok.figures import write_run_figures
-from lightning_grok.runs.files import write_atomically
+from lightning_grok.runs.files import write_content
 from lightning_grok.runs.run import read_run
 
 _MINUTE = 60.0  # seconds that reading may take: a report waits until all is read
@@ -50,7 +50,7 @@ def write_report(
         shown = [path.relative_to(directory.resolve()) for path in figures]
         page = report_page(paths, shown, appendix(paths, shown))
         report = directory.resolve() / "report.html"
-        write_atomically(report, lambda path: path.write_text(page, encoding="utf-8"))
+        write_content(report, page)
     except OSError as error:
         raise InputError(
             f"expected a folder to write a report into, received {directory}: {error.strerror}"

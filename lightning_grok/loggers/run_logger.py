@@ -22,7 +22,7 @@ from lightning.pytorch.utilities.rank_zero import rank_zero_info, rank_zero_only
 from torch import nn
 
 from lightning_grok.runs.directory import RunDirectory
-from lightning_grok.runs.files import write_atomically
+from lightning_grok.runs.files import write_content
 from lightning_grok.runs.network import module_names
 from lightning_grok.runs.run import Run
 from lightning_grok.runs.snapshots import snapshot_path
@@ -146,8 +146,7 @@ class RunLogger(Logger):
             **_classes(data),
         )
         text = yaml.safe_dump(config, sort_keys=False)
-        path = self.directory.path / "config.yaml"
-        write_atomically(path, lambda file: file.write_text(text, encoding="utf-8"))
+        write_content(self.directory.path / "config.yaml", text)
 
     def keep_snapshot(self, epoch: float, network: nn.Module) -> None:
         """Keep the network's weights of a measured point, unless they are kept already."""

@@ -29,7 +29,7 @@ from filelock import Timeout
 from lightning_grok.errors import InputError
 from lightning_grok.locks import hold
 from lightning_grok.runs.event_log import is_after, is_of
-from lightning_grok.runs.files import PART, Kept, Lost, naming, read_json, write_atomically
+from lightning_grok.runs.files import PART, Kept, Lost, naming, read_json, write_content
 from lightning_grok.runs.names import place_inside, validate_name
 from lightning_grok.runs.snapshots import epoch_of_file, epoch_stem, load_snapshot, snapshot_path
 
@@ -155,9 +155,7 @@ class RunDirectory:
         if self._is_described and not known:
             raise Lost(self.path / "run.json")
         text = json.dumps({**known, **values}, indent=2) + "\n"
-        write_atomically(
-            self.path / "run.json", lambda path: path.write_text(text, encoding="utf-8")
-        )
+        write_content(self.path / "run.json", text)
         self._is_described = True
 
     def log(self, event: str, epoch: float, step: int, values: Mapping[str, float | str]) -> None:
@@ -249,7 +247,7 @@ class RunDirectory:
             return False
         lines = self.events_path.read_bytes().splitlines(keepends=True)
         kept = [line for line in lines if not is_gone(line)]
-        write_atomically(self.events_path, lambda path: path.write_bytes(b"".join(kept)))
+        write_content(self.events_path, b"".join(kept))
         self._log.note()
         return len(kept) < len(lines)
 
@@ -260,7 +258,7 @@ class RunDirectory:
         path = self._arrays_of(measurement) / f"{validate_name(stem, 'the name of arrays')}.npz"
         content = io.BytesIO()
         np.savez_compressed(content, **arrays)
-        write_atomically(path, lambda temporary: temporary.write_bytes(content.getbuffer()))
+        write_content(path, content.getbuffer())
 
     def remove_arrays(self, measurement: str, name: str) -> None:
         """Remove the arrays that a measurement wrote for the whole run under a name."""
@@ -276,7 +274,7 @@ class RunDirectory:
         content = io.BytesIO()
         torch.save(dict(state), content)
         path = place_inside(self.path, "snapshots") / snapshot_path(self.path, epoch).name
-        write_atomically(path, lambda temporary: temporary.write_bytes(content.getbuffer()))
+        write_content(path, content.getbuffer())
 
     def load_snapshot(self, epoch: float) -> dict[str, Any]:
         """The weights of one epoch; see `load_snapshot`."""

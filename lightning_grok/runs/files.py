@@ -97,6 +97,12 @@ def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
             temporary.unlink(missing_ok=True)
 
 
+def write_content(path: Path, content: str | bytes | memoryview) -> None:
+    """`write_atomically` of bytes, or of a text in UTF-8."""
+    written = content.encode() if isinstance(content, str) else content
+    write_atomically(path, lambda temporary: temporary.write_bytes(written))
+
+
 def _replace(temporary: Path, path: Path) -> None:
     """Move a file into place; on Windows once nobody reads the one that stands there."""
     for _ in range(20 if sys.platform == "win32" else 0):

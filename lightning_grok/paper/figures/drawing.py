@@ -3,7 +3,6 @@
 import os
 import shlex
 from collections.abc import Callable, Sequence
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -17,7 +16,7 @@ from lightning_grok.paper.figures.runs import PaperRuns, command_for
 from lightning_grok.paper.figures.seeds import figure_11
 from lightning_grok.paper.figures.splits import COMMAND, figure_13, figure_14
 from lightning_grok.paper.figures.table import figure_table, table_csv, table_markdown, table_rows
-from lightning_grok.runs.files import write_atomically
+from lightning_grok.runs.files import write_content
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -202,14 +201,8 @@ def write_paper_figures(
 
 def _write_table(runs: PaperRuns, stem: Path) -> Sequence[Path]:
     rows = table_rows(runs)
-    texts = {".csv": table_csv(rows), ".md": table_markdown(rows)}
-    paths = []
-    for suffix, text in texts.items():
-        path = stem.with_name(stem.name + suffix)
-        write_atomically(path, partial(_write_text, text))
-        paths.append(path)
-    return paths
-
-
-def _write_text(text: str, path: Path) -> None:
-    path.write_text(text, encoding="utf-8")
+    texts = {"csv": table_csv(rows), "md": table_markdown(rows)}
+    files = {stem.with_name(f"{stem.name}.{kind}"): text for kind, text in texts.items()}
+    for path, text in files.items():
+        write_content(path, text)
+    return list(files)
