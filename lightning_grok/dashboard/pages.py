@@ -105,7 +105,7 @@ class Pages:
                 files = [run.path / f"arrays/{each}.npz" for each in _ARRAYS]
                 files.append(run.path / "run.json")
                 parts.append((key, run.version, run.state, *map(run.signature_of, files)))
-        return hashlib.sha1(repr(parts).encode(), usedforsecurity=False).hexdigest()
+        return digest(repr(parts).encode())
 
     def page(self, request: Mapping[str, str]) -> dict[str, Any]:
         """The page ``page`` (run, classes, config or compare) of the ``run`` or the ``runs``.
@@ -205,8 +205,7 @@ class Pages:
         for view in views:
             sources = [[name, ids.get(path), key] for name, path, key in view.sources]
             described = view._asdict() | {"sources": sources}
-            digest = hashlib.sha1(encode(described), usedforsecurity=False).hexdigest()[:16]
-            found.append({**described, "digest": digest})
+            found.append({**described, "digest": digest(encode(described))[:16]})
         return found
 
     def _ids(self, request: Mapping[str, str]) -> list[str]:
@@ -242,6 +241,11 @@ def encode(value: Any) -> bytes:
     """JSON in UTF-8, with no NaN."""
     text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
     return text.encode()
+
+
+def digest(content: bytes) -> str:
+    """Changes whenever the content does."""
+    return hashlib.sha1(content, usedforsecurity=False).hexdigest()
 
 
 def _strings(text: str | None) -> list[str]:

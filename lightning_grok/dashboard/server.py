@@ -7,7 +7,6 @@ noted of runs (`lightning_grok.dashboard.marks`): by a POST of this server's own
 knows the token that it was sent with.
 """
 
-import hashlib
 import json
 import secrets
 import sys
@@ -18,7 +17,7 @@ from pathlib import Path
 from typing import Any, Self
 from urllib.parse import parse_qsl, urlsplit
 
-from lightning_grok.dashboard.pages import Pages, UnknownError, encode
+from lightning_grok.dashboard.pages import Pages, UnknownError, digest, encode
 from lightning_grok.dashboard.run_folder import RunFolder
 from lightning_grok.errors import InputError
 from lightning_grok.extras import named_extra
@@ -89,26 +88,22 @@ class DashboardServer(ThreadingHTTPServer):
             UnknownError: there is nothing of that name.
             ValueError: the query is malformed.
         """
+        found: Any
+        if path == "/page":
+            tag = self.pages.tag(query)
+            return None if tag == known else (tag, self._page(tag, query))
         if path == "/runs":
             self.folder.refresh_aside()
-            body = encode(self.pages.runs())
-            tag = _digest(body)
-        elif path == "/page":
-            tag = self.pages.tag(query)
-            if tag != known:
-                body = self._page(tag, query)
+            found = self.pages.runs()
         elif path == "/table":
-            body = encode(self.pages.table())
-            tag = _digest(body)
+            found = self.pages.table()
         elif path == "/series":
-            body = encode(self.pages.series(json.loads(query.get("of", "[]"))))
-            tag = _digest(body)
+            found = self.pages.series(json.loads(query.get("of", "[]")))
         elif path == "/frame":
-            frame = self.pages.frame(query.get("run", ""), int(query.get("epoch", "")))
-            body = encode(frame)
-            tag = _digest(body)
+            found = self.pages.frame(query.get("run", ""), int(query.get("epoch", "")))
         else:
             raise UnknownError(path)
+        tag = digest(body := encode(found))
         return None if tag == known else (tag, body)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
@@ -204,7 +199,7 @@ class _Handler(BaseHTTPRequestHandler):
         known = self.headers.get("If-None-Match", "").strip('"')
         if url.path in self.server.files:
             kind, content = self.server.files[url.path]
-            tag = _digest(content)
+            tag = digest(content)
             self._send_tagged(kind, None if tag == known else (tag, content), known)
             return
         try:
@@ -241,7 +236,3 @@ class _Handler(BaseHTTPRequestHandler):
 
     def log_message(self, format: str, *args: Any) -> None:
         """Nothing: the terminal is the user's."""
-
-
-def _digest(content: bytes) -> str:
-    return hashlib.sha1(content, usedforsecurity=False).hexdigest()

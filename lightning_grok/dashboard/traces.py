@@ -14,12 +14,11 @@ from lightning_grok.figures.palette import HEAT
 from lightning_grok.runs.run import Run
 
 _MARKED = 60  # more points than this are drawn as a line alone
-_DIGITS = 5
 
 
-def numbers(values: Iterable[Any]) -> list[float | None]:
-    """Values for JSON: five significant digits, None for what is not finite."""
-    return [float(f"{v:.{_DIGITS}g}") if math.isfinite(v) else None for v in map(float, values)]
+def numbers(values: Iterable[Any], digits: int = 5) -> list[float | None]:
+    """Values for JSON: so many significant digits, None for what is not finite."""
+    return [float(f"{v:.{digits}g}") if math.isfinite(v) else None for v in map(float, values)]
 
 
 def on_axis(epochs: np.ndarray) -> list[float]:

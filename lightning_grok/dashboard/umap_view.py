@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 
 from lightning_grok.dashboard.colors import harmless
+from lightning_grok.dashboard.traces import numbers
 from lightning_grok.dashboard.view import SYMBOLS, TALL, View
 from lightning_grok.figures.epoch_axis import Events
 from lightning_grok.figures.palette import class_color, class_marker
@@ -12,18 +13,19 @@ from lightning_grok.figures.umap import class_name
 from lightning_grok.runs.run import Run
 from lightning_grok.runs.snapshots import epoch_stem
 
+_DIGITS = 4  # of a coordinate
+
 
 def umap_view(run: Run, events: Events) -> View | None:
     """Places for the points of every class; the browser fills in the frame of its epoch."""
-    epochs = run.measured("umap")
-    names = ("coordinates", "labels")
     frames = {}
     low, high = np.full(2, np.inf), np.full(2, -np.inf)
     labels: set[int] = set()
-    for epoch in epochs:
-        points, of = (run.array_of("umap", epoch, name) for name in names)
-        if points is None or of is None or points.ndim != 2 or len(points) != len(of):
+    for epoch in run.measured("umap"):
+        found = _map(run, epoch)
+        if found is None:
             continue
+        points, of = found
         low, high = np.fmin(low, np.nanmin(points, 0)), np.fmax(high, np.nanmax(points, 0))
         labels |= set(np.unique(of).astype(int).tolist())
         frames[epoch] = _tag(run, epoch)
@@ -31,7 +33,7 @@ def umap_view(run: Run, events: Events) -> View | None:
         return None
     center, half = (low + high) / 2, 0.53 * float(np.max(high - low)) or 1.0
     legend = [_class_look(run, label) for label in sorted(labels)]
-    ends = ([float(f"{c - half:.4g}"), float(f"{c + half:.4g}")] for c in center)
+    ends = (numbers((c - half, c + half), _DIGITS) for c in center)
     x, y = ({"range": end, "zeroline": False, "showticklabels": False} for end in ends)
     layout = {
         "xaxis": x | {"title": {"text": "UMAP 1 (no unit)"}, "constrain": "domain"},
@@ -48,14 +50,23 @@ def umap_view(run: Run, events: Events) -> View | None:
 
 def umap_frame(run: Run, epoch: int) -> dict[str, Any] | None:
     """The map of one epoch: label -> coordinates ``x`` and ``y``; None for none."""
-    points, labels = (run.array_of("umap", epoch, name) for name in ("coordinates", "labels"))
-    if points is None or labels is None or points.ndim != 2 or len(points) != len(labels):
+    found = _map(run, epoch)
+    if found is None:
         return None
+    points, labels = found
     frame = {}
     for label in np.unique(labels).astype(int).tolist():
         x, y = points[labels == label].T[:2]
-        frame[str(label)] = {"x": _short(x), "y": _short(y)}
+        frame[str(label)] = {"x": numbers(x, _DIGITS), "y": numbers(y, _DIGITS)}
     return frame
+
+
+def _map(run: Run, epoch: int) -> tuple[np.ndarray, np.ndarray] | None:
+    """Coordinates (n, 2) and labels (n,); None where there are none, or both not of one moment."""
+    points, labels = (run.array_of("umap", epoch, name) for name in ("coordinates", "labels"))
+    if points is None or labels is None or len(points) != len(labels):
+        return None
+    return points, labels
 
 
 def _class_look(run: Run, label: int) -> dict[str, str]:
@@ -80,10 +91,6 @@ def _points(look: dict[str, str]) -> dict[str, Any]:
         "marker": {"color": look["color"], "symbol": look["symbol"], "size": 4.5},
         "hovertemplate": "%{fullData.name}<extra></extra>",
     }
-
-
-def _short(values: np.ndarray) -> list[float | None]:
-    return [float(f"{v:.4g}") if np.isfinite(v) else None for v in values.tolist()]
 
 
 def _tag(run: Run, epoch: int) -> str:
