@@ -108,6 +108,20 @@ def labeled(
     return values, given
 
 
+def about_their_mean(points: np.ndarray) -> np.ndarray:
+    """Points (n, d) about their mean, in units of the largest coordinate there.
+
+    Raises:
+        ValueError: they differ by rounding alone.
+    """
+    centered = points - points.mean(axis=0)
+    largest = np.abs(centered).max()
+    if largest <= np.finfo(float).eps * np.abs(points).max():
+        raise ValueError("expected points that differ, received copies of one point")
+    centered /= largest
+    return centered
+
+
 def of_moderate_size(values: np.ndarray) -> tuple[np.ndarray, int]:
     """`values`, not all 0, times 2^-k with the largest in [1/2, 1), exactly; and k.
 

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from lightning_grok.geometry.arrays import Labels, Points, finite_array, labeled
+from lightning_grok.geometry.arrays import Labels, Points, about_their_mean, finite_array, labeled
 
 _ROWS = 1024  # of a Gram matrix held at once
 
@@ -84,15 +84,10 @@ def layer_cka(
 
 
 def _centered(points: Points) -> np.ndarray:
-    """Samples about their mean, in units of the largest coordinate."""
     values = finite_array(points, "points", 2)
     if len(values) < 4:
         raise ValueError(f"expected at least 4 samples (n, d), received {values.shape}")
-    centered = values - values.mean(axis=0)
-    scale = np.abs(centered).max()
-    if scale <= np.finfo(float).eps * np.abs(values).max():
-        raise ValueError("expected samples that differ, received copies of one")
-    return centered / scale
+    return about_their_mean(values)
 
 
 def _cka(one: np.ndarray, other: np.ndarray) -> float:

@@ -9,7 +9,7 @@ Functions
 
 import numpy as np
 
-from lightning_grok.geometry.arrays import Points, finite_array
+from lightning_grok.geometry.arrays import Points, about_their_mean, finite_array
 
 
 def participation_ratio(points: Points, *, corrected: bool = True) -> float:
@@ -43,11 +43,7 @@ def participation_ratio(points: Points, *, corrected: bool = True) -> float:
     n = len(values)
     if n < (4 if corrected else 2):
         raise ValueError(f"expected at least {4 if corrected else 2} points, received {n}")
-    centered = values - values.mean(axis=0)
-    largest = np.abs(centered).max()
-    if largest <= np.finfo(float).eps * np.abs(values).max():
-        raise ValueError("expected points that differ, received copies of one point")
-    centered /= largest
+    centered = about_their_mean(values)
     norms = np.einsum("nd,nd->n", centered, centered)
     # The points' Gram matrix and the smaller of the features have the same sum of squares.
     features = centered.T @ centered if values.shape[1] < n else centered @ centered.T
@@ -124,10 +120,11 @@ def spectral_entropy(points: Points) -> float:
     >>> round(spectral_entropy(np.hstack([square, np.zeros((4, 2))])), 6)
     0.5
     """
-    singular = _centered_singular_values(points)
-    features = np.shape(points)[1]
+    centered = about_their_mean(finite_array(points, "points", 2))
+    features = centered.shape[1]
     if features < 2:
         raise ValueError(f"expected points of at least 2 features, received {features}")
+    singular = np.linalg.svd(centered, compute_uv=False)
     shares = singular[singular > 0] ** 2 / np.sum(singular**2)
     return float(-np.sum(shares * np.log(shares)) / np.log(features))
 
@@ -153,15 +150,6 @@ def numerical_rank(points: Points, threshold: float = 1e-3) -> int:
     """
     if not 0 < threshold < 1:
         raise ValueError(f"expected a threshold above 0 and below 1, received {threshold}")
-    singular = _centered_singular_values(points)
+    centered = about_their_mean(finite_array(points, "points", 2))
+    singular = np.linalg.svd(centered, compute_uv=False)
     return int(np.count_nonzero(singular > threshold * singular[0]))
-
-
-def _centered_singular_values(points: Points) -> np.ndarray:
-    """Of the points about their mean, the largest first, in units of the largest coordinate."""
-    values = finite_array(points, "points", 2)
-    centered = values - values.mean(axis=0)
-    largest = np.abs(centered).max()
-    if largest <= np.finfo(float).eps * np.abs(values).max():
-        raise ValueError("expected points that differ, received copies of one point")
-    return np.linalg.svd(centered / largest, compute_uv=False)

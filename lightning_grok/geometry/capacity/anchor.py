@@ -122,12 +122,12 @@ def anchor_geometry(
     vectors = vectors[:, kept]
     interior = solution.status[kept] == AnchorStatus.INTERIOR
     anchors = _anchors(points, vectors, solution, kept, interior)
-    inverse_capacity, inverse_se = _mean(_inverse_capacity_terms(anchors, vectors, kappa))
+    inverse_capacity, inverse_se = mean_and_error(_inverse_capacity_terms(anchors, vectors, kappa))
     # The last coordinate of an anchor is 1, so that the division by it in eq. 28 is by 1; moving
     # the mean leaves the mean square unchanged to first order, so its error adds nothing.
     deviations = anchors[:-1] - anchors[:-1].mean(axis=1, keepdims=True)
-    square, square_se = _mean(np.einsum("dn,dn->n", deviations, deviations))
-    cosine, cosine_se = _mean(_cosines(vectors[:-1], anchors[:-1]))
+    square, square_se = mean_and_error(np.einsum("dn,dn->n", deviations, deviations))
+    cosine, cosine_se = mean_and_error(_cosines(vectors[:-1], anchors[:-1]))
     radius, size = float(np.sqrt(square)), len(points) - 1
     return AnchorGeometry(
         capacity=1 / inverse_capacity if inverse_capacity > 0 else float("inf"),
@@ -292,7 +292,7 @@ def _cosines(first: np.ndarray, second: np.ndarray) -> Float[np.ndarray, " n"]:
     return np.divide(products, lengths, out=np.zeros_like(products), where=lengths > 0)
 
 
-def _mean(values: Float[np.ndarray, " n"]) -> tuple[float, float]:
+def mean_and_error(values: Float[np.ndarray, " n"]) -> tuple[float, float]:
     """Mean and its standard error, NaN for one value."""
     if len(values) < 2:
         return float(values.mean()), float("nan")

@@ -27,7 +27,13 @@ import numpy as np
 from jaxtyping import Float, Integer
 
 from lightning_grok.geometry.arrays import Labels, Points, labeled
-from lightning_grok.geometry.capacity.anchor import ACCEPTED, certify, solve_least_squares
+from lightning_grok.geometry.capacity.anchor import (
+    ACCEPTED,
+    certify,
+    mean_and_error,
+    solve_least_squares,
+)
+from lightning_grok.geometry.capacity.manifolds import rows_by_label
 
 # Relative size, against the largest coordinate or eigenvalue, of what is rounding.
 _ZERO = 1e-10
@@ -195,7 +201,7 @@ def _draw_anchors(
 
 def _members(classes: Integer[np.ndarray, " n"]) -> Integer[np.ndarray, "classes most"]:
     """Rows of every class, the first of them again where a class has fewer than the largest."""
-    groups = np.split(np.argsort(classes, kind="stable"), np.cumsum(np.bincount(classes))[:-1])
+    groups, _ = rows_by_label(classes)
     most = max(map(len, groups))
     return np.stack([np.append(rows, np.repeat(rows[0], most - len(rows))) for rows in groups])
 
@@ -262,8 +268,8 @@ def _geometry(anchors: _Anchors, radius: str, absolute: bool, zero: bool) -> Glu
     gram = axes @ axes.transpose(0, 2, 1)
     b = _quadratic(gram, along)
     a = _quadratic(gram + centers @ centers.T, along)
-    capacity, capacity_se = _mean(anchors.squares / classes)
-    dimension, dimension_se = _mean(b / classes)
+    capacity, capacity_se = mean_and_error(anchors.squares / classes)
+    dimension, dimension_se = mean_and_error(b / classes)
     size, size_se = _radius(a, b, radius)
     utility = float(a.mean() / anchors.squares.mean()) if anchors.squares.any() else np.nan
     return Glue(
@@ -300,10 +306,12 @@ def _radius(a: np.ndarray, b: np.ndarray, kind: str) -> tuple[float, float]:
         return 0.0, 0.0
     if kind == "mean_of_ratios":
         ratios = np.divide(a, outside, out=np.full_like(a, np.inf), where=outside > 0)
-        square, error = _mean(np.where(b > 0, ratios, 0.0))
+        square, error = mean_and_error(np.where(b > 0, ratios, 0.0))
     else:
         square = float(a.mean() / outside.mean()) if outside.any() else np.inf
-        error = _mean((a - square * outside) / outside.mean())[1] if outside.any() else np.nan
+        error = np.nan
+        if outside.any():
+            error = mean_and_error((a - square * outside) / outside.mean())[1]
     return float(np.sqrt(square)), error / (2 * float(np.sqrt(square))) if square > 0 else 0.0
 
 
@@ -319,8 +327,3 @@ def _alignment(
     if not cosines.size:
         return float("nan")
     return float((np.abs(cosines) if absolute else cosines).mean())
-
-
-def _mean(values: np.ndarray) -> tuple[float, float]:
-    """Mean and its standard error."""
-    return float(values.mean()), float(values.std(ddof=1) / np.sqrt(len(values)))
