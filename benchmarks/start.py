@@ -13,6 +13,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 
@@ -22,49 +23,41 @@ TITLE = "From Enter to the first line"
 _OURS = (sys.executable, "-m", "lightning_grok")
 
 
-def whole(*command: str) -> Callable[[], float]:
+def whole(*command: str) -> float:
     """Seconds of a process that ends by itself."""
-
-    def run() -> float:
-        start = time.perf_counter()
-        with tempfile.TemporaryDirectory() as empty:
-            subprocess.run(command, cwd=empty, capture_output=True, check=False)
-        return time.perf_counter() - start
-
-    return run
+    start = time.perf_counter()
+    with tempfile.TemporaryDirectory() as empty:
+        subprocess.run(command, cwd=empty, capture_output=True, check=False)
+    return time.perf_counter() - start
 
 
-def first_line(*command: str) -> Callable[[], float]:
+def first_line(*command: str) -> float:
     """Seconds until a process has printed a line; it is ended then."""
-
-    def run() -> float:
-        start = time.perf_counter()
-        pipe, both = subprocess.PIPE, subprocess.STDOUT
-        with (
-            tempfile.TemporaryDirectory() as empty,
-            subprocess.Popen(command, cwd=empty, stdout=pipe, stderr=both) as process,
-        ):
-            assert process.stdout is not None
-            process.stdout.readline()
-            found = time.perf_counter() - start
-            process.kill()
-        return found
-
-    return run
+    start = time.perf_counter()
+    pipe, both = subprocess.PIPE, subprocess.STDOUT
+    with (
+        tempfile.TemporaryDirectory() as empty,
+        subprocess.Popen(command, cwd=empty, stdout=pipe, stderr=both) as process,
+    ):
+        assert process.stdout is not None
+        process.stdout.readline()
+        found = time.perf_counter() - start
+        process.kill()
+    return found
 
 
 TIMED: dict[str, Callable[[], float]] = {
-    "Python": whole(sys.executable, "-c", "pass"),
-    "import torch": whole(sys.executable, "-c", "import torch"),
-    "import lightning.pytorch": whole(sys.executable, "-c", "import lightning.pytorch"),
-    "--version": whole(*_OURS, "--version"),
-    "runs, of an empty folder": whole(*_OURS, "runs", "."),
-    "--help": whole(*_OURS, "--help"),
-    "fit --help": whole(*_OURS, "fit", "--help"),
-    "fit --config modular/quadratic, its first line": first_line(
-        *_OURS, "fit", "--config", "modular/quadratic"
+    "Python": partial(whole, sys.executable, "-c", "pass"),
+    "import torch": partial(whole, sys.executable, "-c", "import torch"),
+    "import lightning.pytorch": partial(whole, sys.executable, "-c", "import lightning.pytorch"),
+    "--version": partial(whole, *_OURS, "--version"),
+    "runs, of an empty folder": partial(whole, *_OURS, "runs", "."),
+    "--help": partial(whole, *_OURS, "--help"),
+    "fit --help": partial(whole, *_OURS, "fit", "--help"),
+    "fit --config modular/quadratic, its first line": partial(
+        first_line, *_OURS, "fit", "--config", "modular/quadratic"
     ),
-    "fit with an option that doesn't exist, refused": whole(*_OURS, "fit", "--nothing=1"),
+    "fit with an option that doesn't exist, refused": partial(whole, *_OURS, "fit", "--nothing=1"),
 }
 
 

@@ -7,6 +7,8 @@ import random
 import socket
 import zipfile
 from collections.abc import Callable, Iterator
+from contextlib import chdir
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -45,58 +47,44 @@ _ARRAYS = ("arrays/umap/0000100.npz", "arrays/evaluation/0000100.npz",
            "arrays/kernel_distance/pairwise.npz")  # fmt: skip
 
 
-def insert_line(line: bytes, place: int = 3) -> Damage:
+def insert_line(line: bytes, run: Path) -> None:
     """A line in the midst of the log."""
-
-    def spoil(run: Path) -> None:
-        lines = (run / _LOG).read_bytes().split(b"\n")
-        (run / _LOG).write_bytes(b"\n".join([*lines[:place], line, *lines[place:]]))
-
-    return spoil
+    lines = (run / _LOG).read_bytes().split(b"\n")
+    (run / _LOG).write_bytes(b"\n".join([*lines[:3], line, *lines[3:]]))
 
 
-def replace_value(name: str, rng: random.Random, value: str) -> Damage:
+def replace_value(name: str, rng: random.Random, value: str, run: Path) -> None:
     """Another value under one of the keys of a JSON object in a file (any line of the log)."""
-
-    def spoil(run: Path) -> None:
-        whole = (run / name).read_text()
-        parts = whole.splitlines() if name == _LOG else [whole]
-        at = rng.randrange(len(parts))
-        entries = json.loads(parts[at])
-        key = rng.choice(sorted(entries))
-        inner = (
-            f"{json.dumps(k)}: {value if k == key else json.dumps(v)}" for k, v in entries.items()
-        )
-        parts[at] = "{" + ", ".join(inner) + "}"
-        (run / name).write_text("\n".join(parts) + "\n")
-
-    return spoil
+    whole = (run / name).read_text()
+    parts = whole.splitlines() if name == _LOG else [whole]
+    at = rng.randrange(len(parts))
+    entries = json.loads(parts[at])
+    key = rng.choice(sorted(entries))
+    inner = (f"{json.dumps(k)}: {value if k == key else json.dumps(v)}" for k, v in entries.items())
+    parts[at] = "{" + ", ".join(inner) + "}"
+    (run / name).write_text("\n".join(parts) + "\n")
 
 
-def mutate(name: str, rng: random.Random) -> Damage:
+def mutate(name: str, rng: random.Random, run: Path) -> None:
     """Bytes flipped, cut out, doubled or put in, at random places."""
-
-    def spoil(run: Path) -> None:
-        content = bytearray((run / name).read_bytes())
-        for _ in range(rng.randint(1, 4)):
-            at = rng.randrange(len(content) or 1)
-            match rng.randrange(4):
-                case 0:
-                    content[at : at + 1] = bytes([rng.randrange(256)])
-                case 1:
-                    del content[at : at + rng.randint(1, 200)]
-                case 2:
-                    content[at:at] = content[at : at + rng.randint(1, 200)]
-                case _:
-                    content[at:at] = rng.randbytes(rng.randint(1, 50))
-        (run / name).write_bytes(content)
-
-    return spoil
+    content = bytearray((run / name).read_bytes())
+    for _ in range(rng.randint(1, 4)):
+        at = rng.randrange(len(content) or 1)
+        match rng.randrange(4):
+            case 0:
+                content[at : at + 1] = bytes([rng.randrange(256)])
+            case 1:
+                del content[at : at + rng.randint(1, 200)]
+            case 2:
+                content[at:at] = content[at : at + rng.randint(1, 200)]
+            case _:
+                content[at:at] = rng.randbytes(rng.randint(1, 50))
+    (run / name).write_bytes(content)
 
 
-def write(name: str, content: bytes) -> Damage:
+def write(name: str, content: bytes, run: Path) -> None:
     """Another content of a file."""
-    return lambda run: (run / name).write_bytes(content)
+    (run / name).write_bytes(content)
 
 
 def arrays(**named: np.ndarray) -> bytes:
@@ -118,54 +106,47 @@ def lying_array(shape: tuple[int, ...], size: int) -> bytes:
     return file.getvalue()
 
 
-def no_file(name: str, kind: str) -> Damage:
+def no_file(name: str, kind: str, run: Path) -> None:
     """Something else in the place of a file."""
-
-    def spoil(run: Path) -> None:
-        path = run / name
-        path.unlink()
-        match kind:
-            case "pipe":
-                os.mkfifo(path)
-            case "socket":
-                here = Path.cwd()
-                os.chdir(run)  # a socket's path is short
-                with socket.socket(socket.AF_UNIX) as made:
-                    made.bind(name)
-                os.chdir(here)
-            case "folder":
-                path.mkdir()
-            case "loop":
-                path.symlink_to(path)
-            case "link":
-                path.symlink_to("/etc/hostname")
-            case "unreadable":
-                path.touch(0)
-
-    return spoil
+    path = run / name
+    path.unlink()
+    match kind:
+        case "pipe":
+            os.mkfifo(path)
+        case "socket":
+            with chdir(run), socket.socket(socket.AF_UNIX) as made:  # whose path is short
+                made.bind(name)
+        case "folder":
+            path.mkdir()
+        case "loop":
+            path.symlink_to(path)
+        case "link":
+            path.symlink_to("/etc/hostname")
+        case "unreadable":
+            path.touch(0)
 
 
 def kinds(rng: random.Random, random_ones: int) -> Iterator[tuple[str, Damage]]:
     """Every kind of damage with its group, `random_ones` of each that is drawn at random."""
     for line in LINES:
-        yield "a line of the log", insert_line(line)
+        yield "a line of the log", partial(insert_line, line)
     for value in VALUES:
-        yield "a value in the log", replace_value(_LOG, rng, value)
-        yield "a value in run.json", replace_value("run.json", rng, value)
+        yield "a value in the log", partial(replace_value, _LOG, rng, value)
+        yield "a value in run.json", partial(replace_value, "run.json", rng, value)
     for _ in range(random_ones):
-        yield "a value in the log", replace_value(_LOG, rng, rng.choice(VALUES))
-        yield "a value in run.json", replace_value("run.json", rng, rng.choice(VALUES))
+        yield "a value in the log", partial(replace_value, _LOG, rng, rng.choice(VALUES))
+        yield "a value in run.json", partial(replace_value, "run.json", rng, rng.choice(VALUES))
         for name in ("run.json", _LOG, "config.yaml"):
-            yield f"random bytes in {name}", mutate(name, rng)
-        yield "random bytes in arrays", mutate(rng.choice(_ARRAYS), rng)
+            yield f"random bytes in {name}", partial(mutate, name, rng)
+        yield "random bytes in arrays", partial(mutate, rng.choice(_ARRAYS), rng)
     for content in YAMLS:
-        yield "a content of config.yaml", write("config.yaml", content)
+        yield "a content of config.yaml", partial(write, "config.yaml", content)
     for content in (b"", b"[1, 2]", b"5", b"\x00" * 100, b'{"state": "finished"', b"[" * 100_000):
-        yield "a content of run.json", write("run.json", content)
+        yield "a content of run.json", partial(write, "run.json", content)
     for name in ("run.json", _LOG, "config.yaml", _ARRAYS[0]):
         for kind in ("pipe", "socket", "folder", "loop", "link", "unreadable"):
             if name != "run.json" or kind not in ("loop",):
-                yield "no ordinary file", no_file(name, kind)
+                yield "no ordinary file", partial(no_file, name, kind)
     points, labels = np.zeros((4, 2)), np.arange(4)
     for name in _ARRAYS:
         for content in (
@@ -178,4 +159,4 @@ def kinds(rng: random.Random, random_ones: int) -> Iterator[tuple[str, Damage]]:
             arrays(epochs=-labels, distance=np.zeros((4, 4))), lying_array((10**9, 10**9), 800),
             lying_array((10,), 10**8), arrays(coordinates=np.zeros((10**6, 3)), labels=labels),
         ):  # fmt: skip
-            yield "arrays of another kind", write(name, content)
+            yield "arrays of another kind", partial(write, name, content)

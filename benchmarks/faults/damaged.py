@@ -244,10 +244,10 @@ def _of_training(rng: random.Random) -> Iterator[tuple[str, Damage]]:
     last, snapshot = "checkpoints/last.ckpt", "snapshots/epoch_0000001.pt"
     for name in (last, snapshot, "run.json", "events.jsonl", "config.yaml"):
         for _ in range(4):
-            yield f"random bytes in {name}", mutate(name, rng)
+            yield f"random bytes in {name}", partial(mutate, name, rng)
         for content in (b"", b"5", b"[" * 10_000):
             for _ in range(2):
-                yield f"a content of {name}", write(name, content)
+                yield f"a content of {name}", partial(write, name, content)
         for kind in ("pipe", "folder"):
             for _ in range(2):
-                yield f"no ordinary file {name}", no_file(name, kind)
+                yield f"no ordinary file {name}", partial(no_file, name, kind)

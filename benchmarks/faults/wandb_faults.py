@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -70,59 +71,43 @@ def wandb(work: Path, chosen: Iterable[str] | None = None) -> list[Outcome]:
     return found
 
 
-def _nobody(url: str | None = None) -> Callable[[Server], Fault]:
-    def prepare(server: Server) -> Fault:
-        return Fault(
-            server.environment | {"WANDB_BASE_URL": url or f"http://127.0.0.1:{unused_port()}"}
-        )
-
-    return prepare
+def _nobody(url: str, server: Server) -> Fault:
+    address = url or f"http://127.0.0.1:{unused_port()}"
+    return Fault(server.environment | {"WANDB_BASE_URL": address})
 
 
-def _after(answers: int, failure: Failure) -> Callable[[Server], Fault]:
-    def prepare(server: Server) -> Fault:
-        server.fails, server.answers = failure, answers
-        return Fault(server.environment)
-
-    return prepare
+def _after(answers: int, failure: Failure, server: Server) -> Fault:
+    server.fails, server.answers = failure, answers
+    return Fault(server.environment)
 
 
-def _in_mid_run(failure: Failure) -> Callable[[Server], Fault]:
-    def prepare(server: Server) -> Fault:
-        def fail(fit: Fit) -> None:
-            server.fails, server.answers = failure, 0
-
-        return Fault(server.environment, fail)
-
-    return prepare
+def _in_mid_run(failure: Failure, server: Server) -> Fault:
+    return Fault(server.environment, lambda fit: partial(_after, 0, failure, server))
 
 
-def _helper(act: str, *, offline: bool) -> Callable[[Server], Fault]:
-    def prepare(server: Server) -> Fault:
-        def strike(fit: Fit) -> None:
-            for process in helpers(fit):
-                getattr(process, act)()
+def _helper(act: str, offline: bool, server: Server) -> Fault:
+    def strike(fit: Fit) -> None:
+        for process in helpers(fit):
+            getattr(process, act)()
 
-        return Fault({"WANDB_MODE": "offline"} if offline else server.environment, strike)
-
-    return prepare
+    return Fault({"WANDB_MODE": "offline"} if offline else server.environment, strike)
 
 
 FAULTS: dict[str, Callable[[Server], Fault]] = {
-    "no network (name not found)": _nobody("http://nowhere.invalid"),
-    "no network (connection refused)": _nobody(),
-    "server accepts and hangs": _after(0, "hang"),
-    "server answers 500": _after(0, "500"),
-    "server answers 429": _after(0, "429"),
-    "server hangs after its first answer": _after(1, "hang"),
-    "server answers 500 after its first answer": _after(1, "500"),
-    "server answers 429 after its first answer": _after(1, "429"),
-    "server hangs in mid-run": _in_mid_run("hang"),
-    "server answers 500 in mid-run": _in_mid_run("500"),
-    "server answers 429 in mid-run": _in_mid_run("429"),
-    "helper process killed in mid-run, online": _helper("kill", offline=False),
-    "helper process killed in mid-run, offline": _helper("kill", offline=True),
-    "helper process frozen in mid-run, online": _helper("suspend", offline=False),
+    "no network (name not found)": partial(_nobody, "http://nowhere.invalid"),
+    "no network (connection refused)": partial(_nobody, ""),
+    "server accepts and hangs": partial(_after, 0, "hang"),
+    "server answers 500": partial(_after, 0, "500"),
+    "server answers 429": partial(_after, 0, "429"),
+    "server hangs after its first answer": partial(_after, 1, "hang"),
+    "server answers 500 after its first answer": partial(_after, 1, "500"),
+    "server answers 429 after its first answer": partial(_after, 1, "429"),
+    "server hangs in mid-run": partial(_in_mid_run, "hang"),
+    "server answers 500 in mid-run": partial(_in_mid_run, "500"),
+    "server answers 429 in mid-run": partial(_in_mid_run, "429"),
+    "helper process killed in mid-run, online": partial(_helper, "kill", False),
+    "helper process killed in mid-run, offline": partial(_helper, "kill", True),
+    "helper process frozen in mid-run, online": partial(_helper, "suspend", False),
 }
 """By name, what prepares one and its server."""
 

@@ -52,7 +52,7 @@ def test_a_damaged_run_is_told_and_the_others_are_shown(kind: str, hurt: Path) -
 @pytest.mark.parametrize("line", LINES, ids=lambda line: repr(line[:20]))
 def test_every_bad_line_is_left_out_and_counted(line: bytes, hurt: Path) -> None:
     before = Run(hurt)
-    insert_line(line)(hurt)
+    insert_line(line, hurt)
     after = Run(hurt)
     shared = set(before.keys)
     assert shared <= set(after.keys)
@@ -66,7 +66,7 @@ def test_every_bad_line_is_left_out_and_counted(line: bytes, hurt: Path) -> None
 
 @pytest.mark.parametrize("event", ["umap", "manifold_capacity", "kernel_distance"])
 def test_a_measurement_in_the_middle_of_an_epoch_is_shown(event: str, hurt: Path) -> None:
-    insert_line(f'{{"event": "{event}", "epoch": 50.5, "step": 404}}'.encode())(hurt)
+    insert_line(f'{{"event": "{event}", "epoch": 50.5, "step": 404}}'.encode(), hurt)
     assert tried(hurt.parent, {"page": READERS["page"]}) == ""
 
 
@@ -104,9 +104,9 @@ def test_arrays_are_not_unpacked_beyond_what_their_head_says(
 
 @pytest.mark.parametrize("kind", ["pipe", "socket", "folder", "loop"])
 def test_what_is_no_file_is_told(kind: str, hurt: Path) -> None:
-    no_file("events.jsonl", kind)(hurt)
+    no_file("events.jsonl", kind, hurt)
     assert "events.jsonl is no ordinary file of the run" in Run(hurt).damage
-    no_file("config.yaml", kind)(hurt)
+    no_file("config.yaml", kind, hurt)
     assert "config.yaml is no ordinary file of the run" in Run(hurt).damage
 
 
