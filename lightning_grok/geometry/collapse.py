@@ -1,9 +1,5 @@
 """Neural collapse: how far classes have shrunk to points at the corners of a simplex.
 
-Functions
-    neural_collapse     NC1, NC2 and the class-distance normalized variance of labeled points
-    readout_collapse    NC3 and NC4: whether the readout is the matrix of the class means
-
 Papyan, Han and Donoho (2020) define NC1 to NC4 on training points; on held-out ones they say how
 far collapse generalizes, which is another claim. Fewer features than classes less one have no
 simplex: NC2 then can't vanish.

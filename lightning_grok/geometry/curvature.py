@@ -1,12 +1,5 @@
 """How a loss bends about a network's weights: commutators of batches, sharpness, gradient noise.
 
-Functions
-    commutator      how much two batches' gradient steps fail to commute, exactly
-    split_commutator  the same of the two halves of some samples
-    sharpness       largest eigenvalue of the loss's Hessian, plain or preconditioned
-    adaptive_sharpness  the same in units of the optimizer's steps
-    gradient_noise  signal to noise of per-sample gradients, and the noise scale
-
 All of them take a network and a loss, by its name or as f(outputs, targets), a mean over samples,
 read the network in eval mode and change nothing. Gradients are taken with respect to the parameters
 that require them.

@@ -1,11 +1,4 @@
-"""Progress measures of modular addition: how periodic weights are, and what rests on it.
-
-Functions
-    inverse_participation   how few frequencies the rows of a weight matrix use
-    key_frequencies         the frequencies that a network's answers rest on
-    fourier_losses          loss of these frequencies alone, and of everything but them
-    losses_of_part, means_by_answer   the same of any part of the logits, and what it is made of
-"""
+"""Progress measures of modular addition: how periodic weights are, and what rests on it."""
 
 from collections.abc import Sequence
 from typing import NamedTuple

@@ -1,11 +1,4 @@
-"""Gradients and Adam's updates beside the weights that they change.
-
-Functions
-    perpendicular_gradient    without what only scales a weight
-    adam_update               the last update of an optimizer of the kind of Adam
-    optimizer_scale           what optimizers divide momentum by to make a step
-    rms                       root mean square over all entries of tensors
-"""
+"""Gradients and Adam's updates beside the weights that they change."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple

@@ -1,9 +1,5 @@
 """Fourier analysis on any finite group, from its composition table alone.
 
-Functions
-    isotypic_parts   the group's irreducible representations, as parts of the functions on it
-    irrep_losses     loss of some of these parts of a network's logits alone, and without them
-
 The functions on a group G fall into parts, one an irreducible representation ρ of dimension d, of
 d² dimensions each: those spanned by the matrix elements of ρ. Of a cyclic group they are the
 frequencies. A representation and its complex conjugate are one part here, so that all numbers are

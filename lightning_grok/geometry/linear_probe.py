@@ -3,11 +3,6 @@
 The features are those of a transfer set (MNIST digits under a network trained on EMNIST), so that
 the answer is about the representation, not about the task the network was trained on.
 
-Functions
-    sound_probe      standardized features, converged logistic regression, held-out accuracy
-    paper_probe      the paper's probe: 100 unnormalized SGD steps, accuracy on its training samples
-    direct_accuracy  no probe: the network's own digit logits
-
 The paper's probe confounds the features with their scale: logits grow about 300-fold in training,
 its 100 steps at a fixed learning rate then diverge, and its accuracy falls while the same features
 read out as well as before. It stays here because the published curve is its curve.

@@ -1,9 +1,4 @@
-"""Weights that moved as far as training moved them, in directions that mean nothing.
-
-Functions
-    squared_steps   how far every parameter has moved, squared
-    random_walk     parameters after Gaussian steps of that length
-"""
+"""Weights that moved as far as training moved them, in directions that mean nothing."""
 
 from collections.abc import Mapping
 

@@ -1,12 +1,6 @@
 """Inputs of a network as it takes them: a tensor, or tuples, lists, dicts and dataclasses of them.
 
 The first axis of every tensor is the samples. Integers stay integers: tokens are no numbers.
-
-Functions
-    count_samples    how many there are, or a ValueError that says what is wrong
-    take_samples     some of them
-    place_samples    on a device, the floating ones in a precision
-    answer           what the network says to them
 """
 
 import dataclasses

@@ -1,9 +1,4 @@
-"""Similarity of two representations of the same samples: debiased linear CKA.
-
-Functions
-    linear_cka    of two representations
-    layer_cka     of a layer with its own past, the labels and the layers before it
-"""
+"""Similarity of two representations of the same samples: debiased linear CKA."""
 
 from collections.abc import Mapping
 

@@ -1,11 +1,4 @@
-"""How many directions a cloud of points or a kernel uses.
-
-Functions
-    participation_ratio  of the covariance's eigenvalues, corrected for few samples
-    effective_rank       exponential of the singular values' entropy, not centered
-    spectral_entropy     of the covariance's eigenvalues, in [0, 1]
-    numerical_rank       directions that are more than a thousandth of the first
-"""
+"""How many directions a cloud of points or a kernel uses."""
 
 import numpy as np
 

@@ -1,9 +1,4 @@
-"""Norms of a network's parameters and the angle between two sets of them, in float64.
-
-Functions
-    parameter_norms     Euclidean norms, in total and by layer
-    parameter_cosine    cosine of the angle between two sets of parameters
-"""
+"""Norms of a network's parameters and the angle between two sets of them, in float64."""
 
 from collections.abc import Mapping
 from typing import NamedTuple

@@ -1,10 +1,6 @@
 """What the compiled epoch needs to know of a network and its optimizer, or why it can't train them.
 
 `CompiledEpoch` puts both together and trains.
-
-Functions
-    linear_chain        a network's linear layers and what stands between them
-    state_of            an optimizer's options and moments, parameter by parameter
 """
 
 from collections.abc import Iterator

@@ -8,11 +8,6 @@ Conventions:
 Files lie where torchvision puts them, ``root/EMNIST/raw`` and ``root/MNIST/raw``; they are found
 packed by gzip too, and a folder deeper or higher. A set may hold fewer images than the official
 one: what its headers promise is what must be there.
-
-Functions:
-    emnist, mnist, embedded_digits      what there is
-    find_file, missing_files, read      what is on disk
-    to_inputs, choose_rows, permute_labels
 """
 
 import os

@@ -4,9 +4,6 @@ Everything a step does lies in one function of machine code that reads and write
 memory: forward and backward pass by hand, matrix products by the BLAS that SciPy brings, and the
 update of PyTorch's optimizers by their formulas. Numbers agree with PyTorch's up to rounding; a NaN
 or an infinity passes through as it does there.
-
-Functions
-    train_epoch     gradient steps over minibatches in a given order
 """
 
 import math

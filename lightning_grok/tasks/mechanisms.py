@@ -1,11 +1,4 @@
-"""How far a network has come to the known solution of its task.
-
-Functions
-    fourier_progress        of modular addition: what rests on the frequencies of a + b
-    irrep_progress          of group composition: what rests on which representations
-    residue_participation   of modular arithmetic: how few frequencies the weights use
-    coordinate_mass         of sparse parity: how much of a layer reads the coordinates that decide
-"""
+"""How far a network has come to the known solution of its task."""
 
 from collections.abc import Sequence
 from typing import Any, NamedTuple

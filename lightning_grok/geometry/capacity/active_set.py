@@ -14,9 +14,6 @@ that x itself is needed only once for several entries; where that lets one enter
 again, the next enters alone, which is Lawson and Hanson's step and always descends.
 
 Every step costs O(m k) for k active of m coordinates; k stays far below m.
-
-Functions
-    solve_nonnegative    all right-hand sides of one Gram matrix
 """
 
 # Numba infers the types of what it compiles.

@@ -13,10 +13,6 @@ coordinate along the center. For a Gaussian vector t of D + 1 coordinates the pr
 x >= 0, with e the last axis: the margin is a shift of t along the center. The anchor is the convex
 combination S x / sum(x) of points that t - v is a multiple of; where no constraint binds, v = t
 and the anchor is the point of largest projection on t.
-
-Functions
-    solve_anchors      the multipliers x of every vector, with a certificate
-    anchor_geometry    capacity, radius and dimension with their standard errors
 """
 
 from enum import IntEnum

@@ -21,9 +21,6 @@ there, and the search begins near the rank at which a coarse one ends: one subsp
 sixteenth at a time, with a few steps after each. Ranks are nearly tied then:
 for 150 and 192 Gaussian, rectified and decaying centers the rank so chosen lies within four of
 those of the whole search, whose seeds differ by up to four, and the residual within 0.3 %.
-
-Functions
-    center_structure    basis of the subspace to remove, its rank, correlations before and after
 """
 
 from typing import NamedTuple

@@ -16,9 +16,6 @@ With rows y_i s_i in S, rows y_i E[s_i] in S0 (the centers), S1 = S - S0 (the ax
 so that capacity = utility (1 + radius^-2) / dimension. The papers' own code is not public. Verified
 are: capacity against a closed form for points, circular cones and subspaces that separate; radius
 and dimension on spheres; the identity. That other choices than these were published with is not.
-
-Functions
-    glue    all of it, for the activations of one layer
 """
 
 from typing import Literal, NamedTuple

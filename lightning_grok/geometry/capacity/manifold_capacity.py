@@ -6,9 +6,6 @@ subtracted, the common structure of the class centers is projected out (`center_
 class is taken around its own center in units of that center's norm (`manifolds`), and the anchor
 program is solved for Gaussian vectors (`anchor`). Over classes, capacity is averaged harmonically,
 radius and dimension arithmetically.
-
-Functions
-    manifold_capacity    all of it, for the activations of one layer
 """
 
 from typing import NamedTuple

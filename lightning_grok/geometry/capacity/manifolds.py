@@ -6,11 +6,6 @@ the mean over all samples is subtracted from every point, correlations between c
 removed by projecting out a low-dimensional subspace (`center_correlation`), and each manifold is
 then taken around its own center, in units of that center's norm. The mean is over samples, that of
 the center analysis over classes: they differ when classes are unequal, as published.
-
-Functions
-    rows_by_label        the rows of every class, truncated if asked
-    normalized_manifold  a class outside a subspace, around its center, in units of its norm
-    center_augmented     coordinates for `anchor`: at most as many as points, and a row of ones
 """
 
 from typing import Literal, NamedTuple

@@ -13,9 +13,6 @@ Directions of V that carry much of nearly vanished rows are stiff: the mean of t
 close to M = c diag(1/r_ii) c' and its eigenvalues differ a hundredfold. Every twenty steps W is
 therefore written anew as C V with C'C = M, in which coordinates M is the identity, and the steps
 remembered are transformed with it. That takes a third of the iterations.
-
-Functions
-    minimize_squared_correlation    local minima from given starts
 """
 
 # Numba infers the types of what it compiles.

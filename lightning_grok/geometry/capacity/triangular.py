@@ -1,12 +1,6 @@
 """Triangular factors and what is solved with them, in Numba, on rows of contiguous numbers.
 
-Functions
-    copy, multiply, add_scaled, inner
-                                 loops over one row, without NumPy's temporary arrays
-    cholesky                     factor of a small positive definite matrix
-    subtract_combination         what is left of a row without a combination of others
-    solve_lower, solve_upper     many right-hand sides with such a factor or its transpose
-    triangular_factor            factor of a Gram matrix that may be singular
+Loops over a row stand where NumPy's notation would make temporary arrays.
 """
 
 # Numba infers the types of what it compiles.

@@ -7,10 +7,6 @@ samples or more. With S_a the samples at which unit a has one, and X_a (|S_a|, q
 
 which costs Σ_a |S_a|² q multiplications instead of n² p q: a quarter at initialization, less later.
 A network whose activations have a slope everywhere loses nothing.
-
-Functions
-    units_of             one side L of it, laid out for the sums
-    weighted_gram_sums   the sums for many pairs of layers, over the cores that torch may use
 """
 
 # Numba infers the types of what it compiles.

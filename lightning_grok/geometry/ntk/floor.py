@@ -1,10 +1,4 @@
-"""Kernel distances that no training explains: between fresh initializations of one architecture.
-
-Functions
-    fresh_copy              the network, initialized anew by its own ``reset_parameters``
-    fresh_pairs             pairs of initializations that share no network
-    kernel_distance_floor   mean and spread of the kernel distance over such pairs
-"""
+"""Kernel distances that no training explains: between fresh initializations of one architecture."""
 
 import copy
 from collections.abc import Callable, Iterator

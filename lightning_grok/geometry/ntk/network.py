@@ -1,9 +1,4 @@
-"""A network as a function of its learning parameters, at any values of them.
-
-Functions
-    network_function    the function, with parameters and buffers of one checkpoint
-    layer_of            the layer that a parameter belongs to
-"""
+"""A network as a function of its learning parameters, at any values of them."""
 
 import warnings
 from collections.abc import Callable, Iterator, Mapping

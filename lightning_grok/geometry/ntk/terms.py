@@ -11,12 +11,6 @@ part of the kernel, <G_i^a, G_j^b>, is taken a pair of samples at a time
 - by gradients: G (c, p q) explicit, c² p q multiplications.
 
 Parameters of no layer have T = p = 1, A = 1 and their own derivatives as D.
-
-Functions
-    add_terms        a block of the kernel, added in place
-    mirror           the lower triangle from the upper one
-    block_cost       multiplications a pair of samples, by shapes alone
-    takes_gradients  which way is taken
 """
 
 from collections.abc import Iterator, Sequence

@@ -2,11 +2,6 @@
 
 Calls that share their parameters are one layer at more positions. Where a parameter stands in
 calls of different kinds, as the embedding that is the readout too, their gradients are added.
-
-Functions
-    grouped     which calls make a term
-    shape_of    the sizes of a term
-    term_of     the term, from what enters the layers and the derivatives by what leaves them
 """
 
 import math
