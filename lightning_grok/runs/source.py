@@ -11,7 +11,7 @@ import zlib
 from contextlib import closing
 from functools import lru_cache
 from pathlib import Path
-from typing import BinaryIO, Protocol, cast
+from typing import BinaryIO, cast
 
 from lightning_grok.runs.schema import DamageError
 
@@ -20,26 +20,6 @@ Signature = tuple[int, int, int]
 
 UNREADABLE = (OSError, EOFError, RuntimeError, NotImplementedError, zipfile.BadZipFile, zlib.error)
 """What reading a damaged archive raises."""
-
-
-class Source(Protocol):
-    """The files of one run, named by their paths in it."""
-
-    def signature(self, name: str) -> Signature | None:
-        """Changes whenever the file does; None where there is none to be read."""
-
-    def exists(self, name: str) -> bool:
-        """Whether there is anything of that name."""
-
-    def open(self, name: str) -> BinaryIO:
-        """The file, for reading.
-
-        Raises:
-            OSError: there is none.
-        """
-
-    def names(self, folder: str) -> list[str]:
-        """Names of what lies in a folder, sorted."""
 
 
 class Folder:
@@ -76,7 +56,11 @@ class Folder:
         return os.path.lexists(f"{self._path}/{name}")
 
     def open(self, name: str) -> BinaryIO:
-        """The file, for reading."""
+        """The file, for reading.
+
+        Raises:
+            OSError: there is none.
+        """
         return open_file(f"{self._path}/{name}")
 
     def names(self, folder: str) -> list[str]:
@@ -117,6 +101,10 @@ class Packed:
         start = f"{self._name}/{folder}/" if folder else f"{self._name}/"
         below = (n[len(start) :] for n in open_archive(self._archive) if n.startswith(start))
         return sorted({name.split("/")[0] for name in below})
+
+
+Source = Folder | Packed
+"""The files of one run, named by their paths in it."""
 
 
 class Members(dict[str, zipfile.ZipInfo]):

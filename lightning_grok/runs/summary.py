@@ -1,34 +1,27 @@
 """A run in a few numbers, for tables of runs: event times, lags and final values."""
 
 import math
-from typing import Any, Protocol
+from typing import Any
 
 from lightning_grok.analysis.instability import onset_in_words
 from lightning_grok.analysis.lag import Level, lag
-from lightning_grok.analysis.onset import GrokkingEvents, RunLike, run_events
+from lightning_grok.analysis.onset import GrokkingEvents, run_events
 from lightning_grok.analysis.outcome import event_record
 from lightning_grok.errors import first_line
-from lightning_grok.runs.panels import Described, headlines, panels_of
+from lightning_grok.runs.panels import headlines, panels_of
 from lightning_grok.runs.quantities import PERFORMANCE
+from lightning_grok.runs.run import Run
 
 _FROM_ZERO = Level(plateau=0.0)  # a distance to the own start moves from the first epoch on
 
 
-class StatedRun(RunLike, Protocol):
-    """A run that says whether it has come to its end."""
-
-    @property
-    def state(self) -> str:
-        """``finished``, or what else it is."""
-
-
-def run_outcome(run: StatedRun) -> str:
+def run_outcome(run: Run) -> str:
     """`outcome` of a run: one sentence."""
     return str(run_record(run)["outcome"])
 
 
 def run_record(
-    run: StatedRun, *, so_far: bool | None = None, events: GrokkingEvents | None = None
+    run: Run, *, so_far: bool | None = None, events: GrokkingEvents | None = None
 ) -> dict[str, Any]:
     """`event_record` of a run: what run.json, the list of runs and the page say of it.
 
@@ -47,11 +40,7 @@ def run_record(
         return {"grokked": False, "outcome": first_line(error)}
 
 
-class Measured(RunLike, Described, Protocol):
-    """What has logged series, and says of which keys."""
-
-
-def run_summary(run: Measured) -> dict[str, float]:
+def run_summary(run: Run) -> dict[str, float]:
     """Event times, lags and final values of a run; what never happened is left out.
 
     Returns:
