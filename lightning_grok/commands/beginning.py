@@ -2,53 +2,19 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from torch import nn
 
 from lightning_grok.callbacks.branching import check_changes
 from lightning_grok.callbacks.network import network_of
+from lightning_grok.commands.run_options import RunOptions
 from lightning_grok.errors import InputError
 from lightning_grok.runs.extension import Beginning, branch, longer
-from lightning_grok.schedule import OPEN_END, log_spaced, validate_epochs
-
-
-class Options(Protocol):
-    """What of the group ``run`` says how a run begins."""
-
-    extends: str | None
-    branches: str | None
-    from_epoch: int | None
-    set: dict[str, float] | None
-
-
-def branch_epochs(points: list[int] | int | None) -> frozenset[int]:
-    """The epochs that ``run.branch_points`` means.
-
-    Raises:
-        InputError: they are out of range or out of order.
-    """
-    try:
-        if points is None:
-            return frozenset()
-        if isinstance(points, int):
-            return frozenset(log_spaced(OPEN_END, points))
-        return frozenset(validate_epochs(points))
-    except ValueError as error:
-        raise InputError(f"run.branch_points: {error}") from None
-
-
-def check_beginning(options: Options) -> None:
-    """Refuse options that say two things, or half of one."""
-    if options.branches is not None and (options.from_epoch is None or options.extends is not None):
-        other = "no run.from_epoch" if options.extends is None else "run.extends"
-        raise InputError(f"expected run.branches with run.from_epoch, received {other}")
-    if options.branches is None and (options.from_epoch is not None or options.set):
-        raise InputError("expected run.from_epoch and run.set with run.branches, received none")
 
 
 def beginning_of(
-    options: Options, config: Mapping[str, Any], defaults: Mapping[str, Any], module: nn.Module
+    options: RunOptions, config: Mapping[str, Any], defaults: Mapping[str, Any], module: nn.Module
 ) -> Beginning | None:
     """The run that a new one begins with, if any.
 

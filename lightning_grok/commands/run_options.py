@@ -3,13 +3,11 @@
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
-from lightning_grok.commands.beginning import (
-    branch_epochs,
-    check_beginning,
-)
+from lightning_grok.errors import InputError
 from lightning_grok.paths import expand_path
 from lightning_grok.ranges import NotNegative, Range, check_range
 from lightning_grok.runs.names import validate_name
+from lightning_grok.schedule import OPEN_END, log_spaced, validate_epochs
 
 
 @dataclass
@@ -66,5 +64,30 @@ class RunOptions:
             validate_name(self.name)
         check_range("run.checkpoint_seconds", self.checkpoint_seconds, NotNegative)
         check_range("run.port", self.port, Annotated[int, Range(0, 65_535)])
-        check_beginning(self)
-        self.points = branch_epochs(self.branch_points)
+        _check_beginning(self)
+        self.points = _branch_epochs(self.branch_points)
+
+
+def _branch_epochs(points: list[int] | int | None) -> frozenset[int]:
+    """The epochs that ``run.branch_points`` means.
+
+    Raises:
+        InputError: they are out of range or out of order.
+    """
+    try:
+        if points is None:
+            return frozenset()
+        if isinstance(points, int):
+            return frozenset(log_spaced(OPEN_END, points))
+        return frozenset(validate_epochs(points))
+    except ValueError as error:
+        raise InputError(f"run.branch_points: {error}") from None
+
+
+def _check_beginning(options: RunOptions) -> None:
+    """Refuse options that say two things, or half of one."""
+    if options.branches is not None and (options.from_epoch is None or options.extends is not None):
+        other = "no run.from_epoch" if options.extends is None else "run.extends"
+        raise InputError(f"expected run.branches with run.from_epoch, received {other}")
+    if options.branches is None and (options.from_epoch is not None or options.set):
+        raise InputError("expected run.from_epoch and run.set with run.branches, received none")
