@@ -42,7 +42,7 @@ class Quantity(Rule, tag_field="statistic", frozen=True, kw_only=True, forbid_un
     def __post_init__(self) -> None:
         """Refuse moments that are none."""
         super().__post_init__()
-        for name in ("at", "start", "end", "until", "event", "before"):
+        for name in ("at", "to_at", "start", "end", "until", "event", "before"):
             when = getattr(self, name, None)
             if when not in (None, "largest", "smallest"):
                 check_moment(when)
@@ -78,12 +78,6 @@ class Ratio(Quantity, tag="ratio", frozen=True, kw_only=True):
     at: When
     to: str = ""
     to_at: When
-
-    def __post_init__(self) -> None:
-        """Refuse moments that are none."""
-        super().__post_init__()
-        if self.to_at not in ("largest", "smallest"):
-            check_moment(self.to_at)
 
     def read(self, run: Subject) -> Reading:
         """The ratio; none without a measurement by then, or over what is not above 0."""
