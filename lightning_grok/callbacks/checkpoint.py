@@ -73,8 +73,7 @@ class Snapshots(L.Callback):
         self.on_train_end(trainer, pl_module)
 
     def _save(self, pl_module: L.LightningModule, epoch: int) -> None:
-        state = {key: value.cpu() for key, value in network_of(pl_module).state_dict().items()}
-        self.directory.save_snapshot(epoch, state)
+        self.directory.save_snapshot(epoch, network_of(pl_module).state_dict())
 
 
 class FiniteLoss(L.Callback):
@@ -271,38 +270,33 @@ class RunCheckpoint(Checkpoint):
 
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Write the checkpoint when it is time, and stop where a signal has come."""
+        epoch = completed_epochs(trainer)
         self.stopped = trainer.should_stop
         if self.signals.received is not None:
             trainer.should_stop = True
         ends = (
             trainer.should_stop
-            or completed_epochs(trainer) == trainer.max_epochs
+            or epoch == trainer.max_epochs
             or 0 <= trainer.max_steps <= trainer.global_step
         )
         if ends or not 0 <= time.monotonic() - self._written < self.seconds:
-            expect_finite(pl_module, completed_epochs(trainer), self.directory.checkpoints)
+            expect_finite(pl_module, epoch, self.directory.checkpoints)
             self.write(trainer)
-        if completed_epochs(trainer) in self.kept:
-            expect_finite(pl_module, completed_epochs(trainer), self.directory.checkpoints)
-            self._note(trainer)
-            write_atomically(
-                kept_path(self.directory.checkpoints, completed_epochs(trainer)),
-                lambda path: trainer.save_checkpoint(path, weights_only=False),
-            )
+        if epoch in self.kept:
+            expect_finite(pl_module, epoch, self.directory.checkpoints)
+            self._save(trainer, kept_path(self.directory.checkpoints, epoch))
 
-    def _note(self, trainer: L.Trainer) -> None:
-        """Have the log on the disk, and the newest metrics in the state."""
+    def _save(self, trainer: L.Trainer, path: Path) -> None:
+        """Write a checkpoint whole, with the newest metrics, once the log is on the disk."""
         newest = trainer.callback_metrics.items()
         self.metrics = {key: float(value) for key, value in newest if "seconds" not in key}
         self.directory.sync()
+        write_atomically(path, lambda part: trainer.save_checkpoint(part, weights_only=False))
 
     def write(self, trainer: L.Trainer) -> None:
         """Write the checkpoint whole, then move it into place."""
         folder = self.directory.checkpoints
-        self._note(trainer)
-        write_atomically(
-            folder / "next.ckpt", lambda path: trainer.save_checkpoint(path, weights_only=False)
-        )
+        self._save(trainer, folder / "next.ckpt")
         if (folder / LAST).exists():
             os.replace(folder / LAST, folder / PREVIOUS)
         os.replace(folder / "next.ckpt", folder / LAST)

@@ -1,6 +1,6 @@
 """How a loss bends about a network's weights: commutators of batches, sharpness, gradient noise.
 
-All of them take a network and a loss, by its name or as f(outputs, targets), a mean over samples,
+All functions take a network and a loss, by its name or as f(outputs, targets), a mean over samples,
 read the network in eval mode and change nothing. Gradients are taken with respect to the parameters
 that require them.
 """

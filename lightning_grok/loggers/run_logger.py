@@ -151,8 +151,7 @@ class RunLogger(Logger):
     def keep_snapshot(self, epoch: float, network: nn.Module) -> None:
         """Keep the network's weights of a measured point, unless they are kept already."""
         if not snapshot_path(self.directory.path, epoch).exists():
-            state = {key: value.cpu() for key, value in network.state_dict().items()}
-            self.directory.save_snapshot(epoch, state)
+            self.directory.save_snapshot(epoch, network.state_dict())
 
     @rank_zero_only
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:

@@ -266,13 +266,13 @@ class RunDirectory:
         self._remove(self._arrays_of(measurement) / f"{name}.npz")
 
     def save_snapshot(self, epoch: float, state: Mapping[str, Any]) -> None:
-        """Write the weights of one epoch."""
+        """Write the weights of one epoch, from whatever device they are on."""
         import torch
 
         # In memory: given a path, torch writes its name into the file and hides a full disk.
         self._folder.expect()
         content = io.BytesIO()
-        torch.save(dict(state), content)
+        torch.save({name: value.cpu() for name, value in state.items()}, content)
         path = place_inside(self.path, "snapshots") / snapshot_path(self.path, epoch).name
         write_content(path, content.getbuffer())
 
