@@ -96,10 +96,8 @@ class FitRun:
             status = 2
             if isinstance(error, Lost):
                 raise InputError(self._what_is_known(error)) from None
-            raise InputError(
-                f"expected room to write {error.filename or directory.path}, received: "
-                f"{error.strerror}; with room the same command and --resume continues the run"
-            ) from None
+            remedy = "with room the same command and --resume continues the run"
+            raise InputError(f"{_lack_of_room(error, directory)}; {remedy}") from None
         finally:
             place = self._close(directory, status)
         if status != 0:
@@ -210,10 +208,7 @@ class FitRun:
             begins.copy_to(directory, self.config, meta_of(begins, own, self.options.set))
         except OSError as error:
             directory.discard()
-            raise InputError(
-                f"expected room to write {error.filename or directory.path}, received: "
-                f"{error.strerror}"
-            ) from None
+            raise InputError(_lack_of_room(error, directory)) from None
 
     def _description(
         self, directory: RunDirectory, model: L.LightningModule, datamodule: Any
@@ -279,6 +274,11 @@ class FitRun:
             self.logger.log_past(unseen)
             version = self.logger.version
             directory.update_meta(wandb_id=version, wandb_project=project, wandb_entity=entity)
+
+
+def _lack_of_room(error: OSError, directory: RunDirectory) -> str:
+    place = error.filename or directory.path
+    return f"expected room to write {place}, received: {error.strerror}"
 
 
 def _reason() -> str | None:

@@ -8,7 +8,7 @@ from lightning_grok.callbacks.network import network_of
 from lightning_grok.callbacks.reference import loaders_from
 from lightning_grok.commands.arguments import config_values, read_config, resolve_configs
 from lightning_grok.commands.fit import GROUPS, GrokCLI
-from lightning_grok.errors import InputError
+from lightning_grok.errors import InputError, first_line
 from lightning_grok.loggers.run_logger import RunLogger
 from lightning_grok.runs.checkpoints import newest_checkpoint
 from lightning_grok.runs.directory import RunDirectory
@@ -90,8 +90,9 @@ def _replay(
         try:
             model.load_state_dict(state)
         except RuntimeError as error:
-            reason = str(error).splitlines()[0]
-            raise InputError(f"expected weights of the run's network, received: {reason}") from None
+            raise InputError(
+                f"expected weights of the run's network, received: {first_line(error)}"
+            ) from None
         if epoch == 0:
             measurement.start(model)
         if epoch in due:

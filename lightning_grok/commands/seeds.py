@@ -28,14 +28,13 @@ def fit_seeds(arguments: Sequence[str]) -> None:
     resolve_configs(rest)  # before anything starts
     given = _given(rest)
     root = expand_path(given.get("run.root", "runs"))
-    name, folder = given.get("run.name") or _named(rest), Path.cwd()
+    name = given.get("run.name") or _named(rest)
     points = []
     for seed in seeds:
         own = validate_name(f"{name}_seed{seed}")
         places = (f"--seed_everything={seed}", f"--run.root={root}", f"--run.name={own}")
         command = ("${interpreter}", "-m", "lightning_grok", "fit", *rest, *places, "--resume")
-        run, log = folder / root / own, folder / root / "logs" / f"{own}.log"
-        points.append(Point(own, command, run, log, folder))
+        points.append(Point.below(root, own, command))
     if changed := [point.run for point in points if point.changed]:
         raise InputError(
             f"expected the configuration that {changed[0]} was finished with, received another one"

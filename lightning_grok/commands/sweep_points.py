@@ -9,7 +9,7 @@ import json
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 from lightning_grok.commands.arguments import config_values, find_packaged
 from lightning_grok.commands.sweep_file import Sweep, as_text, check_size, fill
@@ -33,6 +33,13 @@ class Point(NamedTuple):
     run: Path
     log: Path
     folder: Path
+
+    @classmethod
+    def below(cls, root: Path, name: str, command: Sequence[str]) -> Self:
+        """The point of that name in a folder of runs, to be started from here."""
+        here = Path.cwd()
+        log = here / root / "logs" / f"{name}.log"
+        return cls(name, tuple(command), here / root / name, log, here)
 
     @property
     def finished(self) -> bool:
@@ -86,13 +93,11 @@ def plan(sweep: Sweep, points: list[dict[str, Any]], root: Path) -> list[Point]:
         points: from `grid`.
         root: folder of the sweep's runs.
     """
-    folder, planned = Path.cwd(), []
+    planned = []
     for point in points:
         name = point_name(point)
         places = [f"--run.root={root}", f"--run.name={name}", "--resume"]
-        command = fill(sweep.command, point, places)
-        run, log = folder / root / name, folder / root / "logs" / f"{name}.log"
-        planned.append(Point(name, tuple(command), run, log, folder))
+        planned.append(Point.below(root, name, fill(sweep.command, point, places)))
     return planned
 
 

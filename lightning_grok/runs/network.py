@@ -6,7 +6,7 @@ from functools import partial, reduce
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from lightning_grok.errors import InputError
+from lightning_grok.errors import InputError, first_line
 from lightning_grok.runs.run import Run, read_run
 from lightning_grok.runs.snapshots import load_snapshot
 
@@ -47,9 +47,8 @@ def load_model(
         network = getattr(built, "network", built)
         network.load_state_dict(state)
     except (KeyError, TypeError, ValueError, RuntimeError, AttributeError, ImportError) as error:
-        reason = str(error).splitlines()[0]
         raise InputError(
-            f"expected a network of the weights in {run}, received: {reason}"
+            f"expected a network of the weights in {run}, received: {first_line(error)}"
         ) from None
     return network.eval()
 

@@ -139,7 +139,7 @@ def parse_json(content: bytes) -> dict[str, Any]:
     try:
         return _OBJECT.decode(content)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise DamageError(f"is no JSON object ({str(error).splitlines()[0]})") from None
+        raise DamageError(f"is no JSON object ({first_line(error)})") from None
 
 
 def parse_yaml_mapping(content: bytes) -> dict[str, Any]:

@@ -6,7 +6,7 @@ import zipfile
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from lightning_grok.errors import InputError
+from lightning_grok.errors import InputError, first_line
 from lightning_grok.runs.source import open_file
 
 
@@ -65,8 +65,7 @@ def load_torch(path: Path) -> Any:
     except FileNotFoundError:
         raise
     except Exception as error:  # a damaged file fails anywhere inside the reader
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise InputError(f"expected weights in {path}, received: {reason}") from None
+        raise InputError(f"expected weights in {path}, received: {first_line(error)}") from None
 
 
 def _refuse_packed(file: BinaryIO) -> None:
