@@ -1,17 +1,16 @@
 """What run.json says of a run that begins, and of the machine that it goes on with."""
 
-import platform
 from datetime import UTC, datetime
 from typing import Any
 
 import lightning as L
-import torch
 
 import lightning_grok
 from lightning_grok.callbacks.network import network_of
 from lightning_grok.callbacks.reference import loaders_from
 from lightning_grok.commands.one_process import taken
 from lightning_grok.errors import InputError
+from lightning_grok.loggers.run_logger import machine
 from lightning_grok.runs.directory import RunDirectory
 from lightning_grok.runs.identity import setup_name
 from lightning_grok.runs.network import module_names
@@ -57,25 +56,20 @@ def describe(
         "memorization": None,
         "begins": None,
         "created": datetime.now(UTC).isoformat(timespec="milliseconds"),
-        "machine": _machine(),
+        "machine": machine(),
         "version": lightning_grok.__version__,
         **provenance(),
     }
-
-
-def _machine() -> str:
-    """What the last bits of a result depend on."""
-    return f"{platform.machine()}, {torch.get_num_threads()} threads"
 
 
 def note_machine(directory: RunDirectory, epoch: int) -> None:
     """Say and keep that a run goes on with other threads, or elsewhere, than it had before."""
     earlier = directory.meta.get("machines", [])
     before = earlier[-1]["machine"] if earlier else directory.meta.get("machine")
-    if before != _machine():
-        directory.update_meta(machines=[*earlier, {"epoch": epoch, "machine": _machine()}])
+    if before != machine():
+        directory.update_meta(machines=[*earlier, {"epoch": epoch, "machine": machine()}])
         print(
-            f"{directory.path} ran on {before} and goes on with {_machine()}: from epoch {epoch} "
+            f"{directory.path} ran on {before} and goes on with {machine()}: from epoch {epoch} "
             "on its last bits may differ from those of a run that was never interrupted"
         )
 

@@ -30,6 +30,11 @@ from lightning_grok.runs.summary import run_record
 from lightning_grok.tasks.reference_set import dataset_of
 
 
+def machine() -> str:
+    """The processor and the threads, on which the last bits of a result depend."""
+    return f"{platform.machine()}, {torch.get_num_threads()} threads"
+
+
 class RunLogger(Logger):
     """Writes a run's directory, which every command reads: ``runs``, ``dashboard``, ``measure``.
 
@@ -83,7 +88,7 @@ class RunLogger(Logger):
             epoch=0,
             seconds=0.0,
             created=datetime.now(UTC).isoformat(timespec="milliseconds"),
-            machine=f"{platform.machine()}, {torch.get_num_threads()} threads",
+            machine=machine(),
         )
         rank_zero_info(f"writing {directory.path}")
         return directory

@@ -178,7 +178,7 @@ def figure_table(runs: PaperRuns) -> "Figure":
         "below it least and greatest where they differ. A run grokked if half of the rise took at "
         "least five times as long as memorization, and most of what it learned came with it."
     )
-    if any(not math.isnan(each) for row in rows for each in row.published.values()):
+    if any(map(published_line, rows)):
         title += (
             " In italics: published, one seed; test accuracy when train accuracy first reached "
             "99 % and at our last epoch, and epochs of first crossings."
