@@ -5,14 +5,13 @@ import os
 import shutil
 import signal
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 # Before PyTorch: tests run side by side, and threads that spin for a core make all of them wait.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import pytest
-from small_runs import QUICK, SMALL
+from small_runs import QUICK, SMALL, Fit
 
 from lightning_grok.runs.folders import find_runs
 from lightning_grok.runs.run import Run, read_run
@@ -56,7 +55,7 @@ def one_parser(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def fit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, one_parser: None) -> Callable[..., Run]:
+def fit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, one_parser: None) -> Fit:
     """Runs ``fit`` on configs/grok.yaml with smoke.yaml on top and the given arguments.
 
     What takes seconds is off unless asked for: UMAP, capacity of more than one layer, figures.
@@ -88,11 +87,11 @@ def kept_runs() -> dict[tuple[str, ...], tuple[Path, str]]:
 
 @pytest.fixture
 def fitted(
-    fit: Callable[..., Run],
+    fit: Fit,
     tmp_path: Path,
     tmp_path_factory: pytest.TempPathFactory,
     kept_runs: dict[tuple[str, ...], tuple[Path, str]],
-) -> Callable[..., Run]:
+) -> Fit:
     """As `fit`, but what a test of the same file has trained before is copied."""
 
     def run(*arguments: str, name: str = "run") -> Run:

@@ -1,11 +1,10 @@
 """Whole-set evaluation on its schedule, with real fits."""
 
-from collections.abc import Callable
-
 import lightning as L
 import numpy as np
 import pytest
 import torch
+from small_runs import OFF, Fit
 from torchmetrics.functional.classification import multiclass_accuracy
 
 from lightning_grok.callbacks import Evaluation
@@ -14,12 +13,6 @@ from lightning_grok.runs.network import load_model
 from lightning_grok.runs.run import Run
 from lightning_grok.tasks.images import GrokData
 from lightning_grok.tasks.module import GrokModule
-
-Fit = Callable[..., Run]
-OFF = [
-    f"--{group}.enabled=false"
-    for group in ("kernel_distance", "manifold_capacity", "linear_probe", "umap")
-]
 
 
 def test_values_are_those_of_the_snapshots_on_whole_sets(fit: Fit) -> None:

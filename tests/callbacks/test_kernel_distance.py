@@ -2,7 +2,6 @@
 
 import copy
 import math
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +9,7 @@ import pytest
 import torch
 import yaml
 from networks import case
+from small_runs import Fit
 from torch import Tensor
 
 from lightning_grok.callbacks import KernelDistance
@@ -25,7 +25,6 @@ from lightning_grok.runs.network import load_model
 from lightning_grok.runs.run import Run
 from lightning_grok.tasks.images import GrokData
 
-Fit = Callable[..., Run]
 OTHERS = [
     f"--{group}.enabled=false" for group in ("manifold_capacity", "linear_probe", "weight_norm")
 ]

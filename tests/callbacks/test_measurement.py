@@ -1,24 +1,22 @@
 """What every measurement shares: it disturbs nothing, ends with the run and fits any network."""
 
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from small_runs import Fit
 from torch import nn
 
 from lightning_grok.callbacks import LayerMeasurement, LinearProbe
 from lightning_grok.callbacks.measurement import Measurement
 from lightning_grok.callbacks.recording import as_array
-from lightning_grok.runs.run import Run
 from lightning_grok.tasks.images import GrokData
 from lightning_grok.tasks.mlp import MLP
 from lightning_grok.tasks.reference_set import ReferenceSet
-
-Fit = Callable[..., Run]
 
 
 @pytest.fixture(scope="module")

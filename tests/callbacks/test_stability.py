@@ -2,10 +2,10 @@
 
 import copy
 import math
-from collections.abc import Callable
 
 import pytest
 import torch
+from small_runs import Fit
 from torch.nn import functional as F
 
 from lightning_grok.callbacks.stability import optimizer_values
@@ -13,7 +13,6 @@ from lightning_grok.commands.fit import GrokCLI
 from lightning_grok.runs.network import load_model
 from lightning_grok.runs.run import Run
 
-Fit = Callable[..., Run]
 SLIM = [
     f"--{group}.enabled=false"
     for group in ("kernel_distance", "manifold_capacity", "linear_probe", "weight_norm")

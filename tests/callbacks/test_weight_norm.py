@@ -1,12 +1,8 @@
-from collections.abc import Callable
-
 import pytest
 import torch
+from small_runs import Fit
 
 from lightning_grok.runs.network import load_model
-from lightning_grok.runs.run import Run
-
-Fit = Callable[..., Run]
 
 
 def test_norms_of_a_run_are_those_of_its_snapshots(fit: Fit) -> None:

@@ -1,16 +1,15 @@
 """Measuring beside training: the numbers of inline measuring, also after a kill or a resume."""
 
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import psutil
 import pytest
+from small_runs import Fit
 
 from lightning_grok.commands.beside import Beside
 from lightning_grok.runs.run import Run
 
-Fit = Callable[..., Run]
 # Questions and answers of so wide a network are longer than what a pipe holds.
 ALL = (
     "--model.hidden=[512,512]",

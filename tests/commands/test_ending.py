@@ -2,24 +2,18 @@
 
 import json
 import math
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from small_runs import OFF, Fit
 
 from lightning_grok.commands.ending import say_how_it_went
 from lightning_grok.commands.main import main
 from lightning_grok.runs.directory import RunDirectory
 from lightning_grok.runs.failures import failed_measurements
 from lightning_grok.runs.run import Run, read_run
-
-Fit = Callable[..., Run]
-OFF = [
-    f"--{group}.enabled=false"
-    for group in ("kernel_distance", "manifold_capacity", "linear_probe", "umap")
-]
 
 
 @pytest.mark.parametrize(

@@ -7,13 +7,13 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from small_runs import OFF, Fit
 
 from benchmarks.faults import kills, names, wandb_faults
 from benchmarks.faults.disk import WHEN, at_the_start, in_mid_run
@@ -25,12 +25,6 @@ from lightning_grok.errors import InputError
 from lightning_grok.runs.checkpoints import newest_checkpoint
 from lightning_grok.runs.directory import RunDirectory
 from lightning_grok.runs.run import Run, read_run
-
-Fit = Callable[..., Run]
-OFF = [
-    f"--{group}.enabled=false"
-    for group in ("kernel_distance", "manifold_capacity", "linear_probe", "umap")
-]
 
 
 def kept(outcomes: list[Outcome]) -> None:

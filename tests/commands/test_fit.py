@@ -1,21 +1,16 @@
 import signal
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 import yaml
+from small_runs import OFF, Fit
 
 from lightning_grok.runs.checkpoints import newest_checkpoint
 from lightning_grok.runs.panels import panels_of
 from lightning_grok.runs.run import Run
 
-Fit = Callable[..., Run]
-OFF = [
-    f"--{group}.enabled=false"
-    for group in ("kernel_distance", "manifold_capacity", "linear_probe", "umap")
-]
 FULL = ["--umap.enabled=true", "--manifold_capacity.layers=null"]
 
 

@@ -1,14 +1,12 @@
 import os
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
+from small_runs import Fit
 
 from lightning_grok.commands.main import main
 from lightning_grok.runs.run import Run
-
-Fit = Callable[..., Run]
 
 
 @pytest.mark.slow

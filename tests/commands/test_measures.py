@@ -3,22 +3,19 @@
 import json
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from small_runs import OFF, Fit
 
 from lightning_grok.callbacks.floor import imported
 from lightning_grok.commands.main import main
 from lightning_grok.errors import InputError
 from lightning_grok.runs.measures import BUILT_IN, known_measures, named_measures
-from lightning_grok.runs.run import Run, read_run
+from lightning_grok.runs.run import read_run
 
-Fit = Callable[..., Run]
-OFF = [
-    f"--{group}.enabled=false"
-    for group in ("kernel_distance", "manifold_capacity", "linear_probe", "umap", "stability")
-]
+BARE = (*OFF, "--stability.enabled=false")
 PLUG_IN = """
 from lightning_grok.runs.measures import Measure
 ROUNDNESS = Measure("roundness", "layer", "my_plug_in.roundness", "how round", "", "none", "nobody")
@@ -51,7 +48,7 @@ def plug_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_measures_are_taken_in_a_run_and_afterwards(fit: Fit) -> None:
-    run = fit(*OFF, "--trainer.max_epochs=2", "--measure", "weight_spectrum,effective_rank")
+    run = fit(*BARE, "--trainer.max_epochs=2", "--measure", "weight_spectrum,effective_rank")
     assert run.series("effective_rank/layers.3")[0].tolist() == [0, 1, 2]
     assert run.series("weight_spectrum/layers.0.weight/stable_rank")[0].tolist() == [0, 1, 2]
     main(["measure", str(run.path), "--measure=neural_collapse", "--measure=commutator"])
@@ -64,7 +61,7 @@ def test_measures_are_taken_in_a_run_and_afterwards(fit: Fit) -> None:
 def test_what_needs_the_training_is_left_out_afterwards_and_said(
     fit: Fit, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    run = fit(*OFF, "--trainer.max_epochs=1")
+    run = fit(*BARE, "--trainer.max_epochs=1")
     live = "--measure=adaptive_sharpness"
     with pytest.raises(SystemExit):
         main(["measure", str(run.path), live])
@@ -80,7 +77,7 @@ def test_floors_are_asked_for_beside_a_name_and_are_the_same_afterwards(fit: Fit
         "--measure=neural_collapse", "--trainer.callbacks.floor=[init,shuffle,walk]",
         "--trainer.callbacks.draws=2",
     ]  # fmt: skip
-    run = fit(*OFF, "--trainer.max_epochs=2", *asked)
+    run = fit(*BARE, "--trainer.max_epochs=2", *asked)
     key = "neural_collapse/layers.3/within_over_between"
     live = {
         each: run.series(each)[1].tolist()
@@ -95,7 +92,7 @@ def test_floors_are_asked_for_beside_a_name_and_are_the_same_afterwards(fit: Fit
 
 def test_one_name_is_measured_once(fit: Fit, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
-        fit(*OFF, "--trainer.max_epochs=1", "--measure=sharpness", "--measure=sharpness")
+        fit(*BARE, "--trainer.max_epochs=1", "--measure=sharpness", "--measure=sharpness")
     (line,) = [each for each in capsys.readouterr().err.splitlines() if each.startswith("error")]
     assert line == "error: expected different names of measurements, received 'sharpness' twice"
 
@@ -125,7 +122,7 @@ def test_a_plug_in_adds_its_own(fit: Fit, capsys: pytest.CaptureFixture[str]) ->
     warnings = sorted(shown.err.splitlines())
     assert warnings[0].startswith("warning: measure bad (my_plug_in:BAD): expected a Measure")
     assert warnings[1].startswith("warning: measure gone (no_such_module:X): No module named")
-    run = fit(*OFF, "--trainer.max_epochs=1", "--measure=roundness")
+    run = fit(*BARE, "--trainer.max_epochs=1", "--measure=roundness")
     assert run.series("roundness/layers.0")[0].tolist() == [0, 1]
     with pytest.raises(InputError, match=r"received gone.*No module named 'no_such_module'"):
         named_measures("gone")

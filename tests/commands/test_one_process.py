@@ -1,21 +1,15 @@
 """One process is one run that trains something, whatever the environment and the options say."""
 
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from lightning.fabric.utilities.rank_zero import rank_zero_only
-from small_runs import SMALL
+from small_runs import OFF, SMALL, Fit
 
 from benchmarks.faults.surroundings import IDLE_OPTIONS, RANKS, idle_problem, rank_problem
 from lightning_grok.commands.main import main
-from lightning_grok.runs.run import Run
 
-Fit = Callable[..., Run]
-OFF = [
-    f"--{group}.enabled=false"
-    for group in ("kernel_distance", "manifold_capacity", "linear_probe", "umap", "weight_norm")
-]
+BARE = (*OFF, "--weight_norm.enabled=false")
 
 
 SOME = ("slurm", "torch elastic", "mpi")
@@ -37,12 +31,12 @@ def test_a_rank_of_any_scheduler_is_no_rank_of_a_run(
 
 
 def test_the_second_of_four_tasks_writes_all(fit: Fit, monkeypatch: pytest.MonkeyPatch) -> None:
-    expected = fit(*OFF, name="alone")
+    expected = fit(*BARE, name="alone")
     for variables in RANKS.values():
         for key, value in variables(1).items():
             monkeypatch.setenv(key, value)
     monkeypatch.setattr(rank_zero_only, "rank", 1)
-    run = fit(*OFF)
+    run = fit(*BARE)
     assert run.state == "finished"
     assert [event["event"] for event in run.events] == [e["event"] for e in expected.events]
     files = [sorted(str(p.relative_to(r.path)) for p in r.path.rglob("*")) for r in (run, expected)]

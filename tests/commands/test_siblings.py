@@ -1,16 +1,14 @@
 """Seeds side by side: each run is the one that would have been trained alone; Ctrl-C and kills."""
 
-import os
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import psutil
 import pytest
 import torch
+from small_runs import ENVIRONMENT, wait_until
 
 from lightning_grok.commands.main import main
 from lightning_grok.runs.run import Run
@@ -21,7 +19,6 @@ TINY = (
     "--kernel_distance.enabled=false", "--manifold_capacity.enabled=false",
     "--linear_probe.enabled=false", "--umap.enabled=false",
 )  # fmt: skip
-ENVIRONMENT = os.environ | {"WANDB_MODE": "disabled", "OMP_NUM_THREADS": "1"}
 
 
 def command(*arguments: str) -> list[str]:
@@ -32,13 +29,6 @@ def weights(run: Path, epoch: int) -> dict[str, torch.Tensor]:
     found = torch.load(run / "checkpoints" / "last.ckpt", weights_only=False)
     assert found["epoch"] + 1 == epoch
     return found["state_dict"]
-
-
-def wait_until(condition: Callable[[], object]) -> None:
-    deadline = time.monotonic() + 200
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
 
 
 @pytest.mark.slow

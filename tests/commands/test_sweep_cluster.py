@@ -1,22 +1,20 @@
 """A sweep on a Dask cluster that is there already, with two workers, one of them killed."""
 
-import os
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
 import pytest
 import yaml
+from small_runs import ENVIRONMENT, wait_until
 
 from lightning_grok.runs.run import Run
 
 pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).parents[2]
-ENVIRONMENT = os.environ | {"WANDB_MODE": "disabled", "OMP_NUM_THREADS": "1"}
 EPOCHS = 2500
 
 
@@ -51,13 +49,6 @@ class Cluster:
         for process in (*self.workers, self.scheduler):
             process.kill()
             process.wait()
-
-
-def wait_until(condition: Callable[[], object]) -> None:
-    deadline = time.monotonic() + 300
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
 
 
 def point_of(worker: subprocess.Popen, root: Path) -> Path | None:

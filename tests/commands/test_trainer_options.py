@@ -1,22 +1,17 @@
 """What users of Lightning rely on, through the command line: each option has its effect."""
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from small_runs import OFF, Fit
 
 from lightning_grok.runs.checkpoints import newest_checkpoint
 from lightning_grok.runs.folders import find_runs
 from lightning_grok.runs.run import Run
 
-Fit = Callable[..., Run]
-OFF = [
-    f"--{group}.enabled=false"
-    for group in ("kernel_distance", "manifold_capacity", "linear_probe", "umap")
-]
 BATCHES = ("--data.batch_size=16", "--trainer.max_epochs=2")
 """Two epochs of four steps."""
 SGD = ("--model.optimizer=sgd", "--model.weight_decay=0")

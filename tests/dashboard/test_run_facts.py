@@ -6,15 +6,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from small_runs import OFF
 
 from lightning_grok.commands.main import main
 from lightning_grok.dashboard.run_facts import facts_of, final_values, settings_of
 from lightning_grok.runs.run import Run, find_runs, read_run
-
-OFF = [
-    f"--{group}.enabled=false"
-    for group in ("kernel_distance", "manifold_capacity", "linear_probe", "umap")
-]
 
 
 @pytest.mark.slow

@@ -3,14 +3,14 @@
 import os
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import psutil
 import pytest
 import yaml
+from small_runs import wait_until
 from wandb_backend import ENTITY, PROJECT, Backend, serve
 
 from lightning_grok.runs.folders import find_runs
@@ -85,13 +85,6 @@ def kill(agent: subprocess.Popen) -> None:
     for process in [agent, *started]:
         process.kill()
     agent.wait()
-
-
-def wait_until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 300
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
 
 
 @pytest.fixture

@@ -1,13 +1,12 @@
 """Branches of a run: the trunk's epochs bit for bit, and then what their own options say."""
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from small_runs import QUICK, SMALL
+from small_runs import OFF, QUICK, SMALL, Fit
 
 from lightning_grok.runs.checkpoints import kept_path
 from lightning_grok.runs.files import read_json
@@ -15,12 +14,7 @@ from lightning_grok.runs.run import Run
 from lightning_grok.schedule import log_spaced
 
 CONFIGS = Path(__file__).parents[2] / "configs"
-Fit = Callable[..., Run]
-SLIM = [
-    f"--{group}.enabled=false"
-    for group in ("kernel_distance", "manifold_capacity", "linear_probe", "umap")
-]
-LONG = [*SLIM, "--trainer.max_epochs=6", "--model.learning_rate=0.01"]
+LONG = [*OFF, "--trainer.max_epochs=6", "--model.learning_rate=0.01"]
 
 
 @pytest.fixture(scope="module")
@@ -63,7 +57,7 @@ def test_without_a_change_it_is_the_trunk_bit_for_bit(trunk: Run, fit: Fit) -> N
         "run": str(trunk.path), "epoch": 2, "changed": {}, "set": {},
     }  # fmt: skip
     assert before == {p: p.read_bytes() for p in trunk.path.rglob("*") if p.is_file()}
-    longer = fit(*SLIM, "--trainer.max_epochs=8", "--model.learning_rate=0.01",
+    longer = fit(*OFF, "--trainer.max_epochs=8", "--model.learning_rate=0.01",
                  f"--run.extends={branch.path}", name="longer")  # fmt: skip
     assert content(longer, 6)["log"] == content(branch, 6)["log"]
     assert longer.epoch == 8

@@ -1,18 +1,17 @@
 """A run that begins with a shorter one ends as if it had been as long from the start."""
 
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from small_runs import Fit
 
 from lightning_grok.runs.checkpoints import newest_checkpoint
 from lightning_grok.runs.directory import RunDirectory
 from lightning_grok.runs.extension import longer
 from lightning_grok.runs.run import Run
 
-Fit = Callable[..., Run]
 SLIM = [f"--{group}.enabled=false" for group in ("manifold_capacity", "linear_probe", "umap")]
 BARE = [*SLIM, "--kernel_distance.enabled=false"]
 LONG = [*SLIM, "--trainer.max_epochs=7"]
