@@ -4,6 +4,7 @@ import lightning as L
 import numpy as np
 import pytest
 import torch
+from own_training import QUIET
 from small_runs import OFF, Fit
 from torchmetrics.functional.classification import multiclass_accuracy
 
@@ -71,10 +72,7 @@ def test_refusals(arguments: dict) -> None:
 
 def test_a_user_without_the_command_line(tmp_path) -> None:
     torch.manual_seed(0)
-    trainer = L.Trainer(
-        max_epochs=2, callbacks=[Evaluation()], logger=False, enable_checkpointing=False,
-        enable_progress_bar=False, enable_model_summary=False, accelerator="cpu",
-    )  # fmt: skip
+    trainer = L.Trainer(max_epochs=2, callbacks=[Evaluation()], logger=False, **QUIET)
     data = GrokData(dataset="digits", train_size=64)
     trainer.fit(GrokModule(num_classes=10, hidden=(16,)), datamodule=data)
     assert 0 <= float(trainer.callback_metrics["test/accuracy"]) <= 1

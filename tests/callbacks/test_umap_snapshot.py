@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from lightning.pytorch.cli import LightningArgumentParser
+from own_training import QUIET
 
 from lightning_grok.callbacks import UmapSnapshot
 from lightning_grok.errors import InputError
@@ -38,10 +39,11 @@ def fitted(
     directory = RunDirectory(path)
     module = GrokModule(10, 784, hidden=[16, 16])
     trainer = L.Trainer(
-        max_epochs=epochs, callbacks=list(callbacks), logger=RunLogger(directory),
-        enable_checkpointing=False, enable_progress_bar=False, enable_model_summary=False,
-        accelerator="cpu",
-    )  # fmt: skip
+        max_epochs=epochs,
+        callbacks=list(callbacks),
+        logger=RunLogger(directory),
+        **QUIET,
+    )
     data = GrokData(dataset="digits", train_size=64)
     trainer.fit(module, datamodule=data, ckpt_path=checkpoint, weights_only=True)
     directory.close()

@@ -8,6 +8,7 @@ import lightning as L
 import pytest
 import torch
 from jsonargparse import ArgumentParser
+from own_training import QUIET
 
 from lightning_grok.errors import InputError
 from lightning_grok.tasks import download as downloads
@@ -63,15 +64,7 @@ class Recorder(L.LightningModule):
 
 
 def trainer(folder, epochs, **options):
-    settings = {
-        "accelerator": "cpu",
-        "logger": False,
-        "enable_progress_bar": False,
-        "enable_model_summary": False,
-        "enable_checkpointing": False,
-        "num_sanity_val_steps": 0,
-        "default_root_dir": folder,
-    }
+    settings = QUIET | {"logger": False, "num_sanity_val_steps": 0, "default_root_dir": folder}
     return L.Trainer(max_epochs=epochs, **settings | options)
 
 

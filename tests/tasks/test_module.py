@@ -8,6 +8,7 @@ from pathlib import Path
 import lightning as L
 import pytest
 import torch
+from own_training import QUIET
 from torch import nn
 
 from lightning_grok.errors import InputError
@@ -45,14 +46,8 @@ def module(**options) -> GrokModule:
 
 
 def fitted(trained: GrokModule, epochs: int, ckpt_path: Path | None = None, **options) -> L.Trainer:
-    quiet = {
-        "logger": False,
-        "enable_checkpointing": False,
-        "enable_progress_bar": False,
-        "enable_model_summary": False,
-        "accelerator": "cpu",
-    }
-    trainer = L.Trainer(max_epochs=epochs, num_sanity_val_steps=0, **quiet | options)
+    quiet = QUIET | {"logger": False, "num_sanity_val_steps": 0}
+    trainer = L.Trainer(max_epochs=epochs, **quiet | options)
     trainer.fit(trained, batches(), [batches(), batches()], ckpt_path=ckpt_path, weights_only=False)
     return trainer
 

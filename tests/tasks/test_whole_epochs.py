@@ -14,6 +14,7 @@ from lightning.pytorch.callbacks import (
     ModelCheckpoint,
     StochasticWeightAveraging,
 )
+from own_training import QUIET
 from torch import Tensor, nn
 
 from lightning_grok.callbacks.checkpoint import FiniteLoss
@@ -61,10 +62,7 @@ def fitted(
     batches: BatchLoader | None = None,
     **options: Any,
 ) -> L.Trainer:
-    quiet = {
-        "logger": False, "enable_checkpointing": False, "enable_progress_bar": False,
-        "enable_model_summary": False, "accelerator": "cpu", "num_sanity_val_steps": 0,
-    }  # fmt: skip
+    quiet = QUIET | {"logger": False, "num_sanity_val_steps": 0}
     trainer = L.Trainer(max_epochs=epochs, callbacks=list(callbacks), **quiet | options)
     trainer.fit(
         trained, batches or loader(), [loader(), loader()], ckpt_path=ckpt_path, weights_only=False
