@@ -208,10 +208,10 @@ def claims_file() -> dict[str, Any]:
 
 
 def only(tmp_path: Path, *names: str) -> Path:
-    """The package's claims file cut down to some claims."""
+    """The package's claims file cut down to some claims, without its variants."""
     content = claims_file()
     path = tmp_path / "claims.yaml"
-    some = {"claims": {name: content["claims"][name] for name in names}}
+    some = {"claims": {name: content["claims"][name] for name in names}, "variants": {}}
     path.write_text(yaml.safe_dump(content | some))
     return path
 
