@@ -1,15 +1,18 @@
 """A progress bar of epochs: accuracy and the last geometry readings, nothing per step."""
 
+import logging
+import shutil
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import lightning as L
 from lightning.pytorch.callbacks import ProgressBar
 from lightning.pytorch.utilities.rank_zero import rank_zero_info
 from tqdm.auto import tqdm
+from tqdm.contrib.logging import logging_redirect_tqdm
 
 from lightning_grok.callbacks.measurement import Measurement, enabled_measurements
 from lightning_grok.callbacks.network import network_of
@@ -19,6 +22,7 @@ from lightning_grok.runs.panels import Logged, headlines, panels_of
 _MOST = 5  # numbers on the bar
 _LONG = 1.0  # seconds of a measurement that is named on the bar while it is taken
 _FORMAT = "{l_bar}{bar}| {n_fmt}/{total_fmt} [{elapsed}{postfix}]"  # the time left is our own
+_BESIDE = 40  # columns of a bar that can be seen, and of the counts beside it
 
 
 @contextmanager
@@ -33,6 +37,26 @@ def share_bar(what: str) -> Iterator[Callable[[float], None]]:
         yield show
 
 
+@contextmanager
+def _logged_above() -> Iterator[None]:
+    """What Lightning logs to the terminal stands above a bar, not behind it in its line."""
+    logger = logging.getLogger("lightning.pytorch")
+    streams = [getattr(handler, "stream", None) for handler in logger.handlers]
+    shown = any(stream in (sys.stdout, sys.stderr) for stream in streams)
+    with logging_redirect_tqdm([logger] if shown else []):
+        yield
+
+
+def _what_fits(parts: list[str]) -> str:
+    """As many of the first parts as leave room for the bar; all where there is no terminal."""
+    if not sys.stderr.isatty():
+        return ", ".join(parts)
+    room = shutil.get_terminal_size().columns - _BESIDE
+    while len(parts) > 1 and len(", ".join(parts)) > room:
+        parts = parts[:-1]
+    return ", ".join(parts)
+
+
 class EpochProgress(ProgressBar):
     """One bar over all epochs, drawn twice a second at most.
 
@@ -44,6 +68,7 @@ class EpochProgress(ProgressBar):
     def __init__(self) -> None:
         super().__init__()
         self._bar: tqdm | None = None
+        self._above = ExitStack()
         self._enabled = True
         self._measurements: list[Measurement] = []
         self._began = self._measuring = 0.0  # seconds
@@ -91,6 +116,7 @@ class EpochProgress(ProgressBar):
             bar_format=_FORMAT,
             mininterval=0.5 if sys.stderr.isatty() else 30.0,
         )
+        self._above.enter_context(_logged_above())
 
     def on_train_epoch_end(self, trainer: L.Trainer, *args: Any) -> None:
         """Count an epoch; the bar itself decides whether to draw."""
@@ -100,8 +126,8 @@ class EpochProgress(ProgressBar):
         due = [each.name for each in self._measurements if each.due(epoch)]
         self._measuring += sum(self._cost(trainer, name) for name in due)
         if self._bar.n + 1 >= self._bar.last_print_n + self._bar.miniters:
-            parts = (self._time_left(trainer, epoch), self._readings(trainer))
-            self._bar.set_postfix_str(", ".join(filter(None, parts)), refresh=False)
+            parts = [self._time_left(trainer, epoch), *self._readings(trainer)]
+            self._bar.set_postfix_str(_what_fits(list(filter(None, parts))), refresh=False)
         self._bar.update(completed_epochs(trainer) - self._bar.n)
 
     @staticmethod
@@ -122,7 +148,7 @@ class EpochProgress(ProgressBar):
             left += times * self._cost(trainer, each.name)
         return f"{tqdm.format_interval(left)} left"
 
-    def _readings(self, trainer: L.Trainer) -> str:
+    def _readings(self, trainer: L.Trainer) -> list[str]:
         metrics = trainer.callback_metrics
         names = getattr(network_of(trainer.lightning_module), "layer_names", [])
         known: dict[str, Any] = {"layer_names": names}
@@ -130,9 +156,7 @@ class EpochProgress(ProgressBar):
             known["accuracies"] = logger.directory.meta.get("accuracies")
         panels = panels_of(Logged(sorted(metrics), known, {}))
         shown = headlines(panels, "reading")[:_MOST]
-        return ", ".join(
-            f"{line.name.split()[0]} {float(metrics[line.key]):.3g}" for _, line in shown
-        )
+        return [f"{line.name.split()[0]} {float(metrics[line.key]):.3g}" for _, line in shown]
 
     def print(self, *args: Any, **kwargs: Any) -> None:
         """Print above the bar."""
@@ -147,6 +171,7 @@ class EpochProgress(ProgressBar):
         self._close()
 
     def _close(self) -> None:
+        self._above.close()
         if self._bar is not None:
             self._bar.close()
             self._bar = None

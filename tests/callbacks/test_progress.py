@@ -1,18 +1,21 @@
 """The bar's time left counts the measurements that are still due."""
 
 import logging
+import os
 import re
+import sys
 import time
 from collections.abc import Mapping
 
 import lightning as L
 import pytest
 import torch
+from lightning.pytorch.utilities.rank_zero import rank_zero_info
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
 from lightning_grok.callbacks import Measurement
-from lightning_grok.callbacks.progress import EpochProgress
+from lightning_grok.callbacks.progress import EpochProgress, _what_fits
 from lightning_grok.tasks.reference_set import ReferenceSet
 
 
@@ -115,3 +118,42 @@ def test_what_is_measured_is_said_before() -> None:
     told = [line for line in before if "initialization" in line]
     compiled = "(compiled first, where that is new here)"
     assert told == [f"measuring the initialization {compiled}: slow, 1 of 1"]
+
+
+def test_what_is_logged_stands_above_the_bar(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In a line of its own, and Lightning's own words too."""
+
+    class Logs(L.Callback):
+        def on_train_epoch_end(self, *args: object) -> None:
+            rank_zero_info("told while the bar is there")
+
+    logger = logging.getLogger("lightning.pytorch")
+    handler = logging.StreamHandler(sys.stderr)
+    monkeypatch.setattr(logger, "handlers", [handler])
+    monkeypatch.setattr(logger, "propagate", False)
+    data = TensorDataset(torch.randn(4, 3), torch.tensor([0, 1, 0, 1]))
+    trainer = L.Trainer(
+        max_epochs=2, callbacks=[Logs(), EpochProgress()], logger=False,
+        enable_checkpointing=False, accelerator="cpu", enable_model_summary=False,
+    )  # fmt: skip
+    trainer.fit(Linear(), DataLoader(data, batch_size=4))
+    lines = re.split(r"[\r\n]", capsys.readouterr().err)
+    assert lines.count("told while the bar is there") == 2
+    assert lines.count("`Trainer.fit` stopped: `max_epochs=2` reached.") == 1
+    assert logger.handlers == [handler]
+
+
+@pytest.mark.parametrize(
+    ("columns", "shown"), [(200, "1:00 left, train 1, test 0.1"), (60, "1:00 left, train 1")]
+)
+def test_readings_leave_room_for_the_bar(
+    columns: int, shown: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parts = ["1:00 left", "train 1", "test 0.1"]
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
+    monkeypatch.setattr("shutil.get_terminal_size", lambda: os.terminal_size((columns, 24)))
+    assert _what_fits(parts) == shown
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: False, raising=False)
+    assert _what_fits(parts) == ", ".join(parts)
