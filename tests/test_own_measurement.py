@@ -17,6 +17,7 @@ from lightning_grok.dashboard.run_folder import RunFolder
 from lightning_grok.figures import further_figures
 from lightning_grok.loggers.wandb_charts import views_of
 from lightning_grok.loggers.wandb_workspace import build_workspace
+from lightning_grok.runs.measures import BUILT_IN, Measure
 from lightning_grok.runs.network import module_names
 from lightning_grok.runs.panels import Logged, headlines, panels_of
 from lightning_grok.runs.run import Run
@@ -179,3 +180,15 @@ def test_layers_stand_as_the_network_has_them() -> None:
     (panel,) = panels_of(run)
     expected = ["hidden", "square@0", "square@1", "readout", "other"]
     assert [line.layer for line in panel.lines] == expected
+
+
+@pytest.mark.parametrize("measure", BUILT_IN, ids=lambda each: each.name)
+def test_a_measure_of_the_package_says_what_it_is(measure: Measure) -> None:
+    """By its name alone, without a field, of a layer and with one."""
+    keys = [measure.name, f"{measure.name}/layers.0", f"{measure.name}/layers.2/field"]
+    panels = panels_of(Logged(keys, {"layer_names": list(LAYERS)}, {}))
+    assert len(panels) == 3
+    for panel in panels:
+        assert panel.note.lower().startswith(measure.words.lower().split(";")[0])
+        assert ". As logged: " in panel.note
+        assert "arguments" not in panel.note

@@ -144,6 +144,18 @@ BUILT_IN = (
         "of modular addition, what rests on the frequencies of a + b", "nats; shares",
         "one forward pass of all pairs", "Nanda et al. 2023",
     ),
+    Measure(
+        "residue_participation", "weight", "lightning_grok.tasks.mechanisms.residue_participation",
+        "of modular arithmetic, how few frequencies the weights use, 1 for a single one; "
+        "arguments: {modulus: 53}", "share",
+        "a Fourier transform of every row", "Doshi et al. 2023",
+    ),
+    Measure(
+        "coordinate_mass", "weight", "lightning_grok.tasks.mechanisms.coordinate_mass",
+        "of sparse parity, how much of a layer reads the first coordinates, which decide; "
+        "arguments: {first: 3}", "share",
+        "one pass over the matrix", "for the task of Merrill et al. 2023",
+    ),
 )  # fmt: skip
 """What comes with the package."""
 

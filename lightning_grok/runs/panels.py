@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from typing import Any, Literal, NamedTuple, Protocol
 
+from lightning_grok.runs.measures import BUILT_IN
 from lightning_grok.runs.quantities import (
     CATALOGUE,
     GEOMETRY,
@@ -284,7 +285,7 @@ def _unknown_panel(template: str, lines: Sequence[Line], described: Any) -> Pane
     """A panel under its own name, or in the words of whoever measured it."""
     title = re.sub(r"^\{split\}[/_]|/?\{layer\}", "", template)
     logged = [template] if lines[0].layer else [line.key for line in lines]
-    note = f"As logged: {', '.join(logged)}."
+    note = f"{_measured(template)}As logged: {', '.join(logged)}."
     words = described if isinstance(described, Mapping) else {}
     return Panel(
         f"own-{slug(title)}",
@@ -298,6 +299,15 @@ def _unknown_panel(template: str, lines: Sequence[Line], described: Any) -> Pane
         log=words.get("log") is True,
         known=False,
     )
+
+
+def _measured(template: str) -> str:
+    """What a measure that comes with the package says; nothing of any other."""
+    name = template.partition("/")[0]
+    words = next(
+        (each.words.partition("; arguments")[0] for each in BUILT_IN if each.name == name), ""
+    )
+    return f"{words[0].upper()}{words[1:]}. " if words else ""
 
 
 def _end(value: Any) -> float | None:
