@@ -37,7 +37,8 @@ def break_mark(side: str = "x") -> dict[str, Any]:
     """Two strokes across the axis between epochs 0 and 1."""
     place = float(np.log10(np.sqrt(BREAK[0] * BREAK[1])))
     at = {"x": place, "y": 0} if side == "x" else {"x": 0, "y": place}
-    refs = {"xref": "x", "yref": "paper"} if side == "x" else {"xref": "paper", "yref": "y"}
+    other = "y" if side == "x" else "x"
+    refs = {f"{side}ref": side, f"{other}ref": f"{other} domain"}  # a square plot has less than all
     text = {
         "text": "//",
         "font": {"size": 11},

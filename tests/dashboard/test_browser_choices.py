@@ -269,6 +269,40 @@ def test_a_logarithmic_axis_has_labels_whatever_it_spans(
     assert labels(-9.1, 2.3)[0] == "10<sup>−8</sup>"
 
 
+def test_numbers_leave_room_for_the_title_and_breaks_stand_on_their_axes(
+    served: DashboardServer, opened: Callable[..., Any]
+) -> None:
+    """Values may differ in their fifth digit; on a telephone a square plot shrinks."""
+    words = {KEY: {"title": "Roundness", "unit": "of a circle"}}
+    writer = write_run(served.folder.root, "run", last=100, quantities=words)
+    for epoch in (0, 1, 10, 100):
+        writer.log("own", epoch, 8 * epoch, {KEY: 0.0296 + epoch * 5e-7})
+    page = opened(f"{served.url}#page=run&run=run")
+    page.set_viewport_size({"width": 390, "height": 844})
+    wait(page, "() => document.querySelectorAll('.plot .ytick').length > 20")
+    overlaps = """() => [...document.querySelectorAll(".plot")].filter((plot) => {
+      const title = plot.querySelector(".ytitle")?.getBoundingClientRect();
+      const labels = [...plot.querySelectorAll(".ytick text")];
+      return title && labels.some((each) => each.getBoundingClientRect().left < title.right - 1);
+    }).map((plot) => plot.id)"""
+    assert page.evaluate(overlaps) == []
+    labels = page.locator("#plot-own-own-roundness .ytick").all_text_contents()
+    assert max(map(len, labels)) > 6
+    distances = """() => [...document.querySelectorAll(".plot")].flatMap((plot) => {
+      const bottom = plot.querySelector(".nsewdrag")?.getBoundingClientRect().bottom;
+      const marks = plot._fullLayout.annotations ?? [];
+      return marks.flatMap((mark, index) => {
+        if (mark.name !== "break" || mark.xref !== "x") return [];
+        const { top, height } = plot.querySelector(`.annotation[data-index="${index}"]`)
+          .getBoundingClientRect();
+        return [Math.abs(top + height / 2 - bottom)];
+      });
+    })"""
+    found = page.evaluate(distances)
+    assert len(found) > 5
+    assert max(found) < 4
+
+
 def test_a_telephone_at_twice_the_size_scrolls_down_only(
     served: DashboardServer, opened: Callable[..., Any]
 ) -> None:

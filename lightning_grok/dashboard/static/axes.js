@@ -108,7 +108,7 @@ function movedMarks(layout, sides) { // events and breaks of the axis, along wit
   }
   const shift = Math.log10(paces()[0]);
   layout.annotations = (layout.annotations ?? []).filter(() => !state.linear).map((mark) => {
-    const side = mark.xref === "paper" ? "y" : "x";
+    const side = mark.xref === "x" ? "x" : "y";
     return { ...mark, [side]: mark[side] + shift };
   });
 }
@@ -155,7 +155,8 @@ function dressed(view) {
   for (const name of ["xaxis", "yaxis"]) {
     let own = { ...axis, ...layout[name] };
     if (sides.includes(name[0])) own = epochAxis(own);
-    own.title = { standoff: 6, font: { size: 12.5, color: quiet }, ...own.title };
+    own.title = { standoff: name === "yaxis" ? 3 : 6, font: { size: 12.5, color: quiet }, ...own.title };
+    if (name === "yaxis") own.automargin = "left"; // numbers such as 0.02965 beside the title
     if (own.minor) own.minor = { ticks: "outside", ticklen: 2, tickcolor: line, ...own.minor };
     layout[name] = own;
   }
