@@ -11,6 +11,7 @@ from benchmarks.results import by_setup, fill, seeds_table, spread, tables
 from lightning_grok.commands.figures import main as figures
 from lightning_grok.runs.folders import find_runs
 from lightning_grok.runs.run import Run
+from lightning_grok.runs.summary import run_outcome
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "docs" / "results"
@@ -81,3 +82,14 @@ def test_what_a_page_shows_exists(page: Path) -> None:
     assert linked
     for path in linked:
         assert (page.parent / path).exists(), path
+
+
+def test_the_caption_of_the_page_is_of_the_run_that_it_shows() -> None:
+    caption = " ".join((RESULTS.parent / "watch.md").read_text().split())
+    said = re.search(
+        r"runs.zip --run (\S+)`.* epoch ([\d,]+) \(dashed.* epoch ([\d,]+) \(solid", caption
+    )
+    assert said is not None
+    (run,) = [run for run in RUNS if run.name == said[1]]
+    assert f"Memorized at {said[2]};" in run_outcome(run)
+    assert f"half at {said[3]} " in run_outcome(run)
