@@ -54,7 +54,7 @@ def misplaced(figure: Figure) -> list[str]:
 
 
 def meeting(figure: Figure) -> list[str]:
-    """Tick labels side by side with less than 2 points between them, or 6 to a neighbour's."""
+    """Tick labels side by side with less than 2 points between them, or 6 to a neighbor's."""
     shown = []
     renderer = FigureCanvasAgg(figure).get_renderer()
     if figure.stale:

@@ -57,7 +57,7 @@ def running_median(
 
 
 def evaluation_noise(epochs: Num[np.ndarray, " t"], values: Float[np.ndarray, " t"]) -> float:
-    """Standard deviation of one evaluation about the line (in x) between its two neighbours.
+    """Standard deviation of one evaluation about the line (in x) between its two neighbors.
 
     1.4826 times the median absolute deviation, so that the few evaluations within a transition
     don't count. 0 for fewer than three values.

@@ -9,7 +9,7 @@ Epoch 0, the initialization, has no place on it and is left out, and so are valu
   evaluation before and the first of the three the metric is taken as linear in x. A metric that
   falls (f < p) is mirrored.
 - A change within three times the noise of one evaluation (its robust standard deviation about its
-  neighbours) is none.
+  neighbors) is none.
 
 What is never reached is right-censored: its time is infinite, and `Transition.last` says until when
 it was looked for. Where evaluations are dense, a running median over 51 epochs comes first; it is

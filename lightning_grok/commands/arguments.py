@@ -154,7 +154,7 @@ def packaged_folder(folder: str) -> Path:
 
 
 def hint_file(value: str, folder: str) -> str:
-    """`` (did you mean NAME?)`` for a file that isn't there, among its neighbours and packaged."""
+    """`` (did you mean NAME?)`` for a file that isn't there, among its neighbors and packaged."""
     packaged = packaged_folder(folder)
     names = [str(path.relative_to(packaged).with_suffix("")) for path in packaged.rglob("*.yaml")]
     return hint_path(Path(value)) or hint(value.removesuffix(".yaml"), names)

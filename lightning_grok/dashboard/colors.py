@@ -1,4 +1,4 @@
-"""Colours of the page beyond those of all figures, and their partners on a dark background."""
+"""Colors of the page beyond those of all figures, and their partners on a dark background."""
 
 import html
 from typing import Any
@@ -6,9 +6,9 @@ from typing import Any
 from lightning_grok.figures.palette import ON_DARK, SERIES, class_color, layer_color
 
 DASHES = ("solid", "dash", "dot", "dashdot")
-"""Line styles for more of them than there are colours."""
+"""Line styles for more of them than there are colors."""
 
-# Of the class colours those that a dark background would swallow.
+# Of the class colors those that a dark background would swallow.
 _CLASSES_ON_DARK = {
     "#332288": "#8c7cf0",
     "#117733": "#2f9e57",
@@ -19,19 +19,19 @@ _CLASSES_ON_DARK = {
 
 
 def series_style(index: int) -> dict[str, str]:
-    """Colour and dash of the run or setup number `index` in a comparison."""
+    """Color and dash of the run or setup number `index` in a comparison."""
     dash = DASHES[(index // len(SERIES)) % len(DASHES)]
     return {"color": SERIES[index % len(SERIES)], "dash": dash}
 
 
 def faint(color: str) -> str:
-    """The colour of a band around a line of that colour."""
+    """The color of a band around a line of that color."""
     red, green, blue = (int(color[i : i + 2], 16) for i in (1, 3, 5))
     return f"rgba({red},{green},{blue},0.2)"
 
 
 def dark_partners(*counts: int) -> dict[str, str]:
-    """Colour on light -> colour on dark: of lines, bands, classes, and so many layers."""
+    """Color on light -> color on dark: of lines, bands, classes, and so many layers."""
     pairs = dict(ON_DARK) | {
         layer_color(k, count): layer_color(k, count, dark=True)
         for count in counts
@@ -42,7 +42,7 @@ def dark_partners(*counts: int) -> dict[str, str]:
 
 
 def class_partners() -> dict[str, str]:
-    """The same for the colours of classes."""
+    """The same for the colors of classes."""
     return {class_color(k): _CLASSES_ON_DARK.get(class_color(k), class_color(k)) for k in range(10)}
 
 

@@ -19,7 +19,7 @@ from lightning_grok.runs.quantities import LAYER, Line, Panel
 from lightning_grok.runs.run import Run
 
 MOST = 21
-"""Lines that are told apart at all: seven colours by three line styles."""
+"""Lines that are told apart at all: seven colors by three line styles."""
 
 
 class RunGroup(NamedTuple):

@@ -12,13 +12,13 @@ from jaxtyping import Float, Num
 from lightning_grok.figures.epoch_axis import BREAK, INITIALIZATION, Events, axis_ends
 from lightning_grok.figures.palette import EVENT
 
-_WHITE = "#fffffe"  # not among the colours that a dark theme exchanges
+_WHITE = "#fffffe"  # not among the colors that a dark theme exchanges
 _ON_HEAT = {"color": "#14181e", "width": 1.4}
 _DASHES = {"memorization": "dash", "generalization": "solid"}
 
 
 def axis(last: int, **options: Any) -> dict[str, Any]:
-    """A Plotly axis over the epochs 0 to `last`, labelled at powers of ten."""
+    """A Plotly axis over the epochs 0 to `last`, labeled at powers of ten."""
     low, high = axis_ends(last)
     powers = [10**k for k in range(int(np.log10(high)) + 1)]
     labels = powers if len(powers) > 2 else [d * p for p in powers for d in (1, 2, 5)]

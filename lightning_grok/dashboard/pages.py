@@ -282,7 +282,7 @@ def _stops(runs: list[Run]) -> list[int]:
 
 
 def _layer_counts(run: Run) -> set[int]:
-    """How many layers share a ramp of colours: the network's, or those of a panel."""
+    """How many layers share a ramp of colors: the network's, or those of a panel."""
     panels = ({line.layer for line in panel.lines if line.layer} for panel in panels_of(run))
     return {len(run.meta.get("layer_names") or ()), *map(len, panels)}
 

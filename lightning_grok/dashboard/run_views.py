@@ -116,7 +116,7 @@ def pairs_view(run: Run, events: Events) -> View | None:
 
 
 def _look(run: Run, panel: Panel, of: Line) -> dict[str, str]:
-    """Label, group, colour, dash and marker of a line, as in all figures."""
+    """Label, group, color, dash and marker of a line, as in all figures."""
     style = line_style(run, panel, of)
     look = {"label": style.label, "group": of.layer or style.label, "color": style.color}
     if of.dash != "solid":

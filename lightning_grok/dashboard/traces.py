@@ -144,7 +144,7 @@ def level(value: float, spread: float, last: float, *, color: str, group: str) -
 def heatmap(
     x: np.ndarray, y: np.ndarray, z: np.ndarray, *, unit: str, hover: str, **options: Any
 ) -> dict[str, Any]:
-    """Cells between the edges `x` (K + 1,) and `y` (L + 1,), coloured by `z` (L, K)."""
+    """Cells between the edges `x` (K + 1,) and `y` (L + 1,), colored by `z` (L, K)."""
     bar = {"title": {"text": unit, "side": "right"}, "thickness": 12, "outlinewidth": 0}
     return {
         "type": "heatmap",

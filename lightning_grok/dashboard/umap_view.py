@@ -41,7 +41,7 @@ def umap_view(run: Run, events: Events) -> View | None:
     }
     note = "Test samples as the layer represents them, by class; the epoch slider moves the map."
     if len(labels) < (count := run.meta.get("num_classes", 0)):
-        note += f" {len(labels)} of {count} classes are mapped, as umap.classes says: more colours"
+        note += f" {len(labels)} of {count} classes are mapped, as umap.classes says: more colors"
         note += " could not be told apart."
     figure = {"data": [_points(look) for look in legend], "layout": layout}
     title = "UMAP of the representations"

@@ -20,8 +20,8 @@ class View(NamedTuple):
         id: its name among the views of a page.
         title, note: what it shows, in words; plain text.
         kind: ``epoch`` (x is the epoch axis), ``pairs`` (both are) or ``plane`` (frames by epoch).
-        figure: data and layout for Plotly, in colours for a light background.
-        legend: what the colours mean, each ``label``, ``group`` (of traces), ``color`` and, as in
+        figure: data and layout for Plotly, in colors for a light background.
+        legend: what the colors mean, each ``label``, ``group`` (of traces), ``color`` and, as in
             the figure, ``dash`` or ``symbol``.
         height: in pixels.
         frames: of a plane: epoch -> a tag that changes when the frame does.

@@ -215,7 +215,7 @@ def draw_events(axes: "Axes", events: Events) -> None:
 
 
 def event_style(name: str) -> dict[str, Any]:
-    """Colour and line style of an event."""
+    """Color and line style of an event."""
     return {"color": EVENT, "linestyle": _LINES[name], "linewidth": 0.9}
 
 

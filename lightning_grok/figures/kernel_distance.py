@@ -109,7 +109,7 @@ def pairs_of(run: Runs) -> dict[str, np.ndarray]:
 def draw_pairs(
     axes: "Axes", run: Runs, found: dict[str, np.ndarray], highest: float | None = None
 ) -> "QuadMesh":
-    """One heatmap with its events; `highest` is the end of the colour scale, by default its own."""
+    """One heatmap with its events; `highest` is the end of the color scale, by default its own."""
     first = first_place(run)
     edges, distance = cells(found["epochs"], found["distance"], limits(run), first)
     style: dict[str, Any] = {"cmap": HEAT, "vmin": 0, "vmax": highest, "rasterized": True}
@@ -131,7 +131,7 @@ def _draw_events_on_both(axes: "Axes", events: Events) -> None:
 def cells(
     epochs: np.ndarray, values: np.ndarray, ends: tuple[float, float], first: float = 1
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Cells of a heatmap on the epoch axis: each epoch's reaches half way to its neighbours.
+    """Cells of a heatmap on the epoch axis: each epoch's reaches half way to its neighbors.
 
     Args:
         epochs: (T,) increasing, from 0 on.

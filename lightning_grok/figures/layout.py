@@ -161,8 +161,8 @@ def settle(figure: "Figure") -> None:
     for axes in figure.axes:  # else the number of ticks would follow the reader's settings
         axes.tick_params(labelsize=_STYLE["xtick.labelsize"])
     _lay_out(figure)
-    labelled = [axes.xaxis for axes in figure.axes if _shows_epochs(axes)]
-    once = {id(each.major): each for each in labelled}.values()  # of shared ones
+    labeled = [axes.xaxis for axes in figure.axes if _shows_epochs(axes)]
+    once = {id(each.major): each for each in labeled}.values()  # of shared ones
     thinned = [_thin_out(axis) for axis in once]
     if any(thinned):
         _lay_out(figure)  # with the ticks that fit the first layout
@@ -184,7 +184,7 @@ def _lay_out(figure: "Figure") -> None:
 
 
 def _shows_epochs(axes: "Axes") -> bool:
-    """Whether an epoch axis is labelled below it."""
+    """Whether an epoch axis is labeled below it."""
     shown = axes.xaxis.get_tick_params()["labelbottom"]
     return bool(shown) and any(line.get_gid() == "break" for line in axes.lines)
 

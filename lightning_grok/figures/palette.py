@@ -1,7 +1,7 @@
-"""Colours of all figures and pages: one meaning a colour, told apart by the colour blind.
+"""Colors of all figures and pages: one meaning a color, told apart by the color blind.
 
 They are plain ``#rrggbb`` strings, which matplotlib and Plotly read alike. Figures are drawn for a
-light background; a page with a dark one exchanges each colour for its partner in `ON_DARK` and asks
+light background; a page with a dark one exchanges each color for its partner in `ON_DARK` and asks
 `layer_color` for that background. The contrast of lines to their background is at least 3 : 1.
 """
 
@@ -25,10 +25,10 @@ COLORS = {
     "paper probe": PAPER_PROBE,
     "total": TOTAL,
 }
-"""What a line is of, in the words of `lightning_grok.runs.quantities` -> its colour."""
+"""What a line is of, in the words of `lightning_grok.runs.quantities` -> its color."""
 
 SERIES = (TRAIN, TEST, SOUND_PROBE, FULL_KERNEL, TRACE_KERNEL, TOTAL, PAPER_PROBE)
-"""Colours of what has none of its own: runs in a comparison, lines of a user; in this order."""
+"""Colors of what has none of its own: runs in a comparison, lines of a user; in this order."""
 
 ON_DARK = {
     TRAIN: "#4db5f0",
@@ -41,10 +41,10 @@ ON_DARK = {
     EVENT: "#aab2bf",
     CURSOR: "#ffffff",
 }
-"""Colour on a light background -> colour of the same meaning on a dark one."""
+"""Color on a light background -> color of the same meaning on a dark one."""
 
 HEAT = "cividis"
-"""The colour scale of heatmaps: even in lightness, and known to matplotlib and Plotly."""
+"""The color scale of heatmaps: even in lightness, and known to matplotlib and Plotly."""
 
 # viridis at nine even steps; sections of it keep the contrast to a light and to a dark background.
 _RAMP = (
@@ -64,7 +64,7 @@ _CLASS_MARKERS = ("o", "^", "s", "P", "X", "D", "v")
 
 
 def layer_color(position: int, count: int, *, dark: bool = False) -> str:
-    """Colour of the layer number `position` of `count`, early layers darkest.
+    """Color of the layer number `position` of `count`, early layers darkest.
 
     Args:
         position: from 0 to ``count - 1``.
@@ -80,12 +80,12 @@ def layer_color(position: int, count: int, *, dark: bool = False) -> str:
 
 
 def class_color(index: int) -> str:
-    """Colour of the class `index` (its label); the eleventh has that of the first again."""
+    """Color of the class `index` (its label); the eleventh has that of the first again."""
     return _CLASSES[index % len(_CLASSES)]
 
 
 def class_marker(index: int) -> str:
-    """Marker, in matplotlib's letters, that tells classes of one colour apart: up to 70 in all."""
+    """Marker, in matplotlib's letters, that tells classes of one color apart: up to 70 in all."""
     return _CLASS_MARKERS[(index // len(_CLASSES)) % len(_CLASS_MARKERS)]
 
 

@@ -49,7 +49,7 @@ def line_style(run: Runs, panel: Panel, line: Line) -> LineStyle:
 
     A layer's follows its place in the network, or in the panel where the run doesn't name its
     layers. Two layers share a shape of marker, of which the second, an MLP's activation, is hollow.
-    Other lines have the colour of their meaning, or one after the other those of `SERIES`. A floor
+    Other lines have the color of their meaning, or one after the other those of `SERIES`. A floor
     has that of the line that is held against it, and no marker.
     """
     if line.floor:

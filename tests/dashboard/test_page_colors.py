@@ -1,4 +1,4 @@
-"""Contrast of the page's colours on its dark background, by the definition of WCAG 2."""
+"""Contrast of the page's colors on its dark background, by the definition of WCAG 2."""
 
 from pathlib import Path
 
@@ -51,7 +51,7 @@ def test_layers_stand_out_on_dark_however_many_a_chart_has(tmp_path: Path) -> No
     assert all(contrast(page["dark"][color], "#14181f") >= 3 for color in colors)
 
 
-def test_no_two_colours_fall_together_on_dark() -> None:
+def test_no_two_colors_fall_together_on_dark() -> None:
     pairs = dark_partners(7)
     for family in ([class_color(k) for k in range(10)], list(SERIES)):
         assert len({pairs[color] for color in family}) == len(family)

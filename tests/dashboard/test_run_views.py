@@ -64,7 +64,7 @@ def test_lines_are_the_series_with_epoch_0_behind_the_break(
     assert trace["line"]["color"] == TEST
 
 
-def test_layers_are_named_and_coloured_as_in_the_figures(views: dict[str, View]) -> None:
+def test_layers_are_named_and_colored_as_in_the_figures(views: dict[str, View]) -> None:
     for quantity in ("capacity", "radius", "dimension"):
         legend = views[quantity].legend
         assert [entry["group"] for entry in legend] == LAYERS

@@ -1,4 +1,4 @@
-"""Colours against the definitions of contrast (WCAG 2) and of colour blindness (Machado 2009)."""
+"""Colors against the definitions of contrast (WCAG 2) and of color blindness (Machado 2009)."""
 
 from itertools import combinations
 
@@ -87,6 +87,6 @@ def test_train_and_test_and_the_two_kernels_are_told_apart(eye: str) -> None:
         assert np.linalg.norm(one - other) > 25
 
 
-def test_sixty_two_classes_differ_in_colour_or_marker() -> None:
+def test_sixty_two_classes_differ_in_color_or_marker() -> None:
     looks = {(palette.class_color(k), palette.class_marker(k)) for k in range(62)}
     assert len(looks) == 62

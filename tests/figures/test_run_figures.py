@@ -62,7 +62,7 @@ def test_lines_are_what_was_logged(whole_run: Run, whole_figure: Figure, key: st
     np.testing.assert_array_equal(start.get_xydata(), [[INITIALIZATION, values[0]]])
 
 
-def test_colours_are_those_of_the_meaning(whole_figure: Figure) -> None:
+def test_colors_are_those_of_the_meaning(whole_figure: Figure) -> None:
     for part, color in (("train", TRAIN), ("test", TEST)):
         for quantity in ("accuracy", "loss"):
             assert of_gid(whole_figure, f"{part}/{quantity}")[0].get_color() == color
@@ -79,7 +79,7 @@ def rewritten(run: Run, events: list[dict]) -> Run:
     return Run(run.path)
 
 
-def test_a_layer_keeps_its_colour_where_it_is_measured_alone(written: Writer) -> None:
+def test_a_layer_keeps_its_color_where_it_is_measured_alone(written: Writer) -> None:
     run = written("evaluation", layer_names=["other", *LAYERS])
     alone = {"manifold_capacity/layers.3/capacity": 0.1}  # as if the callback had that layer only
     changed = rewritten(run, [event | alone for event in run.events])

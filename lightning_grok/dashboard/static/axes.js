@@ -7,7 +7,7 @@ const css = (name) => getComputedStyle(document.documentElement).getPropertyValu
 const partner = (pairs, color) => (pairs && Object.hasOwn(pairs, color) ? pairs[color] : undefined);
 const paint = (color) => (darkness.matches && (partner(state.answer?.dark, color) ?? partner(state.list?.dark, color))) || color;
 
-function repainted(value) { // a copy in the colours of the theme; lists of numbers are shared
+function repainted(value) { // a copy in the colors of the theme; lists of numbers are shared
   if (typeof value === "string") return paint(value);
   if (Array.isArray(value)) return typeof value[0] === "object" && value[0] ? value.map(repainted) : value;
   if (value && typeof value === "object") {

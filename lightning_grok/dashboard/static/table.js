@@ -38,7 +38,7 @@ function drawTable() {
   }
   const groups = new Map();
   for (const row of rows) groups.set(groupOf(row), [...(groups.get(groupOf(row)) ?? []), row]);
-  const order = [...new Set(state.rows.map(groupOf))]; // colours stay with a group, however it is sorted
+  const order = [...new Set(state.rows.map(groupOf))]; // colors stay with a group, however it is sorted
   const heads = columns.map(([head]) => {
     const sorted = head === name ? (sign > 0 ? "ascending" : "descending") : "none";
     const button = element("button", { type: "button", textContent: head + { ascending: " ▲", descending: " ▼", none: "" }[sorted], title: "Sort by this column" });

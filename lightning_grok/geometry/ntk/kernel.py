@@ -138,7 +138,7 @@ def _centered(kernel: np.ndarray) -> np.ndarray:
 
 
 class KernelVelocity(NamedTuple):
-    """Speed of the kernel between neighbouring checkpoints.
+    """Speed of the kernel between neighboring checkpoints.
 
     Attributes:
         epoch: geometric mean of the two epochs, (T - 1,).
@@ -157,7 +157,7 @@ def kernel_velocity(
 
     Args:
         epochs: T epochs in increasing order, all positive: epoch 0 has no logarithm, leave it out.
-        distance: the T - 1 distances of neighbours, such as ``np.diagonal(pairwise, 1)``.
+        distance: the T - 1 distances of neighbors, such as ``np.diagonal(pairwise, 1)``.
 
     Returns:
         Epochs and velocities, T - 1 each.

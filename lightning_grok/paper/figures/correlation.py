@@ -26,7 +26,7 @@ _FOREIGN, _OWN = "kernel_distance/full/foreign", "kernel_distance/full/own"
 _CAPACITY = {f"manifold_capacity/layers.{k}/capacity": f"$α_C$ layers.{k}" for k in (2, 4, 6)}
 PREDICTORS = {**_CAPACITY, _FOREIGN: "$S$, other net", _OWN: "$S$, own start"}
 _LEAST = 3  # seeds for an interval
-_BETWEEN = 0.07  # inches beside a panel: tick labels of neighbours don't meet
+_BETWEEN = 0.07  # inches beside a panel: tick labels of neighbors don't meet
 _KINDS = {"levels": ("o", 0.17), "changes": ("s", -0.17)}  # marker and place in the forest
 
 

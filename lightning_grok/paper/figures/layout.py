@@ -216,7 +216,7 @@ def shared_handles(columns: Sequence[PageColumn]) -> Handles:
 
 
 def _draw_pairs(row: Sequence["Axes"], columns: Sequence[PageColumn]) -> str:
-    """Heatmaps of all columns on one colour scale; the name of their axes."""
+    """Heatmaps of all columns on one color scale; the name of their axes."""
     shown = [(axes, c.seeds) for axes, c in zip(row, columns, strict=True) if c.seeds is not None]
     found = [pairs_of(seeds) for _, seeds in shown]
     highest = max((float(np.nanmax(each["distance"])) for each in found if each), default=None)

@@ -226,7 +226,7 @@ def test_a_norm_that_falls_and_rises_again_has_fallen(tmp_path: Path) -> None:
     runs = write_runs(tmp_path, Truth(norm_return=0.35), setup=MNIST_HALF)
     found = judged(tmp_path, "C13", runs)
     assert found["verdict"] == "held"
-    # A tenth of a fall centred 0.35 decades before the half-rise, 0.3 wide.
+    # A tenth of a fall centered 0.35 decades before the half-rise, 0.3 wide.
     assert found["estimate"] == pytest.approx(-0.5, abs=0.02)
 
 

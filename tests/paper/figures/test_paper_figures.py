@@ -107,7 +107,7 @@ def test_every_text_is_in_its_place(drawn: Drawn, number: str) -> None:
 
 
 @pytest.mark.parametrize("number", NUMBERS)
-def test_tick_labels_of_neighbours_do_not_meet(drawn: Drawn, number: str) -> None:
+def test_tick_labels_of_neighbors_do_not_meet(drawn: Drawn, number: str) -> None:
     assert meeting(drawn(number)) == []
 
 
