@@ -7,6 +7,7 @@ from typing import Any, Protocol, TypeVar, runtime_checkable
 import lightning as L
 import numpy as np
 import torch
+from lightning.pytorch.utilities.rank_zero import rank_zero_info
 from torch import nn
 
 from lightning_grok.loggers.pictures import show_pictures
@@ -104,10 +105,17 @@ def on_rank_zero(trainer: L.Trainer, take: Callable[[], Result]) -> Result:
 
 
 def announce(trainer: L.Trainer, name: str) -> None:
-    """Tell the progress bar that a measurement begins, where it has an ear for that."""
-    told = getattr(trainer.progress_bar_callback, "on_measurement_start", None)
+    """Tell the progress bar that a measurement begins, where it has an ear for that.
+
+    Before the first step, where another bar shows nothing yet, say it in a line.
+    """
+    bar = trainer.progress_bar_callback
+    told = getattr(bar, "on_measurement_start", None)
     if told is not None:
         told(trainer, name)
+    elif bar is not None and trainer.global_step == 0:
+        compiled = "(compiled first, where that is new here)"
+        rank_zero_info(f"measuring the initialization {compiled}: {name}")
 
 
 def is_resumed(trainer: L.Trainer) -> bool:

@@ -88,7 +88,12 @@ def test_times_due_are_the_epochs_that_are_due(options: dict, expected: int) -> 
     assert times == expected == sum(measurement.due(epoch) for epoch in range(3, 10))
 
 
-def test_what_is_measured_is_said_before() -> None:
+@pytest.mark.parametrize(
+    ("bar", "which"),
+    [([EpochProgress()], "slow, 1 of 1"), ([], "slow")],
+    ids=["ours", "Lightning's"],
+)
+def test_what_is_measured_is_said_before(bar: list[L.Callback], which: str) -> None:
     """The first measurement may be compiled for a minute, a late one may hold the bar up."""
     before: list[str] = []
 
@@ -108,7 +113,7 @@ def test_what_is_measured_is_said_before() -> None:
     logger.addHandler(handler)
     data = TensorDataset(torch.randn(4, 3), torch.tensor([0, 1, 0, 1]))
     trainer = L.Trainer(
-        max_epochs=1, callbacks=[Dear(epochs=[0, 1]), EpochProgress()], logger=False,
+        max_epochs=1, callbacks=[Dear(epochs=[0, 1]), *bar], logger=False,
         enable_checkpointing=False, accelerator="cpu", enable_model_summary=False,
     )  # fmt: skip
     try:
@@ -117,7 +122,7 @@ def test_what_is_measured_is_said_before() -> None:
         logger.removeHandler(handler)
     told = [line for line in before if "initialization" in line]
     compiled = "(compiled first, where that is new here)"
-    assert told == [f"measuring the initialization {compiled}: slow, 1 of 1"]
+    assert told == [f"measuring the initialization {compiled}: {which}"]
 
 
 def test_what_is_logged_stands_above_the_bar(
