@@ -31,6 +31,7 @@ _BARE = tuple(
     for group in ("kernel_distance", "manifold_capacity", "linear_probe", "umap", "weight_norm")
 )  # what a network comes to does not depend on them
 _QUIET = ("--run.figures=false", "--wandb.mode=disabled", "--trainer.enable_progress_bar=false")
+_SEEDS = "0-4"
 _RIGHT = 0.99  # test accuracy
 _WITHIN = 1.5  # times of a check may lie so far, as a factor, outside of the certified ones
 _TIMES = ("memorized", "begins", "half", "right")
@@ -80,7 +81,7 @@ def main(arguments: Sequence[str]) -> None:
         "to something else. Of a folder the certificates in it are printed as one table.",
     )
     parser.add_argument("config", help="configuration, or a packaged one's name, or a folder")
-    parser.add_argument("--seeds", default="0-4", help="as 0-9 or 0,3,7 (0-4)")
+    parser.add_argument("--seeds", default=_SEEDS, help=f"as 0-9 or 0,3,7 ({_SEEDS})")
     parser.add_argument("--root", type=Path, help="folder of the runs (runs/certify-NAME)")
     parser.add_argument("--workers", type=number(1, 10_000), help="seeds at a time")
     what = parser.add_mutually_exclusive_group()
@@ -148,13 +149,15 @@ def certificate(config: str, outcomes: Sequence[SeedOutcome]) -> str:
     right = sum(each.is_right for each in outcomes)
     seconds = statistics.median(each.seconds for each in outcomes)
     rows = [_HEAD, ("---",) * len(_HEAD), *(_cells(each) for each in outcomes)]
+    seeds = [each.seed for each in outcomes]
+    which = "" if seeds == parse_seeds(_SEEDS) else f" --seeds {','.join(map(str, seeds))}"
     return (
         f"# What {Path(config).stem} comes to\n\n"
         f"{grokked} of {len(outcomes)} seeds grokked, {right} of {len(outcomes)} ended with at "
         f"least 99 % of the test set right; {seconds:.0f} s a seed. Times are epochs.\n\n"
         f"{_markdown(rows)}\n\n"
         f"lightning_grok {__version__}, Python {platform.python_version()}, "
-        f"{platform.machine()}; `python -m lightning_grok certify {config} --write`.\n"
+        f"{platform.machine()}; `python -m lightning_grok certify {config}{which} --write`.\n"
     )
 
 

@@ -15,6 +15,7 @@ from lightning_grok.commands.certify import (
     read_certificate,
 )
 from lightning_grok.commands.main import main
+from lightning_grok.commands.sweep import parse_seeds
 from lightning_grok.errors import InputError
 from lightning_grok.runs.run import read_runs
 
@@ -28,12 +29,16 @@ def test_a_certificate_is_read_as_it_was_written(tmp_path: Path) -> None:
     path = tmp_path / "recipe.certificate.md"
     path.write_text(certificate("recipe", [GROKS, NEVER]), encoding="utf-8")
     assert read_certificate(path) == [GROKS, NEVER]
+    assert "certify recipe --seeds 0,1 --write`" in path.read_text()
     assert "1 of 2 seeds grokked, 1 of 2 ended with at least 99 %" in path.read_text()
 
 
 @pytest.mark.parametrize("path", CERTIFICATES, ids=lambda path: path.stem)
 def test_committed_ones_are_of_seeds_of_a_configuration(path: Path) -> None:
     outcomes = read_certificate(path)
+    options = re.search(r"certify \S+(?: --seeds (\S+))? --write`", path.read_text())
+    assert options is not None
+    assert [each.seed for each in outcomes] == parse_seeds(options[1] or "0-4")
     config = path.with_name(path.name.replace(".certificate.md", ".yaml"))
     assert len({each.seed for each in outcomes}) == len(outcomes)
     assert len(outcomes) >= 5 or re.search(r"seeds?\s+only", config.read_text().replace("#", ""))
