@@ -139,6 +139,17 @@ def test_the_table_is_filtered_grouped_and_sorted_by_any_key(
     assert dots[0] != dots[1] == dots[2]
 
 
+def test_the_table_of_runs_with_long_names_fits_a_laptop(
+    served: DashboardServer, opened: Callable[..., Any]
+) -> None:
+    for seed in range(2):
+        name = f"QuadraticMLP.c725-ModularArithmetic.3f2d_seed{seed}"
+        write_run(served.folder.root, name, seed=seed, state="finished", seconds=226.0)
+    page = opened(f"{served.url}#page=runs", until="#table .actions")
+    wide = "document.querySelector('#table > .scroll').scrollWidth"
+    assert page.evaluate(wide) <= page.evaluate(wide.replace("scrollWidth", "clientWidth"))
+
+
 def test_configurations_and_their_difference(
     served: DashboardServer, opened: Callable[..., Any]
 ) -> None:
