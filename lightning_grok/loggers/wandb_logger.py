@@ -260,7 +260,7 @@ class GrokWandbLogger(WandbLogger):
             status: that the process will exit with.
 
         Returns:
-            Where to find it: its URL, or the commands that send what is only here.
+            Where to find it: its URL, or the command that sends what is only here.
         """
         limit = FINISH_SECONDS + (2.0 if self._started.is_set() else START_SECONDS + 2.0)
         self._tasks.put(lambda: self.experiment.summary.update(dict(summary)))
@@ -277,7 +277,8 @@ class GrokWandbLogger(WandbLogger):
             rank_zero_warn(self._trouble.pop(0))
         if self.mode == "online" and not self._broken:
             return str(getattr(self._experiment, "url", None) or "")
-        return "\n".join(self.sync_commands)
+        send = " && ".join(self.sync_commands)
+        return send and f"to send what is only here: {send}"
 
     def _finish(self, status: int) -> None:
         try:

@@ -70,7 +70,8 @@ def read_records(path: Path) -> list[dict[str, Any]]:
 def test_says_where_it_is_and_how_to_send_it(offline: tuple[Path, str]) -> None:
     path, printed = offline
     assert "W&B: offline (no API key is known)" in printed
-    assert f"W&B: wandb sync {path / 'wandb' / 'offline-run-'}" in printed
+    said = "W&B: to send what is only here: wandb sync"
+    assert f"{said} {path / 'wandb' / 'offline-run-'}" in printed
     assert "emorized" in printed
     assert f"run: {path}" in printed
 
