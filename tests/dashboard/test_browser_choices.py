@@ -185,6 +185,18 @@ def test_a_run_without_accuracies_has_no_events_to_explain(
     assert page.locator("#key li").count() == 3
 
 
+def test_a_run_that_has_just_begun_says_where_to_look(
+    served: DashboardServer, opened: Callable[..., Any]
+) -> None:
+    """Where UMAP is compiled first, a page is empty for a minute."""
+    directory = RunDirectory.create(served.folder.root, "run", numbered=False)
+    directory.update_meta(state="running", max_epochs=10)
+    page = opened(f"{served.url}#page=run&run=run", until="#empty:not([hidden])")
+    said = "Nothing has been measured in this run yet. Its terminal says what it waits for."
+    assert page.locator("#empty").inner_text() == said
+    directory.close()
+
+
 def test_the_list_by_keyboard(served: DashboardServer, opened: Callable[..., Any]) -> None:
     write_runs(served.folder.root)
     page = opened(f"{served.url}#page=run&run=r0")

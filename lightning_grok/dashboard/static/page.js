@@ -99,7 +99,7 @@ function drawHead() {
   $("table").hidden = !VIEWLESS.includes(page);
   drawLegend($("legend"), numbered(legend));
   $("empty").hidden = views.length > 0 || VIEWLESS.includes(page);
-  $("empty").textContent = MISSING[page];
+  $("empty").textContent = MISSING[page] + (page === "run" && heading.state === "running" ? " Its terminal says what it waits for." : "");
 }
 
 function drawKey(events, heading) { // what the lines in all figures mean
