@@ -24,9 +24,9 @@ def hint(received: str, known: Iterable[str]) -> str:
 
 
 def hint_path(path: Path) -> str:
-    """`hint` for a file or folder that isn't there: the nearest name beside it."""
+    """`hint` for a file or folder that isn't there: the nearest name beside it, no hidden one."""
     try:
-        beside = [str(path.with_name(entry.name)) for entry in path.absolute().parent.iterdir()]
+        names = [entry.name for entry in path.absolute().parent.iterdir()]
     except (OSError, ValueError):  # no such folder, a path that is no text of a path
         return ""
-    return hint(str(path), beside)
+    return hint(str(path), [str(path.with_name(name)) for name in names if name[0] != "."])

@@ -154,10 +154,16 @@ def packaged_folder(folder: str) -> Path:
 
 
 def hint_file(value: str, folder: str) -> str:
-    """`` (did you mean NAME?)`` for a file that isn't there, among its neighbors and packaged."""
+    """`` (did you mean NAME?)`` for a file that isn't there, among its neighbors and packaged.
+
+    What has neither a folder nor a suffix is taken for the name of a packaged one.
+    """
     packaged = packaged_folder(folder)
     names = [str(path.relative_to(packaged).with_suffix("")) for path in packaged.rglob("*.yaml")]
-    return hint_path(Path(value)) or hint(value.removesuffix(".yaml"), names)
+    near, known = hint_path(Path(value)), hint(value.removesuffix(".yaml"), names)
+    return (
+        known or near if Path(value).suffix == "" and Path(value).name == value else near or known
+    )
 
 
 def _config_places(arguments: Sequence[str]) -> Iterator[tuple[int, str, str]]:

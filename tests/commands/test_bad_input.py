@@ -276,6 +276,7 @@ def test_bad_commands(arguments: list[str], capsys: pytest.CaptureFixture[str]) 
         ("--trainer.logger=MLFlowLogger", "Requirement 'mlflow"),
         ("--trainer.logger=CometLogger --trainer.logger.workspace=x", "comet"),
         ("--config=gork", "did you mean grok?"),
+        ("--config=digit", "did you mean digits?"),  # not .git, which a clone has
         ("--trainer.callbacks+=EarlyStopping --trainer.callbacks.monitor=test/los", "test/loss?"),
     ],
 )  # fmt: skip
