@@ -168,6 +168,8 @@ class GrokCLI(LightningCLI):
         if given.get("ckpt_path") is not None:
             given["ckpt_path"] = str(expand_path(given.ckpt_path))
             check_checkpoint(given.ckpt_path, resumes=command == "fit")
+        elif command in ("validate", "test"):
+            print("without --ckpt_path this is the network as it is built, before any training")
 
     def _set_seed(self) -> None:
         """Seed everything; a seed out of range, or none, is bad input."""

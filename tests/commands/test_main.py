@@ -206,7 +206,11 @@ def test_validate_and_test_print_what_the_run_logged(
     for key, value in last.items():
         assert float(lines[key]) == pytest.approx(value, rel=1e-4)
     main(["test", *DATA, f"--ckpt_path={path}"])
-    assert f"{last['test/accuracy']:.3f}" in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert f"{last['test/accuracy']:.3f}" in out
+    assert "without --ckpt_path" not in out
+    main(["test", *DATA])
+    assert "without --ckpt_path this is the network as it is built" in capsys.readouterr().out
 
 
 def test_commands_without_training_do_not_import_lightning() -> None:
