@@ -1,9 +1,12 @@
-"""The site's reference has every module of the rooms that it is of."""
+"""The site's reference has every module of the rooms that it is of; what guides show runs."""
 
 import re
+import warnings
 from pathlib import Path
+from typing import Any
 
 import pytest
+import torch
 
 from lightning_grok.runs.glossary import GLOSSARY
 
@@ -27,3 +30,15 @@ def test_the_glossary_is_that_of_the_page() -> None:
     text = (ROOT / "docs/concepts.md").read_text().partition("## Glossary")[2]
     terms = re.findall(r"^\*\*(.+)\*\*\n: ((?:.+\n)+)", text, re.MULTILINE)
     assert {term: " ".join(words.split()) for term, words in terms} == GLOSSARY
+
+
+def test_the_measure_of_ones_own_warns_of_nothing() -> None:
+    page = (ROOT / "docs" / "own-model.md").read_text()
+    (code,) = [code for code in re.findall(r"```python\n(.*?)```", page, re.S) if "def " in code]
+    names: dict[str, Any] = {}
+    exec(code.partition("trainer =")[0], names)
+    network = torch.nn.Linear(3, 2)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        largest = names["largest_logit"](network, torch.ones(4, 3), None)
+    assert largest == float(network(torch.ones(4, 3)).detach().abs().max())
