@@ -21,10 +21,11 @@ from lightning_grok.callbacks import (
 )
 from lightning_grok.errors import InputError
 from lightning_grok.ranges import Range, check_range, within_ranges
+from lightning_grok.tasks.cifar import CIFAR10
 from lightning_grok.tasks.images import GrokData
 from lightning_grok.tasks.module import GrokModule
 from lightning_grok.tasks.networks import EmbeddingMLP, QuadraticMLP, SmallCNN, Transformer
-from lightning_grok.tasks.synthetic import SignData, SparseParity, XorCluster
+from lightning_grok.tasks.synthetic import SignData, SparseParity, TeacherStudent, XorCluster
 from lightning_grok.tasks.tables import ModularArithmetic, TableData
 
 CLASSES = {
@@ -34,9 +35,10 @@ CLASSES = {
     "layer_measurement": LayerMeasurement, "stability": Stability,
     "table": ModularArithmetic, "tables": TableData, "signs": SignData, "parity": SparseParity,
     "xor": XorCluster, "quadratic": QuadraticMLP, "embedding": EmbeddingMLP,
-    "transformer": Transformer, "cnn": SmallCNN,
+    "transformer": Transformer, "cnn": SmallCNN, "cifar": CIFAR10, "teacher": TeacherStudent,
 }  # fmt: skip
 OUTSIDE = {"table": "data", "tables": "data", "signs": "data", "parity": "data", "xor": "data",
+           "cifar": "data", "teacher": "data",
            "quadratic": "model.network", "embedding": "model.network",
            "transformer": "model.network", "cnn": "model.network"}  # fmt: skip
 """What an option is called by, where it is not by the group."""

@@ -53,6 +53,7 @@ from lightning_grok.errors import InputError, first_line
 from lightning_grok.loggers.wandb_logger import WandbOptions
 from lightning_grok.paths import expand_path
 from lightning_grok.runs.identity import newest_run
+from lightning_grok.tasks import cifar, networks, synthetic, tables
 from lightning_grok.tasks.images import GrokData
 from lightning_grok.tasks.module import GrokModule
 
@@ -67,6 +68,9 @@ GROUPS: dict[str, type[L.Callback]] = {
     "weight_norm": WeightNorm,
 }
 """Groups of the command line, each a callback of every fit, in the order in which they act."""
+
+NAMED = (cifar, networks, synthetic, tables)
+"""Rooms whose classes are known by their names alone, because they are imported here."""
 
 _OF_THE_COMMAND = ("config", "resume", "seeds", "ckpt_path", "weights_only")
 """Options of one command, which are no part of a run's configuration."""

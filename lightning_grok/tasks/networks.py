@@ -238,13 +238,14 @@ class Transformer(nn.Module):
 
 
 class SmallCNN(nn.Module):
-    """Two convolutions with pooling, then a linear readout, for images (n, 1, side, side).
+    """Two convolutions with pooling, then a linear readout, for images (n, c, side, side).
 
     Args:
         num_classes: outputs.
         side: of the images, divisible by 4.
         channels: of the first convolution; the second has twice as many.
         scale: factor on every parameter after PyTorch's initialization.
+        in_channels: c of the images: 1 for gray ones, 3 for colors.
     """
 
     @within_ranges("model.network")
@@ -254,10 +255,11 @@ class SmallCNN(nn.Module):
         side: Few = 28,
         channels: Few = 16,
         scale: NotNegative = 1.0,
+        in_channels: Few = 1,
     ) -> None:
         super().__init__()
         self.layers = nn.Sequential(
-            nn.Conv2d(1, channels, 3, padding=1),
+            nn.Conv2d(in_channels, channels, 3, padding=1),
             nn.ReLU(),
             nn.MaxPool2d(2),
             nn.Conv2d(channels, 2 * channels, 3, padding=1),
@@ -270,6 +272,6 @@ class SmallCNN(nn.Module):
             for parameter in self.parameters():
                 parameter.mul_(scale)
 
-    def forward(self, images: Float[Tensor, "n 1 side side"]) -> Float[Tensor, "n c"]:
+    def forward(self, images: Float[Tensor, "n c side side"]) -> Float[Tensor, "n k"]:
         """Logits of a batch."""
         return self.layers(images)

@@ -1,17 +1,19 @@
-"""Made data with a known rule: sparse parity and the XOR cluster."""
+"""Made data with a known rule: sparse parity, the XOR cluster, a teacher network."""
 
 from functools import cached_property
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import torch
 
 from lightning_grok.errors import InputError
-from lightning_grok.ranges import Count, NotNegative, within_ranges
+from lightning_grok.ranges import Count, NotNegative, Range, within_ranges
 from lightning_grok.tasks.datasets import Samples
 from lightning_grok.tasks.in_memory import InMemoryData
 
-_TRAIN, _TEST = 1, 2  # streams of random numbers under the seed; 0 orders batches
+_TRAIN, _TEST, _TEACHER = 1, 2, 3  # streams of random numbers under the seed; 0 orders batches
+_PROBES = 4096  # vectors on which the teacher's outputs are centered
+_MOST = 10**9  # numbers in a set
 
 
 class SignData(InMemoryData):
@@ -41,11 +43,7 @@ class SignData(InMemoryData):
         super().__init__(eval_batch_size=eval_batch_size, **options)
         if not 1 <= k <= n:
             raise InputError(f"expected data.k from 1 to the {n} coordinates, received {k}")
-        if n * max(train_size, test_size) > 10**9:
-            raise InputError(
-                "expected at most 10^9 numbers in a set (data.n times its size), received "
-                f"{n * max(train_size, test_size):.2g}"
-            )
+        _expect_room(n * max(train_size, test_size))
         self.n = n
         self.k = k
         self.noise = noise
@@ -141,3 +139,103 @@ class XorCluster(SignData):
     def dataset_name(self) -> str:
         """For example ``XOR cluster in 4000``."""
         return f"XOR cluster in {self.n}"
+
+
+class TeacherStudent(InMemoryData):
+    """Gaussian vectors, and the class that a network of random weights, the teacher, gives them.
+
+    Inputs are (m, n) float32 of unit variance. The teacher has one rectified hidden layer and
+    Gaussian weights; each of its outputs is centered, and the class is the largest one. Whoever is
+    trained on them is the student. Liu, Michaud and Tegmark 2023 (arXiv 2210.01117) fit the outputs
+    themselves; classes are what measurements look at.
+
+    Args:
+        n: coordinates of a vector.
+        hidden: units of the teacher.
+        classes: its outputs, at least 2.
+        train_size: vectors to train on.
+        test_size: vectors to test on, drawn independently.
+        eval_batch_size: vectors a chunk of a whole-set evaluation. It changes speed only.
+        options: as for all `InMemoryData`.
+
+    Raises:
+        InputError: an option is out of range.
+    """
+
+    @within_ranges("data")
+    def __init__(
+        self,
+        n: Count = 20,
+        hidden: Count = 5,
+        classes: Annotated[int, Range(2, 1000)] = 5,
+        train_size: Count = 200,
+        test_size: Count = 2000,
+        eval_batch_size: Count = 16_384,
+        **options: Any,
+    ) -> None:
+        super().__init__(eval_batch_size=eval_batch_size, **options)
+        _expect_room((n + hidden) * max(train_size, test_size, _PROBES))
+        self.n = n
+        self.hidden = hidden
+        self.classes = classes
+        self.train_size = train_size
+        self.test_size = test_size
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """Numbers of the teacher's outputs."""
+        return tuple(map(str, range(self.classes)))
+
+    @property
+    def dataset_name(self) -> str:
+        """For example ``teacher 20-5-5``."""
+        return f"teacher {self.n}-{self.hidden}-{self.classes}"
+
+    @property
+    def in_features(self) -> int:
+        """Coordinates of a vector."""
+        return self.n
+
+    @cached_property
+    def train_samples(self) -> Samples:
+        """Vectors (n, d) and classes trained on."""
+        return self._draw(self.train_size, _TRAIN)
+
+    @cached_property
+    def test_samples(self) -> Samples:
+        """Independent vectors of the same distribution."""
+        return self._draw(self.test_size, _TEST)
+
+    def _draw(self, size: int, purpose: int) -> Samples:
+        inputs = _gaussian(np.random.default_rng(self.stream(purpose)), size, self.n)
+        answers = self._answers(inputs) - self._centers
+        return Samples(torch.from_numpy(inputs), torch.from_numpy(answers.argmax(axis=1)))
+
+    @cached_property
+    def _weights(self) -> tuple[np.ndarray, np.ndarray]:
+        generator = np.random.default_rng(self.stream(_TEACHER))
+        widths = (self.n, self.hidden), (self.hidden, self.classes)
+        first, second = (_gaussian(generator, *each) for each in widths)
+        return first, second
+
+    def _answers(self, inputs: np.ndarray) -> np.ndarray:
+        first, second = self._weights
+        return np.maximum(inputs @ first, 0) @ second
+
+    @cached_property
+    def _centers(self) -> np.ndarray:
+        probes = _gaussian(np.random.default_rng(0), _PROBES, self.n)
+        return self._answers(probes).mean(axis=0)
+
+
+def _gaussian(generator: np.random.Generator, rows: int, columns: int) -> np.ndarray:
+    return generator.standard_normal((rows, columns), dtype=np.float32)
+
+
+def _expect_room(numbers: int) -> None:
+    """Refuse a set that no memory holds."""
+    if numbers > _MOST:
+        raise InputError(
+            "expected at most 10^9 numbers in a set (data.n times its size), received "
+            f"{numbers:.2g}"
+        )

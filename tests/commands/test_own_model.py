@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 import yaml
+from cifar_files import write_cifar
 
 from lightning_grok.commands.main import main
 from lightning_grok.runs.network import load_model
@@ -134,12 +135,24 @@ def test_our_data_serve_another_module(tmp_path: Path, capsys: pytest.CaptureFix
 
 def test_our_module_learns_other_data(tmp_path: Path) -> None:
     run = fit(
-        tmp_path, "--data=lightning_grok.tasks.synthetic.XorCluster", "--model.hidden=[8]",
+        tmp_path, "--data=XorCluster", "--model.hidden=[8]",
         "--manifold_capacity.layers=[layers.1]",
     )  # fmt: skip
     assert run.state == "finished"
+    assert run.config["data"]["class_path"] == "lightning_grok.tasks.synthetic.XorCluster"
     assert run.meta["num_classes"] == 2
     assert run.series("test/accuracy")[0].tolist() == [0, 1, 2]
+
+
+def test_a_small_network_learns_colored_images(tmp_path: Path) -> None:
+    write_cifar(tmp_path / "data", "bin")
+    own = [f"--model.network.{each}" for each in ("side=32", "in_channels=3", "channels=2")]
+    run = fit(
+        tmp_path, "--data=CIFAR10", f"--data.root={tmp_path / 'data'}", "--data.train_size=60",
+        "--model.network=SmallCNN", *own, "--manifold_capacity.layers=[layers.5]",
+    )  # fmt: skip
+    assert (run.state, run.dataset) == ("finished", "CIFAR-10")
+    assert len(run.series("manifold_capacity/layers.5/capacity")[0]) > 0
 
 
 def test_a_model_without_data_is_refused(

@@ -1,10 +1,10 @@
-"""Sparse parity and the XOR cluster: their rule, their sizes, what they refuse."""
+"""Made data: their rule, their sizes, what they refuse."""
 
 import pytest
 import torch
 
 from lightning_grok.errors import InputError
-from lightning_grok.tasks.synthetic import SparseParity, XorCluster
+from lightning_grok.tasks.synthetic import SparseParity, TeacherStudent, XorCluster
 
 
 @pytest.mark.parametrize("k", [1, 3, 12])
@@ -31,3 +31,23 @@ def test_the_cluster_has_two_signs_and_small_noise() -> None:
 def test_options_out_of_range_are_refused(options: dict) -> None:
     with pytest.raises(InputError, match="expected"):
         SparseParity(**options)
+
+
+def test_a_teacher_answers_both_sets_alike_and_every_class() -> None:
+    """A student of another kind, the nearest neighbor, learns its answers."""
+    data = TeacherStudent(n=2, hidden=8, classes=3, train_size=4000, test_size=1000, seed=3)
+    assert data.dataset_name == "teacher 2-8-3"
+    train, test = data.train_samples, data.test_samples
+    for samples in (train, test):
+        assert samples.images.dtype == torch.float32
+        assert samples.labels.bincount(minlength=3).min() > len(samples.labels) / 20
+    nearest = torch.cdist(test.images, train.images).argmin(1)
+    assert (train.labels[nearest] == test.labels).float().mean() > 0.95
+    again = TeacherStudent(n=2, hidden=8, classes=3, train_size=4000, test_size=1000, seed=3)
+    assert torch.equal(again.train_samples.labels, train.labels)
+    other = TeacherStudent(n=2, hidden=8, classes=3, train_size=4000, test_size=1000, seed=4)
+    assert not torch.equal(other.train_samples.labels, train.labels)
+    with pytest.raises(InputError, match=r"data.classes of 2 to 1,000, received 1"):
+        TeacherStudent(classes=1)
+    with pytest.raises(InputError, match=r"at most 10\^9 numbers"):
+        TeacherStudent(n=10**7)
