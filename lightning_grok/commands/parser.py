@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterator, Mapping
 from textwrap import shorten
-from typing import Any, NoReturn, get_origin
+from typing import Any, NoReturn, get_args, get_origin
 
 import yaml
 from jsonargparse import get_loader, set_loader
@@ -51,7 +51,7 @@ class GrokParser(LightningArgumentParser):
         """The option that an unknown one is nearest to, else those of its group."""
         unknown = _UNKNOWN.search(message)
         if unknown is None:
-            return ""
+            return self._class_hint(message)
         names = {
             name.lstrip("-")
             for action in self._options()
@@ -67,6 +67,16 @@ class GrokParser(LightningArgumentParser):
             return f" ({place} {shorten(', '.join(known), 300, placeholder=' ...')})"
         return near.replace("mean ", "mean --") if unknown["option"] else near
 
+    def _class_hint(self, message: str) -> str:
+        """The class that a name is nearest to, among those of the option's type."""
+        key, found = _KEY.match(message), _UNION.search(message)
+        if key is None or found is None:
+            return ""
+        hints = [each._typehint for each in self._options() if each.dest == key[1]]
+        kinds = [kind for each in hints for kind in (get_args(each) or (each,))]
+        known = {each.__name__ for kind in kinds if isinstance(kind, type) for each in _below(kind)}
+        return hint(found["value"], known)
+
     def _options(self) -> Iterator[Any]:
         """All options, those of subcommands among them."""
         for action in self._actions:
@@ -75,6 +85,14 @@ class GrokParser(LightningArgumentParser):
                     yield from parser._actions
             elif hasattr(action, "_typehint"):
                 yield action
+
+
+def _below(kind: type) -> Iterator[type]:
+    """All classes derived from one that are loaded; none of `object`'s."""
+    derived: list[type] = [] if kind is object else type.__subclasses__(kind)
+    for each in derived:
+        yield each
+        yield from _below(each)
 
 
 def option_groups(parser: LightningArgumentParser) -> set[str]:

@@ -68,3 +68,17 @@ def test_a_network_of_other_data_is_refused_in_one_line(
     assert line.startswith("error: ")
     assert said in line
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("option", "meant"),
+    [("--data=SparseParit", "SparseParity"), ("--model.network=SmalCNN", "SmallCNN")],
+)
+def test_a_class_that_is_nearly_named_is_answered(
+    option: str, meant: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        main(["fit", option, f"--run.root={tmp_path}"])
+    assert stopped.value.code == 2
+    assert f"(did you mean {meant}?)" in capsys.readouterr().err.splitlines()[-1]
+    assert not list(tmp_path.iterdir())
