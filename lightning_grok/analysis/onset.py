@@ -217,7 +217,7 @@ def _why_not(events: GrokkingEvents) -> str:
     if test.censored:
         return "test accuracy never rose from its plateau"
     if test.t_half < DELAY * t_mem:
-        return f"generalized without delay: t_half < {DELAY:g} t_mem"
+        return f"half of the rise came before {DELAY:g} times the epoch of memorization"
     if not events.delayed:
         return "small rise: the larger part of the test accuracy was there at memorization"
     return ""

@@ -61,10 +61,10 @@ def test_every_run_is_called_what_it_is(run: str, known: bool) -> None:
         half = float(np.interp(0.5, test[first - 1 : first + 1], places))
         assert math.log10(events.test.t_half) == pytest.approx(half, abs=0.003)
         assert (events.moving, events.lost) == ("", False)
-        assert ("without delay" in events.reason) == (run in AT_ONCE)
+        assert ("half of the rise came before" in events.reason) == (run in AT_ONCE)
         return
     assert (events.begins, events.test.t_10, events.test.t_half) == (math.inf,) * 3
-    assert "without delay" not in events.reason
+    assert "half of the rise came before" not in events.reason
     said = outcome(events)
     if run in RISING:
         assert said.endswith(f"; test accuracy still rising ({RISING[run]})")

@@ -47,8 +47,11 @@ def test_grokking_is_late_and_large():
         ({"high": 0.1}, "never rose"),
         ({"high": 0.05}, "never rose"),
         ({"high": 0.18}, "never rose"),  # 8 points of 90
-        ({"t_mem": 600}, "without delay"),
-        ({"low": 0.35}, "without delay"),  # 25 points above chance at memorization, 15 later
+        ({"t_mem": 600}, "half of the rise came before"),
+        (
+            {"low": 0.35},
+            "half of the rise came before",
+        ),  # 25 points above chance at memorization, 15 later
         (
             {"begin": 3000, "end": 100_000, "high": 0.9},
             "no final level yet: test accuracy still rising",
