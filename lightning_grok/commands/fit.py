@@ -69,8 +69,8 @@ GROUPS: dict[str, type[L.Callback]] = {
 }
 """Groups of the command line, each a callback of every fit, in the order in which they act."""
 
-NAMED = (cifar, networks, synthetic, tables)
-"""Rooms whose classes are known by their names alone, because they are imported here."""
+_KNOWN = (cifar, networks, synthetic, tables)
+"""Modules whose classes are known by their names alone, being imported here."""
 
 _OF_THE_COMMAND = ("config", "resume", "seeds", "ckpt_path", "weights_only")
 """Options of one command, which are no part of a run's configuration."""
