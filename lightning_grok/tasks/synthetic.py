@@ -1,5 +1,6 @@
 """Made data with a known rule: sparse parity, the XOR cluster, a teacher network."""
 
+from abc import abstractmethod
 from functools import cached_property
 from typing import Annotated, Any
 
@@ -16,13 +17,11 @@ _PROBES = 4096  # vectors on which the teacher's outputs are centered
 _MOST = 10**9  # numbers in a set
 
 
-class SignData(InMemoryData):
-    """Vectors of signs whose class is the sign of a product of the first k; the rest is noise.
+class DrawnData(InMemoryData):
+    """Vectors drawn for training, and others for testing; a task says how.
 
     Args:
         n: coordinates of a vector.
-        k: the first k decide, 1 to n.
-        noise: size of the other coordinates.
         train_size: vectors to train on.
         test_size: vectors to test on, drawn independently.
         eval_batch_size: vectors a chunk of a whole-set evaluation. It changes speed only.
@@ -33,27 +32,16 @@ class SignData(InMemoryData):
     def __init__(
         self,
         n: Count,
-        k: Count,
-        noise: NotNegative,
         train_size: Count = 1000,
         test_size: Count = 2000,
         eval_batch_size: Count = 16_384,
         **options: Any,
     ) -> None:
         super().__init__(eval_batch_size=eval_batch_size, **options)
-        if not 1 <= k <= n:
-            raise InputError(f"expected data.k from 1 to the {n} coordinates, received {k}")
         _expect_room(n * max(train_size, test_size))
         self.n = n
-        self.k = k
-        self.noise = noise
         self.train_size = train_size
         self.test_size = test_size
-
-    @property
-    def class_names(self) -> tuple[str, ...]:
-        """Sign of the product."""
-        return "-1", "+1"
 
     @property
     def in_features(self) -> int:
@@ -69,6 +57,34 @@ class SignData(InMemoryData):
     def test_samples(self) -> Samples:
         """Independent vectors of the same distribution."""
         return self._draw(self.test_size, _TEST)
+
+    @abstractmethod
+    def _draw(self, size: int, purpose: int) -> Samples:
+        """So many vectors, of one stream of random numbers."""
+
+
+class SignData(DrawnData):
+    """Vectors of signs whose class is the sign of a product of the first k; the rest is noise.
+
+    Args:
+        n: coordinates of a vector.
+        k: the first k decide, 1 to n.
+        noise: size of the other coordinates.
+        options: as for all `DrawnData`.
+    """
+
+    @within_ranges("data")
+    def __init__(self, n: Count, k: Count, noise: NotNegative, **options: Any) -> None:
+        super().__init__(n, **options)
+        if not 1 <= k <= n:
+            raise InputError(f"expected data.k from 1 to the {n} coordinates, received {k}")
+        self.k = k
+        self.noise = noise
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """Sign of the product."""
+        return "-1", "+1"
 
     def _draw(self, size: int, purpose: int) -> Samples:
         generator = np.random.default_rng(self.stream(purpose))
@@ -133,7 +149,7 @@ class XorCluster(SignData):
         test_size: Count = 1000,
         **options: Any,
     ) -> None:
-        super().__init__(n, 2, noise, train_size, test_size, **options)
+        super().__init__(n, 2, noise, train_size=train_size, test_size=test_size, **options)
 
     @property
     def dataset_name(self) -> str:
@@ -141,7 +157,7 @@ class XorCluster(SignData):
         return f"XOR cluster in {self.n}"
 
 
-class TeacherStudent(InMemoryData):
+class TeacherStudent(DrawnData):
     """Gaussian vectors, and the class that a network of random weights, the teacher, gives them.
 
     Inputs are (m, n) float32 of unit variance. The teacher has one rectified hidden layer and
@@ -155,8 +171,7 @@ class TeacherStudent(InMemoryData):
         classes: its outputs, at least 2.
         train_size: vectors to train on.
         test_size: vectors to test on, drawn independently.
-        eval_batch_size: vectors a chunk of a whole-set evaluation. It changes speed only.
-        options: as for all `InMemoryData`.
+        options: as for all `DrawnData`.
 
     Raises:
         InputError: an option is out of range.
@@ -170,16 +185,12 @@ class TeacherStudent(InMemoryData):
         classes: Annotated[int, Range(2, 1000)] = 5,
         train_size: Count = 200,
         test_size: Count = 2000,
-        eval_batch_size: Count = 16_384,
         **options: Any,
     ) -> None:
-        super().__init__(eval_batch_size=eval_batch_size, **options)
+        super().__init__(n, train_size, test_size, **options)
         _expect_room((n + hidden) * max(train_size, test_size, _PROBES))
-        self.n = n
         self.hidden = hidden
         self.classes = classes
-        self.train_size = train_size
-        self.test_size = test_size
 
     @property
     def class_names(self) -> tuple[str, ...]:
@@ -190,21 +201,6 @@ class TeacherStudent(InMemoryData):
     def dataset_name(self) -> str:
         """For example ``teacher 20-5-5``."""
         return f"teacher {self.n}-{self.hidden}-{self.classes}"
-
-    @property
-    def in_features(self) -> int:
-        """Coordinates of a vector."""
-        return self.n
-
-    @cached_property
-    def train_samples(self) -> Samples:
-        """Vectors (n, d) and classes trained on."""
-        return self._draw(self.train_size, _TRAIN)
-
-    @cached_property
-    def test_samples(self) -> Samples:
-        """Independent vectors of the same distribution."""
-        return self._draw(self.test_size, _TEST)
 
     def _draw(self, size: int, purpose: int) -> Samples:
         inputs = _gaussian(np.random.default_rng(self.stream(purpose)), size, self.n)
