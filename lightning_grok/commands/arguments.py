@@ -161,9 +161,7 @@ def hint_file(value: str, folder: str) -> str:
     packaged = packaged_folder(folder)
     names = [str(path.relative_to(packaged).with_suffix("")) for path in packaged.rglob("*.yaml")]
     near, known = hint_path(Path(value)), hint(value.removesuffix(".yaml"), names)
-    return (
-        known or near if Path(value).suffix == "" and Path(value).name == value else near or known
-    )
+    return known or near if value == Path(value).stem else near or known
 
 
 def _config_places(arguments: Sequence[str]) -> Iterator[tuple[int, str, str]]:
