@@ -98,7 +98,8 @@ def run_todo(todo: list[Point], workers: int | None = None, scheduler: str | Non
 
 
 def _stop(number: int, frame: object) -> None:
-    """Stop as Ctrl-C does."""
+    """Stop as Ctrl-C does, once: `timeout` sends its signal twice."""
+    signal.signal(number, signal.SIG_IGN)
     raise KeyboardInterrupt(number)
 
 

@@ -90,12 +90,14 @@ def test_seeds_end_with_a_checkpoint_when_their_command_is_ended(tmp_path: Path)
         said, _ = process.communicate(timeout=100)
         assert process.returncode == status
         assert printed in said
+        if how == signal.SIGTERM:  # it has waited for them
+            assert [state_of(run) for run in runs] == ["interrupted"] * 2
         wait_until(lambda: all(state_of(run) == "interrupted" for run in runs))
 
 
 def state_of(run: Path) -> str:
-    """Of run.json; empty where there is none yet."""
-    return Run(run).state if (run / "run.json").exists() else ""
+    """As run.json has it, which a run that is ended at once leaves; empty where there is none."""
+    return Run(run).meta["state"] if (run / "run.json").exists() else ""
 
 
 def _untimed(run: Path) -> list[dict]:
