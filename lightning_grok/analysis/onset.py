@@ -61,7 +61,7 @@ class GrokkingEvents(NamedTuple):
         delayed: whether that is the rise after memorization, not that from chance.
         gain: by how much a doubling of the training would change test accuracy at the pace of its
             end; 0 where it has come to its final level.
-        lost: whether test accuracy had risen by what counts, and fell back.
+        lost: whether test accuracy had risen by what counts, and half of that or more is gone.
         grokked: whether generalization came late, and is no longer under way.
         reason: why it is not called grokking; empty where it is.
         train_accuracy, test_accuracy: the last that were evaluated; NaN without any.
@@ -139,7 +139,8 @@ def grokking_events(
     rise, delayed = _rise(at, test, detector, of, start)
     gain = _gain(at, test, rise, of, max(start, rise.plateau if delayed else start))
     best = _best(test)
-    lost = (math.isfinite(begins) and not delayed) or (rise.censored and best >= of.least(start))
+    fallen = best >= of.least(start) and rise.final - start <= (best - start) / 2
+    lost = (math.isfinite(begins) and not delayed) or (rise.censored and fallen)
     found = GrokkingEvents(
         t_mem=t_mem,
         begins=begins,

@@ -97,6 +97,16 @@ def test_what_was_lost_again_is_said(rest):
     assert events.reason == "generalized and lost it again"
 
 
+def test_a_plateau_that_sinks_a_little_had_not_generalized():
+    """Of 47 classes 13 % at memorization and 10 % at the end: less than half of it is gone."""
+    train, _ = accuracies(LOG)
+    test = ramp(LOG, 3, 30, 0.02, 0.13)
+    sunk = np.where(LOG > 300, 0.1, test)
+    assert not grokking_events(LOG, train, sunk, Counted(18_800, 1 / 47)).lost
+    gone = np.where(LOG > 300, 0.04, test)
+    assert grokking_events(LOG, train, gone, Counted(18_800, 1 / 47)).lost
+
+
 def test_a_fall_of_test_accuracy_is_no_generalization():
     epochs = np.arange(1, 1001)
     test = np.where(epochs < 300, 0.5, 0.2)
