@@ -42,3 +42,11 @@ def test_the_measure_of_ones_own_warns_of_nothing() -> None:
         warnings.simplefilter("error")
         largest = names["largest_logit"](network, torch.ones(4, 3), None)
     assert largest == float(network(torch.ones(4, 3)).detach().abs().max())
+
+
+def test_no_command_has_brackets_that_a_shell_would_expand() -> None:
+    """In zsh, the shell of macOS, --model.hidden=[9] without quotes matches no file and fails."""
+    files = [ROOT / "README.md", *ROOT.glob("docs/**/*.md"), *ROOT.glob("configs/**/*.yaml")]
+    bare = re.compile(r"(?<!['\"])--[\w.]+\+?[= ][\[{]\S*")
+    found = {str(file): bare.findall(file.read_text()) for file in files}
+    assert {file: options for file, options in found.items() if options} == {}

@@ -36,6 +36,7 @@ COMMANDS = {
 }
 """Commands that need no trainer to start: `lightning_grok.commands.<name>`."""
 
+_ADDED = "--trainer.callbacks+"
 _SHOWN = 200  # characters of a configuration on the line, in a message
 
 _OVERVIEW = """Grokking and representation geometry, measured while a network trains.
@@ -85,7 +86,7 @@ def resolve_configs(arguments: Sequence[str]) -> list[str]:
     Raises:
         InputError: one is no configuration.
     """
-    arguments = _with_measures(arguments)
+    arguments = _on_another_run(_with_measures(arguments))
     resolved = [_in_yaml(argument, following) for argument, following in _pairs(arguments)]
     for index, prefix, value in _config_places(arguments):
         resolved[index] = prefix + read_config(value)[0]
@@ -102,8 +103,60 @@ def _with_measures(arguments: Sequence[str]) -> list[str]:
             found.append(argument)
             continue
         chosen = named_measures(names if equals else next(rest, ""))
-        found += [f"--trainer.callbacks+={json.dumps(measure.callback)}" for measure in chosen]
+        found += [f"{_ADDED}={json.dumps(measure.callback)}" for measure in chosen]
     return found
+
+
+def _on_another_run(arguments: Sequence[str]) -> list[str]:
+    """The line of a fit on top of the configuration of the run that it branches or extends.
+
+    Where it is written is no part of that, but for the folder of runs.
+    """
+    given = _begins_with(arguments) if arguments[:1] == ["fit"] else None
+    file = expand_path(given or "") / "config.yaml"
+    if given is None or not _is_file(file):
+        return list(arguments)
+    import yaml
+
+    content = parse_yaml(read_text(file, "a configuration"), "a configuration", str(file)) or {}
+    content["run"] = {"root": str(file.parent.parent)}
+    trainer = content.get("trainer") or {}
+    if trainer.get("callbacks"):
+        again = [parse_yaml(value, "a callback", value) for value in _values(arguments, _ADDED)]
+        trainer["callbacks"] = [
+            callback
+            for callback in trainer["callbacks"]
+            if _identity(callback) not in map(_identity, again)
+        ]
+    return ["fit", f"--config={yaml.safe_dump(content)}", *arguments[1:]]
+
+
+def _begins_with(arguments: Sequence[str]) -> str | None:
+    """Directory of the run that a line or its configurations name, the line first."""
+    for key in ("branches", "extends"):
+        stated = [(read_config(value)[1].get("run") or {}) for value in config_values(arguments)]
+        found = [str(run[key]) for run in stated if run.get(key)]
+        found += _values(arguments, f"--run.{key}")
+        if found:
+            return found[-1]
+    return None
+
+
+def _identity(callback: object) -> tuple[str, object]:
+    """The class of a callback, and its name or its function where it has several."""
+    if not isinstance(callback, dict):
+        return str(callback).rpartition(".")[2], None
+    init = callback.get("init_args") or {}
+    name = init.get("name") or init.get("function")
+    return str(callback.get("class_path")).rpartition(".")[2], name
+
+
+def _values(arguments: Sequence[str], option: str) -> list[str]:
+    """What follows each `option`, behind an equals sign or a space."""
+    pairs = [(argument.partition("="), following) for argument, following in _pairs(arguments)]
+    return [
+        text if equals else following for (key, equals, text), following in pairs if key == option
+    ]
 
 
 def _pairs(arguments: Sequence[str]) -> Iterator[tuple[str, str]]:

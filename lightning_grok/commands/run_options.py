@@ -17,16 +17,16 @@ class RunOptions:
     Args:
         name: of the run's directory; it must be new. None makes one of the data, the setup and the
             seed, with a number behind it where that is taken.
-        root: the folder of runs.
+        root: the folder of runs; by default that of the run which this one begins with, if any.
         checkpoint_seconds: shortest time between two checkpoints.
         figures: whether to draw the run at its end; ``python -m lightning_grok figures`` does it at
             any time.
-        extends: directory of a shorter run of the same configuration, which the new run begins with
-            instead of training these epochs again; besides trainer.max_epochs only measured epochs
+        extends: directory of a shorter run, which the new run begins with instead of training these
+            epochs again, configured as that is; besides trainer.max_epochs only measured epochs
             after its end may differ. It stays as it is.
-        branches: directory of a run, the trunk, that this one shares its first epochs with. Options
-            of model, optimizer, data, trainer and evaluation may differ; network, random vectors
-            and measured samples are the trunk's.
+        branches: directory of a run, the trunk, that this one shares its first epochs with,
+            configured as that is. Options of model, optimizer, data, trainer and evaluation may
+            differ; network, random vectors and measured samples are the trunk's.
         from_epoch: at which to leave the trunk; it needs a checkpoint there (``branch_points``).
         set: changes of the trunk's state there: factors on ``weights``, on the optimizer's
             ``first_moment`` and ``second_moment`` and on the number of ``steps`` it has counted, of

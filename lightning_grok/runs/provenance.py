@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from lightning_grok.runs.run import Run
 
+_FIT = ("python", "-m", "lightning_grok", "fit")
 _LIBRARIES = ("torch", "lightning", "numpy", "scipy", "torchmetrics")
 _SECONDS = 5.0  # that git may take
 
@@ -34,17 +35,14 @@ def provenance() -> dict[str, Any]:
 def extension_command(run: "Run", path: str) -> str:
     """The command that trains twice as long, beginning with a run that lies at `path`."""
     length = f"--trainer.max_epochs={2 * run.epoch}"
-    return shlex.join([*_fit_again(path), f"--run.extends={path}", length, "--run.name=null"])
+    return shlex.join([*_FIT, f"--run.extends={path}", length])
 
 
 def resume_command(path: str) -> str:
     """The command that goes on with a run that was broken off, at `path`."""
     root = str(Path(path).parent)
-    return shlex.join([*_fit_again(path), f"--run.root={root}", "--run.name=null", "--resume"])
-
-
-def _fit_again(path: str) -> list[str]:
-    return ["python", "-m", "lightning_grok", "fit", f"--config={path}/config.yaml"]
+    again = [f"--config={path}/config.yaml", f"--run.root={root}", "--run.name=null", "--resume"]
+    return shlex.join([*_FIT, *again])
 
 
 def _versions() -> dict[str, str]:

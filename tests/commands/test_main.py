@@ -134,6 +134,30 @@ def test_print_config_can_be_given_again(
     assert printed(capsys, "fit", f"--config={tmp_path / 'again.yaml'}", "--print_config") == first
 
 
+@pytest.mark.parametrize("option", ["branches", "extends"])
+@pytest.mark.parametrize("in_a_file", [False, True])
+def test_what_a_run_begins_with_is_configured_as_that_is(
+    option: str, in_a_file: bool, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """But for where it was written, and a measure that is named again."""
+    measures = "cka", "sharpness"
+    trunk = ["--model.eps=0.5", "--model.hidden=[7]", "--run.name=trunk"]
+    taken = [f"--measure={name}" for name in measures]
+    (tmp_path / "trunk").mkdir()
+    written = printed(capsys, "fit", *trunk, *taken, "--print_config")
+    (tmp_path / "trunk" / "config.yaml").write_text(written)
+    begins = {option: str(tmp_path / "trunk")}
+    named = f"--config={yaml.safe_dump({'run': begins})}"
+    given = named if in_a_file else f"--run.{option}={tmp_path / 'trunk'}"
+    again = ["--measure=sharpness", "--trainer.callbacks.samples=9", "--print_config"]
+    found = yaml.safe_load(printed(capsys, "fit", "--model.eps=0.25", given, *again))
+    assert (found["model"]["hidden"], found["model"]["eps"]) == ([7], 0.25)
+    assert (found["run"]["root"], found["run"]["name"]) == (str(tmp_path), None)
+    arguments = [each["init_args"] for each in found["trainer"]["callbacks"]]
+    assert [each["name"] for each in arguments] == list(measures)
+    assert arguments[1]["samples"] == 9
+
+
 def test_a_typo_says_what_is_wrong(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as stopped:
         main(["fit", "--model.weight_scales=8"])

@@ -48,6 +48,21 @@ def state_of(run: Run) -> dict[str, Any]:
     return torch.load(run.path / "checkpoints/last.ckpt", weights_only=True)
 
 
+def test_a_branch_is_told_by_what_differs_alone(trunk: Run, tmp_path: Path) -> None:
+    from lightning_grok.commands.main import main
+
+    leaves = [f"--run.branches={trunk.path}", "--run.from_epoch=2", "--model.eps=1e-6"]
+    main(["fit", *leaves, f"--run.root={tmp_path}", "--run.name=branch", "--run.figures=false"])
+    branch = Run(tmp_path / "branch")
+    assert branch.state == "finished"
+    assert branch.meta["branches"]["changed"] == {"model.eps": [1e-8, 1e-6]}
+    longer = ["--trainer.max_epochs=7", f"--run.extends={branch.path}", "--run.figures=false"]
+    main(["fit", *longer])  # beside it, and of the same trunk
+    (found,) = set(tmp_path.iterdir()) - {branch.path}
+    assert Run(found).epoch == 7
+    assert Run(found).meta["branches"] == branch.meta["branches"]
+
+
 def test_without_a_change_it_is_the_trunk_bit_for_bit(trunk: Run, fit: Fit) -> None:
     before = {p: p.read_bytes() for p in trunk.path.rglob("*") if p.is_file()}
     branch = fit(*LONG, f"--run.branches={trunk.path}", "--run.from_epoch=2", name="branch")
