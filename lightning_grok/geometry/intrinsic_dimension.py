@@ -9,7 +9,8 @@ import numpy as np
 
 from lightning_grok.geometry.arrays import Points, finite_array
 
-_ROWS = 1024  # whose distances to all points are held at once
+_ROWS = 512  # whose distances to all points are held at once
+_CANDIDATES = 8  # neighbors by products, of which two are looked for
 
 
 class IntrinsicDimension(NamedTuple):
@@ -52,7 +53,8 @@ def intrinsic_dimension(points: Points) -> IntrinsicDimension:
     n = len(different)
     if n < 3:
         raise ValueError(f"expected at least 3 different points, received {n}")
-    logarithms = np.log(_second_over_first(different / np.abs(different).max()))
+    _, exponent = np.frexp(np.abs(different).max())
+    logarithms = np.log(_second_over_first(np.ldexp(different, -exponent)))
     total = float(logarithms.sum())
     if not total > 0:
         raise ValueError("expected neighbors at different distances, received equal ones")
@@ -61,12 +63,34 @@ def intrinsic_dimension(points: Points) -> IntrinsicDimension:
 
 
 def _second_over_first(points: np.ndarray) -> np.ndarray:
-    """(n,) distance of the second nearest neighbor over that of the nearest."""
-    from scipy.spatial.distance import cdist  # by differences: exact for near points, unlike x.y
+    """(n,) distance of the second nearest neighbor over that of the nearest.
 
-    ratios = []
-    for start in range(0, len(points), _ROWS):
-        distances = cdist(points[start : start + _ROWS], points)
-        nearest = np.partition(distances, (1, 2), axis=1)[:, 1:3]  # behind the point itself
-        ratios.append(nearest[:, 1] / nearest[:, 0])
-    return np.concatenate(ratios)
+    Products tell who may be near, fast but not to the last digit; differences how near it is.
+    """
+    n, d = points.shape
+    centered = points - points.mean(axis=0)
+    squares = np.einsum("nd,nd->n", centered, centered)
+    error = 4 * (d + 2) * np.finfo(float).eps * squares.max()  # of a squared distance, at most
+    few = min(_CANDIDATES, n - 1)
+    ratios = np.empty(n)
+    for start in range(0, n, _ROWS):
+        rows = np.arange(start, min(start + _ROWS, n))
+        distances = squares[rows, None] + squares - 2 * centered[rows] @ centered.T
+        distances[rows - start, rows] = np.inf
+        found = np.argpartition(distances, few - 1, axis=1)[:, :few]
+        farthest = np.take_along_axis(distances, found[:, -1:], axis=1)[:, 0]
+        exact = np.linalg.norm(points[rows, None] - points[found], axis=2)
+        exact.partition(1, axis=1)
+        ratios[rows] = exact[:, 1] / exact[:, 0]
+        unsure = rows[(exact[:, 1] ** 2 >= farthest - error) & (few < n - 1)]
+        if len(unsure):
+            ratios[unsure] = _by_differences(points[unsure], points)
+    return ratios
+
+
+def _by_differences(some: np.ndarray, points: np.ndarray) -> np.ndarray:
+    """The same for some of the points, from all distances: exact, and slow."""
+    from scipy.spatial.distance import cdist
+
+    nearest = np.partition(cdist(some, points), (1, 2), axis=1)[:, 1:3]  # behind the point itself
+    return nearest[:, 1] / nearest[:, 0]

@@ -42,6 +42,16 @@ def test_it_is_the_likeliest_of_the_ratios_by_a_tree_of_points() -> None:
     assert intrinsic_dimension(points).dimension == pytest.approx(expected, rel=1e-9)
 
 
+@pytest.mark.parametrize("far", [0.0, 1e7])
+def test_neighbors_too_near_to_be_told_by_products_are_told_by_differences(far: float) -> None:
+    """Clusters of twenty within 1e-9 of each other, and all of them far from the origin."""
+    centers, near = noise(60, 3), noise(1200, 3, seed=1)
+    points = far + np.repeat(centers, 20, axis=0) + 1e-6 * max(far, 1e-3) * near
+    first, second = KDTree(points).query(points, k=3)[0].T[1:]
+    expected = 1199 / np.log(second / first).sum()
+    assert intrinsic_dimension(points).dimension == pytest.approx(expected, rel=1e-9)
+
+
 def test_equal_points_count_once() -> None:
     points = noise(300, 4)
     repeated = np.vstack([points, points[:50], np.repeat(points[:1], 9, axis=0)])
