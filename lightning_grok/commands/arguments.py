@@ -36,6 +36,7 @@ COMMANDS = {
 }
 """Commands that need no trainer to start: `lightning_grok.commands.<name>`."""
 
+_OF_A_BRANCH = ("branches", "from_epoch", "set")  # options of the group run
 _ADDED = "--trainer.callbacks+"
 _SHOWN = 200  # characters of a configuration on the line, in a message
 
@@ -108,18 +109,20 @@ def _with_measures(arguments: Sequence[str]) -> list[str]:
 
 
 def _on_another_run(arguments: Sequence[str]) -> list[str]:
-    """The line of a fit on top of the configuration of the run that it branches or extends.
+    """The line of a fit on top of the configuration of the run that it extends or branches.
 
-    Where it is written is no part of that, but for the folder of runs.
+    Of where that was written the folder of runs is taken, and of a longer run the trunk.
     """
-    given = _begins_with(arguments) if arguments[:1] == ["fit"] else None
-    file = expand_path(given or "") / "config.yaml"
-    if given is None or not _is_file(file):
+    option, given = _begins_with(arguments) if arguments[:1] == ["fit"] else ("", "")
+    file = expand_path(given) / "config.yaml"
+    if not given or not _is_file(file):
         return list(arguments)
     import yaml
 
     content = parse_yaml(read_text(file, "a configuration"), "a configuration", str(file)) or {}
-    content["run"] = {"root": str(file.parent.parent)}
+    leaves = (content.get("run") or {}) if option == "extends" else {}
+    content["run"] = {key: leaves[key] for key in _OF_A_BRANCH if key in leaves}
+    content["run"]["root"] = str(file.parent.parent)
     trainer = content.get("trainer") or {}
     if trainer.get("callbacks"):
         again = [parse_yaml(value, "a callback", value) for value in _values(arguments, _ADDED)]
@@ -131,15 +134,15 @@ def _on_another_run(arguments: Sequence[str]) -> list[str]:
     return ["fit", f"--config={yaml.safe_dump(content)}", *arguments[1:]]
 
 
-def _begins_with(arguments: Sequence[str]) -> str | None:
-    """Directory of the run that a line or its configurations name, the line first."""
-    for key in ("branches", "extends"):
+def _begins_with(arguments: Sequence[str]) -> tuple[str, str]:
+    """How a line or its configurations begin with another run, and its directory; else empty."""
+    for option in ("extends", "branches"):
         stated = [(read_config(value)[1].get("run") or {}) for value in config_values(arguments)]
-        found = [str(run[key]) for run in stated if run.get(key)]
-        found += _values(arguments, f"--run.{key}")
+        found = [str(run[option]) for run in stated if run.get(option)]
+        found += _values(arguments, f"--run.{option}")
         if found:
-            return found[-1]
-    return None
+            return option, found[-1]
+    return "", ""
 
 
 def _identity(callback: object) -> tuple[str, object]:

@@ -86,8 +86,7 @@ def _branch_epochs(points: list[int] | int | None) -> frozenset[int]:
 
 def _check_beginning(options: RunOptions) -> None:
     """Refuse options that say two things, or half of one."""
-    if options.branches is not None and (options.from_epoch is None or options.extends is not None):
-        other = "no run.from_epoch" if options.extends is None else "run.extends"
-        raise InputError(f"expected run.branches with run.from_epoch, received {other}")
+    if options.branches is not None and options.from_epoch is None:
+        raise InputError("expected run.branches with run.from_epoch, received no run.from_epoch")
     if options.branches is None and (options.from_epoch is not None or options.set):
         raise InputError("expected run.from_epoch and run.set with run.branches, received none")

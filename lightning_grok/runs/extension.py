@@ -128,8 +128,6 @@ def longer(path: Path, config: Mapping[str, Any], defaults: Mapping[str, Any]) -
     _check_length("run.extends", beginning, config)
     epoch = beginning.epoch
     for key, old, new in differences(run.config, config, defaults):
-        if key.startswith("branch."):  # a longer branch is of the same trunk
-            continue
         if key != _LENGTH and not (key.endswith(".epochs") and _agree_up_to(epoch, old, new)):
             raise InputError(
                 f"expected the configuration of {path} but for {_LENGTH} and measured epochs after "

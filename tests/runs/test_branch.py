@@ -61,6 +61,7 @@ def test_a_branch_is_told_by_what_differs_alone(trunk: Run, tmp_path: Path) -> N
     (found,) = set(tmp_path.iterdir()) - {branch.path}
     assert Run(found).epoch == 7
     assert Run(found).meta["branches"] == branch.meta["branches"]
+    assert (found.name, Run(found).setup) == (f"digits_{branch.setup}_seed0", branch.setup)
 
 
 def test_without_a_change_it_is_the_trunk_bit_for_bit(trunk: Run, fit: Fit) -> None:
