@@ -59,7 +59,7 @@ def long_log(root: Path, count: int) -> list[list[str]]:
     write_run(path, list(range(count)))
     found = cost(lambda: Run(path))
     folder = RunFolder(path)
-    folder.refresh(600)
+    folder.refresh()
     pages = Pages(folder)
     request = {"page": "run", "run": "."}
     encode(pages.page(request))
@@ -85,17 +85,17 @@ def many_runs(root: Path, count: int) -> list[list[str]]:
         write_run(root / "many" / f"run_{k:04d}", epochs, seed=k)
     folder = RunFolder(root / "many")
     start = time.process_time()
-    folder.refresh(600)
-    rows = folder.rows(600)
+    folder.refresh()
+    rows = folder.rows()
     listed = time.process_time() - start
     assert all(row["complete"] for row in rows)
     assert len(rows) == count
     write_run(root / "many" / "new", epochs)
     time.sleep(1.1)  # for new runs is looked once a second
     start = time.process_time()
-    folder.refresh(0.01)
+    folder.refresh()
     again = time.process_time() - start
-    assert next(row for row in folder.rows(0) if row["id"] == "new")["complete"]
+    assert next(row for row in folder.rows() if row["id"] == "new")["complete"]
     return [
         [f"a folder of {count:,} runs is listed whole", f"{listed:.1f} s", "3 s"],
         ["a new run among them appears", f"{1000 * again:.0f} ms", ""],

@@ -51,7 +51,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
 
 def page_of(measured: Run, **request: str) -> dict[str, Any]:
     folder = RunFolder(measured.path.parent)
-    folder.refresh(60)
+    folder.refresh()
     return Pages(folder).page(request)
 
 

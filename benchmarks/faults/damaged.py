@@ -97,7 +97,7 @@ def judge(root: Path) -> str:
 def show_pages(root: Path) -> str:
     """The same of the live page: the list and all pages of all runs."""
     folder = RunFolder(root)
-    folder.refresh(60)
+    folder.refresh()
     pages = Pages(folder)
     listed = pages.runs()
     encode(listed)

@@ -18,9 +18,6 @@ from lightning_grok.figures import write_run_figures
 from lightning_grok.runs.files import write_content
 from lightning_grok.runs.run import read_run
 
-_MINUTE = 60.0  # seconds that reading may take: a report waits until all is read
-
-
 Appendix = Callable[[Sequence[Path], Sequence[Path]], str]
 """HTML below the views, from directories of runs and the figures, as paths beside the report."""
 
@@ -94,7 +91,7 @@ def _data(paths: Sequence[Path]) -> dict[str, Any]:
     """Answers to all that the page can ask for."""
     root = Path(os.path.commonpath(paths))
     folder = RunFolder(root, paths)
-    folder.refresh(_MINUTE)
+    folder.refresh()
     pages = Pages(folder)
     answers = {
         f"compare/{by}": pages.page({"page": "compare", "by": by}) for by in ("setup", "run")

@@ -1,9 +1,7 @@
 """All runs below a folder, found and refreshed as they appear and grow."""
 
-import math
 import threading
 import time
-from collections import deque
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,7 +16,7 @@ from lightning_grok.runs.source import is_archive
 from lightning_grok.runs.summary import run_record
 
 _DISCOVERY_SECONDS = 1.0
-_BUDGET_SECONDS = 0.3  # of one refresh: 200 runs are read in the course of several
+_MOMENT = 0.3  # seconds that whoever asks waits for what is new
 _MANY = 5_000  # evaluations from which on events are looked for again only after some growth
 _GROWTH = 1.05
 
@@ -107,46 +105,25 @@ class RunFolder:
         self._base = self.root.parent if is_archive(self.root) else self.root
         self._paths = paths
         self._entries: dict[str, _Entry] = {}
-        self._turns: deque[str] = deque()  # of the known runs, whose turn is next first
-        self._looked = -math.inf
         self._refreshing = threading.Lock()
         self._starting = threading.Lock()
         self._worker: threading.Thread | None = None
+        self._find()
 
     @property
     def ids(self) -> list[str]:
         """Ids of all runs found so far, by name."""
         return list(self._entries)
 
-    def refresh(self, budget: float = _BUDGET_SECONDS) -> None:
-        """Look for new runs, read them, then what is new in the known ones, in turn.
-
-        It takes about `budget` seconds, of which new runs have at most one half more than one of
-        them needs, and known runs the rest: neither waits for all of the others.
-        """
+    def refresh(self) -> None:
+        """Look for new runs and read them, then what is new in the others."""
         with self._refreshing:
-            start = time.monotonic()
-            if start - self._looked > _DISCOVERY_SECONDS:
+            if time.monotonic() - self._looked > _DISCOVERY_SECONDS:
                 self._find()
-                self._looked = time.monotonic()
-            if budget <= 0:
-                return
-            new = set()
-            for key, entry in list(self._entries.items()):
-                if entry.row is None:
-                    new.add(key)
-                    entry.describe(key, entry.read(self._base))
-                    if time.monotonic() - start > budget / 2:
-                        break
-            for _ in range(len(self._turns)):
-                key = self._turns[0]
-                self._turns.rotate(-1)
-                known = self._entries.get(key)
-                if known is not None and known.run is not None and key not in new:
-                    known.run.refresh()
-                    known.describe(key, known.run)
-                    if time.monotonic() - start > budget:
-                        break
+            for key, entry in sorted(self._entries.items(), key=lambda item: bool(item[1].row)):
+                run = entry.read(self._base)
+                run.refresh()
+                entry.describe(key, run)
 
     def refresh_aside(self) -> None:
         """Have another thread refresh all there is, and wait for it a moment at most.
@@ -156,10 +133,10 @@ class RunFolder:
         with self._starting:  # several ask at once: one thread serves them all
             worker = self._worker
             if worker is None or not worker.is_alive():
-                worker = threading.Thread(target=self.refresh, args=(math.inf,), daemon=True)
+                worker = threading.Thread(target=self.refresh, daemon=True)
                 worker.start()
                 self._worker = worker
-        worker.join(_BUDGET_SECONDS)
+        worker.join(_MOMENT)
 
     def run(self, key: str) -> Run | None:
         """The run of an id; None where there is none."""
@@ -179,20 +156,15 @@ class RunFolder:
         entry = self._entries[key]
         return entry.events(entry.read(self._base))
 
-    def rows(self, budget: float = _BUDGET_SECONDS) -> list[dict[str, Any]]:
+    def rows(self) -> list[dict[str, Any]]:
         """What a list says of every run: description, state, epoch and events.
 
-        What is not known within `budget` seconds is left out; ``complete`` tells.
+        Of a run that was found only, its name; ``complete`` tells.
         """
-        start = time.monotonic()
-        return [self._row(*item, start + budget) for item in list(self._entries.items())]
-
-    def _row(self, key: str, entry: _Entry, until: float) -> dict[str, Any]:
-        if entry.row is None and entry.run is not None and time.monotonic() < until:
-            entry.describe(key, entry.run)
-        if entry.row is None:
-            return {"id": key, "name": printable(entry.path.name), "complete": False}
-        return entry.row
+        return [
+            entry.row or {"id": key, "name": printable(entry.path.name), "complete": False}
+            for key, entry in list(self._entries.items())
+        ]
 
     def _find(self) -> None:
         """Runs that are there now; what is known of those that were there is kept."""
@@ -206,9 +178,8 @@ class RunFolder:
                 while key in found:  # of bytes that are shown alike
                     key += "+"
                 found[key] = _Entry(path)
-        self._turns.extend(key for key in found if key not in self._entries)
-        self._turns = deque(key for key in self._turns if key in found)
         self._entries = found
+        self._looked = time.monotonic()
 
     def _is_inside(self, path: Path) -> bool:
         try:

@@ -70,7 +70,6 @@ class DashboardServer(ThreadingHTTPServer):
                 f"expected a free port, received {port} ({reason}); --port 0 takes a free one"
             ) from None
         self.folder = RunFolder(root)
-        self.folder.refresh(budget=0)
         self.pages = Pages(self.folder)
         self.token = secrets.token_urlsafe(24)
         self.files = static_files(self.token)

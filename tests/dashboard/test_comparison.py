@@ -75,7 +75,7 @@ def test_lines_beyond_those_that_can_be_told_apart_are_counted_not_drawn(tmp_pat
     for k in range(23):
         write_run(tmp_path, f"r{k:02}", last=1)
     folder = RunFolder(tmp_path)
-    folder.refresh(60)
+    folder.refresh()
     page = Pages(folder).page({"page": "compare", "by": "run"})
     looks = {(entry["color"], entry["dash"]) for entry in page["legend"]}
     assert len(looks) == len(page["legend"]) == 21

@@ -1,4 +1,4 @@
-"""Runs are found as they appear, read within a budget, and only below the folder."""
+"""Runs are found as they appear, and only below the folder."""
 
 import threading
 import time
@@ -32,8 +32,8 @@ def test_rows_say_what_the_runs_command_says(tmp_path: Path) -> None:
     directory = write_run(tmp_path / "sweep", "b")
     write_run(tmp_path, "a", last=10)
     folder = RunFolder(tmp_path)
-    folder.refresh(60)
-    first, second = folder.rows(60)
+    folder.refresh()
+    first, second = folder.rows()
     assert (first["id"], second["id"]) == ("a", "sweep/b")
     assert second["state"] == "running"
     events = find_events(Run(directory.path))
@@ -51,24 +51,22 @@ def test_rows_say_what_the_runs_command_says(tmp_path: Path) -> None:
 def test_events_follow_a_run_that_grows(tmp_path: Path) -> None:
     directory = write_run(tmp_path, last=10)
     folder = RunFolder(tmp_path)
-    folder.refresh(60)
+    folder.refresh()
     assert folder.events("run")[0].memorization is None
     for epoch in (30, 40, 50):
         evaluate(directory, epoch)
-    folder.refresh(60)
+    folder.refresh()
     assert folder.events("run")[0].memorization == 30
 
 
-def test_a_small_budget_reads_some_now_and_the_rest_later(tmp_path: Path) -> None:
-    for k in range(5):
+def test_a_run_has_a_row_once_it_is_found_and_all_of_it_once_it_is_read(tmp_path: Path) -> None:
+    for k in range(2):
         write_run(tmp_path, f"r{k}", last=1)
     folder = RunFolder(tmp_path)
-    folder.refresh(0)
-    assert [row["complete"] for row in folder.rows(60)] == [False] * 5
-    assert folder.run("r3") is not None  # a run that is asked for is read at once
-    assert [row["complete"] for row in folder.rows(60)] == [False, False, False, True, False]
-    folder.refresh(60)
-    assert all(row["complete"] for row in folder.rows(60))
+    assert [(row["id"], row["complete"]) for row in folder.rows()] == [("r0", False), ("r1", False)]
+    assert folder.run("r1") is not None  # a run that is asked for is read at once
+    folder.refresh()
+    assert all(row["complete"] for row in folder.rows())
 
 
 def test_new_runs_appear_and_removed_ones_go(
@@ -76,7 +74,6 @@ def test_new_runs_appear_and_removed_ones_go(
 ) -> None:
     monkeypatch.setattr("lightning_grok.dashboard.run_folder._DISCOVERY_SECONDS", 0.01)
     folder = RunFolder(tmp_path)
-    folder.refresh()
     assert folder.ids == []
     directory = write_run(tmp_path, "late", last=1)
     time.sleep(0.02)
@@ -95,7 +92,7 @@ def test_a_run_that_a_link_leads_to_from_outside_is_not_among_them(tmp_path: Pat
     (inside / "link").symlink_to(outside.path, target_is_directory=True)
     (inside / "loop").symlink_to(inside / "loop")
     folder = RunFolder(inside)
-    folder.refresh(60)
+    folder.refresh()
     assert folder.ids == ["mine"]
     for key in ("link", "../outside/secret", str(outside.path), "", "mine/.."):
         assert folder.run(key) is None

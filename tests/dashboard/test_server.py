@@ -267,7 +267,7 @@ def test_the_folder_of_the_first_run_may_be_yet_to_come(tmp_path: Path) -> None:
         assert server.folder.ids == []
         write_run(server.folder.root, "first", last=50)
         server.folder._looked = -math.inf  # for new runs is looked once a second
-        server.folder.refresh(1)
+        server.folder.refresh()
         assert server.folder.ids == ["first"]
 
 

@@ -157,7 +157,7 @@ def test_the_commands_read_an_archive_like_a_folder(
         shown[root] = [line.split()[1:] for line in capsys.readouterr().out.splitlines()]
     assert shown[out] == shown[tmp_path / "runs"]
     folder = RunFolder(out)
-    folder.refresh(60)
+    folder.refresh()
     assert folder.ids == ["one", "two"]
     assert folder.rows()[1]["memorization"] == folder.rows()[0]["memorization"]
     (report, *figures) = write_report([out / "one"], tmp_path / "report")

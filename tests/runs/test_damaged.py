@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from small_runs import wait_until
 
 from benchmarks.faults.damage import LINES, Damage, insert_line, kinds, lying_array, no_file
 from benchmarks.faults.damaged import EPOCHS, READERS, tried, write_run
@@ -134,7 +135,7 @@ def test_folders_with_any_bytes_are_listed(whole: Path, tmp_path: Path) -> None:
         shutil.copytree(whole, Path(os.fsdecode(os.path.join(os.fsencode(tmp_path), name))))
     assert len(find_runs(tmp_path)) == len(names)
     folder = RunFolder(tmp_path)
-    folder.refresh(60)
+    folder.refresh()
     assert sorted(folder.ids) == sorted(["\\xff\\xfe", "a\\nb", "\\x1b[2J", "ü", "$x^"])
     assert all(row["complete"] for row in folder.rows())
 
@@ -163,23 +164,21 @@ def test_a_run_that_takes_long_delays_no_other(hurt: Path, monkeypatch: pytest.M
             assert b"Accuracy" in answer[1]
         finally:
             SlowRun.answer.set()
-        server.folder.refresh(60)
+        server.folder.refresh()
         assert Pages(server.folder).runs()["complete"]
 
 
-def test_new_runs_do_not_wait_for_known_ones(whole: Path, tmp_path: Path) -> None:
-    for k in range(5):
-        shutil.copytree(whole, tmp_path / f"r{k}")
-    folder = RunFolder(tmp_path)
-    folder.refresh(60)
-    shutil.copytree(whole, tmp_path / "zz")
+def test_new_runs_do_not_wait_for_known_ones(hurt: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("lightning_grok.dashboard.run_folder.Run", SlowRun)
+    SlowRun.answer.set()
+    folder = RunFolder(hurt.parent)
+    folder.refresh()
+    shutil.copytree(hurt.parent / "whole", hurt.parent / "zz")
     folder._looked = -np.inf  # as a second later
-    folder.refresh(1e-9)  # a budget that known runs alone would use up
-    assert folder.rows(0)[-1]["complete"]
-    for k in range(5):  # known ones have their turns all the same
-        with open(tmp_path / f"r{k}" / "events.jsonl", "a") as file:
-            file.write('{"event": "evaluation", "epoch": 101, "step": 1, "test/loss": 1}\n')
-        folder.refresh(1e-9)
-    for _ in range(6):
-        folder.refresh(1e-9)
-    assert [row["epoch"] for row in folder.rows(0)] == [101] * 5 + [100]
+    SlowRun.answer.clear()
+    try:
+        folder.refresh_aside()
+        wait_until(lambda: folder.rows()[-1]["complete"])
+        assert folder.rows()[-1]["id"] == "zz"
+    finally:
+        SlowRun.answer.set()
