@@ -2,64 +2,26 @@
 
 import math
 from collections.abc import Callable, Mapping
-from typing import Any, Protocol, TypeVar, runtime_checkable
+from typing import Any, TypeVar
 
 import lightning as L
 import numpy as np
 import torch
 from lightning.pytorch.utilities.rank_zero import rank_zero_info
-from torch import nn
 
 from lightning_grok.loggers.pictures import show_pictures
-from lightning_grok.runs.directory import RunDirectory
+from lightning_grok.loggers.run_logger import RunLogger
+from lightning_grok.loggers.wandb_logger import GrokWandbLogger
 
 LoggedValue = float | np.ndarray
 Result = TypeVar("Result")
 
 
-@runtime_checkable
-class EventLogger(Protocol):
-    """A logger that takes a whole event: its scalars and its arrays, at an epoch."""
-
-    def log_event(
-        self,
-        event: str,
-        epoch: float,
-        step: int,
-        scalars: Mapping[str, float | str],
-        arrays: Mapping[str, np.ndarray],
-    ) -> None:
-        """Take one event."""
-
-
-class DirectoryLogger(Protocol):
-    """A logger of a run's own directory, where measurements write what concerns the whole run."""
-
-    directory: RunDirectory
-
-    def begin(self, module: L.LightningModule, network: nn.Module) -> None:
-        """Write what is known of the run that a fit begins."""
-
-    def keep_snapshot(self, epoch: float, network: nn.Module) -> None:
-        """Keep the network's weights of a measured point."""
-
-
-@runtime_checkable
-class ViewLogger(Protocol):
-    """A logger that shows pictures of what a measurement has written into the run's directory."""
-
-    def log_views(self, measurement: str, epoch: float) -> None:
-        """Show the state of the run after a measurement."""
-
-
-def directory_loggers(trainer: L.Trainer) -> list[DirectoryLogger]:
-    """The loggers with a run directory, on rank zero; elsewhere none.
-
-    They are told by their class: to ask one for its directory would make it.
-    """
+def directory_loggers(trainer: L.Trainer) -> list[RunLogger]:
+    """The loggers with a run directory, on rank zero; elsewhere none."""
     if not trainer.is_global_zero:
         return []
-    return [each for each in trainer.loggers if hasattr(type(each), "keep_snapshot")]  # type: ignore[misc]
+    return [each for each in trainer.loggers if isinstance(each, RunLogger)]
 
 
 def callbacks_of(trainer: L.Trainer) -> list[L.Callback]:
@@ -159,7 +121,7 @@ def record_event(
     for key, number in numbers.items():
         trainer.callback_metrics[key] = torch.tensor(number)
     for logger in trainer.loggers:
-        if isinstance(logger, EventLogger):
+        if isinstance(logger, RunLogger | GrokWandbLogger):
             logger.log_event(event, epoch, step, scalars, arrays or {})
         elif numbers:
             ended = {"epoch": math.ceil(epoch) - 1}
@@ -169,7 +131,7 @@ def record_event(
 def show(trainer: L.Trainer, measurement: str, epoch: float) -> None:
     """Show pictures of a measurement that are drawn from the run's directory, if there is one."""
     for logger in trainer.loggers:
-        if isinstance(logger, ViewLogger):
+        if isinstance(logger, GrokWandbLogger):
             logger.log_views(measurement, epoch)
         else:
             for run in directory_loggers(trainer)[:1]:

@@ -14,11 +14,15 @@ from lightning_grok.analysis.instability import COLLAPSED, stability_events
 from lightning_grok.callbacks.evaluation import Evaluation
 from lightning_grok.callbacks.measurement import Measurement
 from lightning_grok.callbacks.network import placed
-from lightning_grok.callbacks.recording import LoggedValue, callbacks_of, record_event
+from lightning_grok.callbacks.recording import (
+    LoggedValue,
+    callbacks_of,
+    directory_loggers,
+    record_event,
+)
 from lightning_grok.geometry.gradients import adam_update, rms
 from lightning_grok.geometry.losses import Loss, logit_margins, sample_losses, zero_loss_share
 from lightning_grok.geometry.samples import answer
-from lightning_grok.loggers.run_logger import RunLogger
 
 _QUANTILES = (5, 50, 95)
 _WATCHED = ("train/loss", "train/accuracy", "test/accuracy", "stability/zero_loss_share")
@@ -123,9 +127,8 @@ class Stability(Measurement):
             pl_module.print(f"{name} at epoch {at} (known at epoch {epoch})")
             record_event(trainer, name, at, {"known_at": epoch})
             first = next(when for which, when in self._told if which == name)
-            for logger in trainer.loggers:
-                if isinstance(logger, RunLogger):
-                    logger.directory.update_meta(**{name: first})
+            for logger in directory_loggers(trainer):
+                logger.directory.update_meta(**{name: first})
 
     def _summarize(
         self, trainer: L.Trainer, pl_module: L.LightningModule, epoch: float, *, final: bool

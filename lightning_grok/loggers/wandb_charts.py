@@ -7,7 +7,7 @@ from lightning_grok.runs.panels import panels_of
 from lightning_grok.runs.run import Run
 
 
-def views_of(measurement: str, run: Run, epoch: int) -> dict[str, Any]:
+def views_of(measurement: str, run: Run, epoch: float) -> dict[str, Any]:
     """Pictures and charts of a measurement by key, as W&B logs them."""
     import wandb
 

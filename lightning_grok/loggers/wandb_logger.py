@@ -196,7 +196,7 @@ class GrokWandbLogger(WandbLogger):
     def log_event(
         self,
         event: str,
-        epoch: int,
+        epoch: float,
         step: int,
         scalars: Mapping[str, float | str],
         arrays: Mapping[str, np.ndarray],
@@ -214,7 +214,7 @@ class GrokWandbLogger(WandbLogger):
             known = {key: value for key, value in rest.items() if value is not None}
             self._log_numbers(known, event["epoch"], event["step"])
 
-    def _log_numbers(self, scalars: Mapping[str, float | str], epoch: int, step: int) -> None:
+    def _log_numbers(self, scalars: Mapping[str, float | str], epoch: float, step: int) -> None:
         numbers = {key: value for key, value in scalars.items() if not isinstance(value, str)}
         self._do(self._define, numbers)
         self._do(super().log_metrics, {**numbers, "epoch": epoch}, step)
@@ -225,13 +225,13 @@ class GrokWandbLogger(WandbLogger):
             self.experiment.define_metric(key, step_metric="epoch")
             self._known.add(key)
 
-    def _announce(self, event: str, epoch: int) -> None:
+    def _announce(self, event: str, epoch: float) -> None:
         self.experiment.summary["begins" if event == "generalization" else event] = epoch
         if self.alerts:
             self.experiment.alert(title=event, text=f"{self._directory.name}: epoch {epoch}")
 
     @rank_zero_only
-    def log_views(self, measurement: str, epoch: int) -> None:
+    def log_views(self, measurement: str, epoch: float) -> None:
         """Show a measurement: pictures with the epoch in their captions, curves as charts."""
         if self._broken:
             return
