@@ -81,6 +81,7 @@ class KernelDistance(Measurement):
     """
 
     name = "kernel_distance"
+    remembers = ("initial", "previous", "previous_epoch")
 
     @within_ranges("kernel_distance")
     def __init__(
@@ -266,20 +267,6 @@ class KernelDistance(Measurement):
                 distance[i, j] = distance[j, i] = pair.estimate
                 error[i, j] = error[j, i] = pair.standard_error
         return {"epochs": np.array(epochs), "distance": distance, "standard_error": error}
-
-    def state_dict(self) -> dict[str, Any]:
-        """Parameters of the initialization and of the last measurement, with its epoch."""
-        return {
-            "initial": self._initial,
-            "previous": self._previous,
-            "previous_epoch": self._previous_epoch,
-        }
-
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Take them back."""
-        self._initial = state_dict["initial"]
-        self._previous = state_dict["previous"]
-        self._previous_epoch = state_dict["previous_epoch"]
 
 
 def _of_the_trace_kernel(kernel: Tensor, labels: Any) -> dict[str, LoggedValue | Tensor]:

@@ -88,6 +88,8 @@ class Measurement(Scheduled, WithSamples, Forgiving, ABC):
     """Whoever takes it instead, of a snapshot, and logs it later."""
     keeps_snapshots = True
     """Whether the weights are kept that it was taken of, and it can be taken afterwards."""
+    remembers: tuple[str, ...] = ()
+    """Names of attributes, without their ``_``, that a resumed run goes on with."""
 
     def __init__(
         self,
@@ -134,9 +136,18 @@ class Measurement(Scheduled, WithSamples, Forgiving, ABC):
     ) -> Mapping[str, LoggedValue | Tensor]:
         """Numbers and arrays of the network, by keys that will stand behind ``name/``.
 
-        It is called in the order of epochs and may keep state from one to the next; what it keeps
-        must be in `state_dict`.
+        It is called in the order of epochs and may keep state from one to the next, which
+        `remembers` names.
         """
+
+    def state_dict(self) -> dict[str, Any]:
+        """What it `remembers`."""
+        return {name: getattr(self, f"_{name}") for name in self.remembers}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on with what a checkpoint has of it."""
+        for name in self.remembers:
+            setattr(self, f"_{name}", state_dict[name])
 
     def check(self, model: nn.Module, reference: ReferenceSet) -> None:
         """Refuse, before a run begins, what can't be measured of this network on these samples.

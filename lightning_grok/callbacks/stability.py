@@ -55,6 +55,7 @@ class Stability(Measurement):
 
     name = "stability"
     keeps_snapshots = False
+    remembers = ("seen", "told", "best")
 
     def __init__(self, enabled: bool = True, strict: bool = False) -> None:
         super().__init__(enabled, None, strict)
@@ -146,15 +147,6 @@ class Stability(Measurement):
             or ("ungrokking" not in told and test <= 0.5 * self._best)
             or loss >= 1e3 * min([row[1] for row in recent] + [self._seen[-2:][0][1]])
         )
-
-    def state_dict(self) -> dict[str, Any]:
-        """What was seen and told so far."""
-        return {"seen": self._seen, "told": self._told, "best": self._best}
-
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Take it back."""
-        self._seen, self._told = state_dict["seen"], state_dict["told"]
-        self._best = state_dict["best"]
 
 
 def optimizer_values(

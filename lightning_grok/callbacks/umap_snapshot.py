@@ -55,6 +55,7 @@ class UmapSnapshot(Measurement):
     """
 
     name = "umap"
+    remembers = ("previous",)
 
     @within_ranges("umap")
     def __init__(
@@ -130,14 +131,6 @@ class UmapSnapshot(Measurement):
             del values["movement"]
         self._previous = torch.from_numpy(result.coordinates)
         return values
-
-    def state_dict(self) -> dict[str, Any]:
-        """The last map, from which the next one starts."""
-        return {"previous": self._previous}
-
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Take it back."""
-        self._previous = state_dict["previous"]
 
 
 def _number_of(classes: int | Sequence[int]) -> int:

@@ -25,6 +25,7 @@ class WeightNorm(Measurement):
 
     name = "weight_norm"
     needs_samples = False
+    remembers = ("initial",)
 
     @within_ranges("weight_norm")
     def __init__(
@@ -50,11 +51,3 @@ class WeightNorm(Measurement):
             values["relative"] = norms.total / parameter_norms(self._initial).total
             values["cosine"] = parameter_cosine(now, self._initial)
         return values
-
-    def state_dict(self) -> dict[str, Any]:
-        """The initialization."""
-        return {"initial": self._initial}
-
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Take it back."""
-        self._initial = state_dict["initial"]
