@@ -77,6 +77,22 @@ def config_values(arguments: Sequence[str]) -> list[str]:
     return [value for _, _, value in _config_places(arguments)]
 
 
+def given_groups(arguments: Sequence[str]) -> Iterator[tuple[str, Any]]:
+    """Top-level keys of a command line's configurations, then of its options, with their values.
+
+    ``--model.hidden=3`` gives ``model`` and ``{"hidden": "3"}``.
+    """
+    for value in config_values(arguments):
+        with suppress(InputError):  # which is said when it is parsed
+            yield from read_config(value)[1].items()
+    for argument, following in _pairs(arguments):
+        option, equals, text = argument.partition("=")
+        key, _, rest = option.removeprefix("--").partition(".")
+        value = text if equals else following
+        if argument.startswith("--"):
+            yield key, {rest: value} if rest else value
+
+
 def resolve_configs(arguments: Sequence[str]) -> list[str]:
     """The command line with the file of every ``--config``, each checked to be a configuration.
 

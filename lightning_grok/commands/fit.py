@@ -4,7 +4,7 @@ import logging
 import re
 import sys
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from operator import attrgetter
 from pathlib import Path
 from typing import Any
@@ -32,7 +32,7 @@ from lightning_grok.callbacks.network import network_of
 from lightning_grok.callbacks.progress import EpochProgress
 from lightning_grok.callbacks.recording import callbacks_of
 from lightning_grok.callbacks.scheduled import expect_within
-from lightning_grok.commands.arguments import config_values, read_config
+from lightning_grok.commands.arguments import given_groups
 from lightning_grok.commands.checks import (
     check_checkpoint,
     check_monitors,
@@ -106,7 +106,7 @@ class GrokCLI(LightningCLI):
         logging.getLogger("lightning.pytorch.utilities.rank_zero").addFilter(_is_no_tip)
         self._command = args[0] if run else ""
         self._own_model, self._own_data = (_names_class(args, key) for key in ("model", "data"))
-        data = [value for given, value in _given(args) if given == "data"]
+        data = [value for given, value in given_groups(args) if given == "data"]
         self._bare = self._own_model and all(value is None for value in data)
         super().__init__(
             L.LightningModule if self._own_model else GrokModule,
@@ -294,26 +294,9 @@ class GrokCLI(LightningCLI):
         return {key: value for key, value in resolved.items() if key not in left_out}
 
 
-def _given(args: Sequence[str]) -> Iterator[tuple[str, Any]]:
-    """Top-level keys of a command line and of its configurations, with what stands there.
-
-    ``--model.hidden=3`` gives ``model`` and ``{"hidden": "3"}``.
-    """
-    for value in config_values(args):
-        try:
-            yield from read_config(value)[1].items()
-        except InputError:  # which is said when it is parsed
-            continue
-    for argument, following in zip(args, [*args, ""][1:], strict=True):
-        option, equals, text = argument.partition("=")
-        key, _, rest = option.removeprefix("--").partition(".")
-        if argument.startswith("--"):
-            yield key, {rest: text} if rest else text if equals else following
-
-
 def _names_class(args: Sequence[str], key: str) -> bool:
     """Whether a command line or its configurations name a class for an option."""
-    for given, value in _given(args):
+    for given, value in given_groups(args):
         if given != key:
             continue
         if isinstance(value, dict) and "class_path" in value:

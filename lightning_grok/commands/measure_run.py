@@ -6,7 +6,7 @@ from typing import Any
 from lightning_grok.callbacks.measurement import Measurement, enabled_measurements
 from lightning_grok.callbacks.network import network_of
 from lightning_grok.callbacks.reference import loaders_from
-from lightning_grok.commands.arguments import config_values, read_config, resolve_configs
+from lightning_grok.commands.arguments import given_groups, resolve_configs
 from lightning_grok.commands.fit import GROUPS, GrokCLI
 from lightning_grok.errors import InputError, first_line
 from lightning_grok.loggers.run_logger import RunLogger
@@ -115,7 +115,7 @@ def _replay(
 
 def _named(cli: GrokCLI, arguments: list[str]) -> list[Measurement]:
     """The enabled measurements whose groups, or whose callbacks, the arguments name."""
-    keys = set(_keys(arguments))
+    keys = {key for key, _ in given_groups(arguments)}
     callbacks = _named_callbacks(cli, arguments)
     named = [
         each
@@ -146,14 +146,6 @@ def _named_callbacks(cli: GrokCLI, arguments: list[str]) -> list[Any]:
     callbacks = cli.config_init["trainer"]["callbacks"] or []
     added = sum(argument.startswith("--trainer.callbacks+=") for argument in arguments)
     others = [each for each in arguments if not each.startswith("--trainer.callbacks")]
-    if added and "trainer" not in _keys(others):
+    if added and "trainer" not in dict(given_groups(others)):
         return list(callbacks[-added:])
-    return list(callbacks) if "trainer" in _keys(arguments) else []
-
-
-def _keys(arguments: list[str]) -> list[str]:
-    """Top-level keys of all configurations and options."""
-    keys = [argument[2:].partition("=")[0] for argument in arguments if argument.startswith("--")]
-    for value in config_values(arguments):
-        keys += [str(key).rstrip("+") for key in read_config(value)[1]]
-    return [key.partition(".")[0] for key in keys]
+    return list(callbacks) if "trainer" in dict(given_groups(arguments)) else []

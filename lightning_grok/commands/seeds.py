@@ -4,8 +4,9 @@ import hashlib
 import re
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
-from lightning_grok.commands.arguments import config_values, read_config, resolve_configs
+from lightning_grok.commands.arguments import config_values, given_groups, resolve_configs
 from lightning_grok.commands.sweep import parse_seeds, run_todo
 from lightning_grok.commands.sweep_points import Point
 from lightning_grok.errors import InputError
@@ -26,9 +27,11 @@ def fit_seeds(arguments: Sequence[str]) -> None:
     """
     seeds, rest = _taken(list(arguments))
     resolve_configs(rest)  # before anything starts
-    given = _given(rest)
-    root = expand_path(given.get("run.root", "runs"))
-    name = given.get("run.name") or _named(rest)
+    given: dict[str, Any] = {}  # of the group ``run``
+    for key, value in given_groups(rest):
+        given |= value if key == "run" and isinstance(value, dict) else {}
+    root = expand_path(str(given.get("root") or "runs"))
+    name = given.get("name") or _named(rest)
     points = []
     for seed in seeds:
         own = validate_name(f"{name}_seed{seed}")
@@ -59,19 +62,6 @@ def _taken(arguments: list[str]) -> tuple[list[int], list[str]]:
         elif argument != "--resume":
             rest.append(argument)
     return seeds or [], rest
-
-
-def _given(arguments: Sequence[str]) -> dict[str, str]:
-    """``run.root`` and ``run.name`` as the line, else its configurations, give them."""
-    found: dict[str, str] = {}
-    for value in config_values(arguments):
-        group = read_config(value)[1].get("run")
-        if isinstance(group, dict):
-            found |= {f"run.{key}": str(each) for key, each in group.items() if each is not None}
-    for argument, following in zip(arguments, [*arguments, ""][1:], strict=True):
-        option, equals, text = argument.partition("=")
-        found[option.removeprefix("--")] = text if equals else following
-    return found
 
 
 def _named(arguments: Sequence[str]) -> str:
