@@ -20,7 +20,7 @@ from benchmarks.faults.process import (
     outcome,
     the_run,
 )
-from benchmarks.faults.wandb_server import Failure, Server, serve, unused_port
+from benchmarks.faults.wandb_server import Backend, Failure, serve, unused_port
 
 OPTIONS = (*OFF, "--trainer.max_epochs=1500", "--evaluation.every=10")
 ONLINE = ("--wandb.mode=auto",)
@@ -71,29 +71,29 @@ def wandb(work: Path, chosen: Iterable[str] | None = None) -> list[Outcome]:
     return found
 
 
-def _nobody(url: str, server: Server) -> Fault:
+def _nobody(url: str, server: Backend) -> Fault:
     address = url or f"http://127.0.0.1:{unused_port()}"
-    return Fault(server.environment | {"WANDB_BASE_URL": address})
+    return Fault(server.account | {"WANDB_BASE_URL": address})
 
 
-def _after(answers: int, failure: Failure, server: Server) -> Fault:
+def _after(answers: int, failure: Failure, server: Backend) -> Fault:
     server.fails, server.answers = failure, answers
-    return Fault(server.environment)
+    return Fault(server.account)
 
 
-def _in_mid_run(failure: Failure, server: Server) -> Fault:
-    return Fault(server.environment, lambda fit: partial(_after, 0, failure, server))
+def _in_mid_run(failure: Failure, server: Backend) -> Fault:
+    return Fault(server.account, lambda fit: _after(0, failure, server))
 
 
-def _helper(act: str, offline: bool, server: Server) -> Fault:
+def _helper(act: str, offline: bool, server: Backend) -> Fault:
     def strike(fit: Fit) -> None:
         for process in helpers(fit):
             getattr(process, act)()
 
-    return Fault({"WANDB_MODE": "offline"} if offline else server.environment, strike)
+    return Fault({"WANDB_MODE": "offline"} if offline else server.account, strike)
 
 
-FAULTS: dict[str, Callable[[Server], Fault]] = {
+FAULTS: dict[str, Callable[[Backend], Fault]] = {
     "no network (name not found)": partial(_nobody, "http://nowhere.invalid"),
     "no network (connection refused)": partial(_nobody, ""),
     "server accepts and hangs": partial(_after, 0, "hang"),

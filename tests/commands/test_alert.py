@@ -5,8 +5,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from wandb_backend import serve
 
+from benchmarks.faults.wandb_server import serve
 from lightning_grok.runs.run import read_run
 
 pytestmark = pytest.mark.slow

@@ -11,8 +11,8 @@ import psutil
 import pytest
 import yaml
 from small_runs import wait_until
-from wandb_backend import ENTITY, PROJECT, Backend, serve
 
+from benchmarks.faults.wandb_server import ENTITY, PROJECT, Backend, serve
 from lightning_grok.runs.folders import find_runs
 from lightning_grok.runs.run import Run
 

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from wandb_backend import ENTITY, PROJECT, serve
 
+from benchmarks.faults.wandb_server import ENTITY, PROJECT, serve
 from lightning_grok.commands import workspace as command
 from lightning_grok.errors import InputError
 from lightning_grok.loggers.wandb_workspace import build_workspace
