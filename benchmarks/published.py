@@ -2,8 +2,7 @@
 
     python -m benchmarks.published RUN [--published published.csv]
 
-The file has the columns dataset, run, metric, layer, epoch, value; accuracies are in percent there.
-The published run is found by the setup's name, and only for EMNIST.
+The file is that of `lightning_grok.paper.published`.
 """
 
 import argparse
@@ -13,14 +12,13 @@ import numpy as np
 
 from benchmarks.page import cost_table, markdown
 from lightning_grok.analysis.onset import run_events
+from lightning_grok.paper.published import Published
 from lightning_grok.runs.run import Run, read_run
 
 EPOCHS = (0, 1, 10, 100, 1000, 2000, 3000, 4000, 5000, 10_000, 50_000)
-_PUBLISHED = {
-    "test/accuracy": ("test_acc", ""),
-    "manifold_capacity/layers.6/capacity": ("avg_capacity", "6"),
-    "kernel_distance/full/foreign": ("K_dist_to_model0", ""),
-}
+_PUBLISHED = (
+    "test/accuracy", "manifold_capacity/layers.6/capacity", "kernel_distance/full/foreign",
+)  # fmt: skip
 COLUMNS: dict[str, tuple[str, float]] = {
     "train/accuracy": ("train accuracy, %", 100),
     "test/accuracy": ("test accuracy, %", 100),
@@ -33,22 +31,7 @@ COLUMNS: dict[str, tuple[str, float]] = {
 }
 
 
-def published_values(path: Path, setup: str) -> dict[str, dict[int, float]]:
-    """Our key -> epoch -> published value, for one setup of EMNIST."""
-    import pandas as pd
-
-    table = pd.read_csv(path, dtype={"layer": str})
-    table = table[(table["dataset"] == "EMNIST") & (table["run"] == setup)]
-    layers = table["layer"].fillna("").str.strip()
-    found = {}
-    for key, (metric, layer) in _PUBLISHED.items():
-        rows = table[(table["metric"] == metric) & (layers == layer)]
-        scale = COLUMNS[key][1]
-        found[key] = {int(e): v / scale for e, v in zip(rows["epoch"], rows["value"], strict=True)}
-    return found
-
-
-def series_table(run: Run, published: dict[str, dict[int, float]]) -> list[list[str]]:
+def series_table(run: Run, published: Published | None) -> list[list[str]]:
     """Header and rows of the run's series at `EPOCHS`."""
     header, columns = ["epoch"], []
     for key, (title, scale) in COLUMNS.items():
@@ -59,9 +42,11 @@ def series_table(run: Run, published: dict[str, dict[int, float]]) -> list[list[
             continue
         header.append(title)
         columns.append([_cell(ours, errors, epoch, scale) for epoch in EPOCHS])
-        if published.get(key):
+        if published is not None and key in _PUBLISHED:
+            places, values = published.points(run.setup, key)
+            theirs = dict(zip(places.tolist(), values.tolist(), strict=True))
             header.append("published")
-            columns.append([_cell(published[key], {}, epoch, scale) for epoch in EPOCHS])
+            columns.append([_cell(theirs, {}, epoch, scale) for epoch in EPOCHS])
     rows = [[f"{e:,}", *cells] for e, *cells in zip(EPOCHS, *columns, strict=True)]
     return [header, *(row for row in rows if any(cell for cell in row[1:]))]
 
@@ -81,7 +66,7 @@ def main() -> None:
     parser.add_argument("--published", type=Path)
     options = parser.parse_args()
     run = read_run(options.run)
-    known = published_values(options.published, run.setup) if options.published else {}
+    known = Published(options.published) if options.published else None
     events = run_events(run)
     print(f"{run.dataset}, {run.setup}, seed {run.seed}, {run.meta.get('machine')}")
     print(
