@@ -1,4 +1,4 @@
-"""Ranges of options, written where an option is defined and checked before anything is made of it.
+"""Ranges and choices of options, written where one is defined, checked before all else.
 
     @within_ranges("umap")
     def __init__(self, neighbors: Annotated[int, Range(2, 10_000)] = 15, seed: Seed = 0) -> None:
@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import wraps
 from types import UnionType
-from typing import Annotated, Any, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from lightning_grok.errors import InputError
 
@@ -60,7 +60,7 @@ _PLAIN = {str: "text", bool: "true or false", int: "a whole number", float: "a n
 
 
 def within_ranges(group: str) -> Callable[[_Function], _Function]:
-    """Have a function refuse arguments outside of the ranges in its annotations.
+    """Have a function refuse arguments outside of the ranges and choices in its annotations.
 
     Args:
         group: what stands before the argument's name in the message.
@@ -87,15 +87,16 @@ def within_ranges(group: str) -> Callable[[_Function], _Function]:
 
 
 def check_range(key: str, value: Any, hint: Any) -> None:
-    """Refuse a number that is outside of the range which its type names.
+    """Refuse a number outside of the range, or a word that is no choice, which its type names.
 
     Args:
         key: of the option, for the message.
-        value: of the option, a number or a sequence of them.
-        hint: its type: ``Annotated[int, Range(...)]``, alone or in sequences and unions.
+        value: of the option, or a sequence of them.
+        hint: its type: ``Annotated[int, Range(...)]`` or ``Literal["a", "b"]``, alone or in
+            sequences and unions.
 
     Raises:
-        InputError: with the range and the number.
+        InputError: with the range or the choices, and the value.
     """
     origin, inner = get_origin(hint), get_args(hint)
     if origin is Annotated:
@@ -104,6 +105,10 @@ def check_range(key: str, value: Any, hint: Any) -> None:
                 raise InputError(f"expected {key} of {allowed}, received null")
             if isinstance(allowed, Range) and _is_number(value) and value not in allowed:
                 raise InputError(f"expected {key} of {allowed}, received {number_text(value)}")
+    elif origin is Literal:
+        if isinstance(value, str) and value not in inner:
+            choices = ", ".join(map(str, inner))
+            raise InputError(f"expected {key} of {choices}; received {value!r}")
     elif value is None and hint in _PLAIN:
         raise InputError(f"expected {_PLAIN[hint]} as {key}, received null")
     elif origin in (Union, UnionType) and not (value is None and type(None) in inner):

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from typing import Annotated, get_args, get_type_hints
+from typing import Annotated, Literal, get_args, get_type_hints
 
 import pytest
 import torch
@@ -106,6 +106,10 @@ def test_ranges_hold_in_sequences_unions_and_tuples() -> None:
     ):
         with pytest.raises(InputError, match=r"expected x.y of 1 to 9, received 10"):
             check_range("x.y", value, hint)
+    either = Literal["a", "b"]
+    for value, hint in (("c", either), ("c", either | None), (["a", "c"], Sequence[either])):
+        with pytest.raises(InputError, match=r"expected x.y of a, b; received 'c'"):
+            check_range("x.y", value, hint)
     with pytest.raises(InputError, match=r"expected x.y of 1 to 9, received null"):
         check_range("x.y", None, small)
     with pytest.raises(InputError, match=r"expected text as x.y, received null"):
@@ -114,6 +118,7 @@ def test_ranges_hold_in_sequences_unions_and_tuples() -> None:
         ((1, 10), tuple[small, int]), ("10", small), (None, small | None),
         (True, Annotated[int, Range(2, 3)]),
         ([9], Sequence[small] | None), (10, int), ("abc", Sequence[small]),
+        ("b", either), (["b"], either | Sequence[either]),
     ):  # fmt: skip
         check_range("x.y", value, hint)
 

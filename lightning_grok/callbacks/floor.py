@@ -15,7 +15,6 @@ from lightning_grok.errors import InputError
 from lightning_grok.geometry import fresh_copy, random_walk, squared_steps
 from lightning_grok.geometry.ntk.floor import mean_and_spread
 from lightning_grok.geometry.ntk.network import Output
-from lightning_grok.runs.panels import FLOORS
 
 Floor = Literal["init", "shuffle", "walk"]
 Fresh = Callable[[], nn.Module]
@@ -86,7 +85,7 @@ class Floors:
         fresh: as in `begin_anew`, or its dotted path.
 
     Raises:
-        InputError: there is no such floor or function.
+        InputError: there is no such function.
     """
 
     def __init__(
@@ -98,10 +97,6 @@ class Floors:
         fresh: str | Fresh | None,
     ) -> None:
         self.kinds = (floor,) if isinstance(floor, str) else tuple(floor or ())
-        if unknown := [kind for kind in self.kinds if kind not in FLOORS]:
-            raise InputError(
-                f"expected {name}.floor among {', '.join(FLOORS)}, received {unknown[0]}"
-            )
         self._name = name
         self._draws = draws
         self._seed = seed

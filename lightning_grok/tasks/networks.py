@@ -5,7 +5,7 @@ from their factors. `GrokModule` trains any of them, and any other module.
 """
 
 import math
-from typing import Annotated
+from typing import Annotated, Literal
 
 import torch
 from jaxtyping import Float, Int
@@ -178,7 +178,7 @@ class Transformer(nn.Module):
         activation: ``relu`` or ``gelu``.
 
     Raises:
-        ValueError: the width is not divisible by the heads, or the activation unknown.
+        ValueError: the width is not divisible by the heads.
     """
 
     @within_ranges("model.network")
@@ -193,13 +193,11 @@ class Transformer(nn.Module):
         layers: Few = 1,
         norm: bool = False,
         causal: bool = False,
-        activation: str = "relu",
+        activation: Literal["relu", "gelu"] = "relu",
     ) -> None:
         super().__init__()
         if heads < 1 or width % heads:
             raise ValueError(f"expected a width divisible by the {heads} heads, received {width}")
-        if activation not in ("relu", "gelu"):
-            raise ValueError(f"expected an activation of relu or gelu, received {activation!r}")
         self.symbols = symbols
         self.embedding = nn.Embedding(symbols + 1, width)
         self.positions = nn.Parameter(torch.empty(operands + 1, width))

@@ -50,10 +50,6 @@ class TableData(InMemoryData):
         super().__init__(eval_batch_size=eval_batch_size, **options)
         if fraction == 1:
             raise InputError("expected data.fraction between 0 and 1, received 1")
-        if encoding not in ("one_hot", "tokens"):
-            raise InputError(
-                f"expected data.encoding to be one_hot or tokens, received {encoding!r}"
-            )
         self.fraction = fraction
         self.encoding = encoding
         self.label_noise = label_noise

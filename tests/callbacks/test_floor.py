@@ -204,7 +204,7 @@ def test_how_a_network_begins_may_be_told(tmp_path: Path) -> None:
 
 def test_floors_that_are_none_are_refused() -> None:
     unknown: Any = "noise"
-    with pytest.raises(InputError, match=r"norm\.floor among init, shuffle, walk, received noise"):
+    with pytest.raises(InputError, match=r"\.floor of init, shuffle, walk; received \'noise\'"):
         WeightMeasurement(norm, floor=unknown)
     with pytest.raises(InputError, match=r"draws of 2 to 1,000, received 1"):
         WeightMeasurement(norm, floor="walk", draws=1)

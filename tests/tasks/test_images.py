@@ -194,9 +194,9 @@ class TestSettings:
     @pytest.mark.parametrize(
         ("setting", "said"),
         [
-            ({"dataset": "cifar"}, "data.dataset to be one of emnist, mnist, digits"),
+            ({"dataset": "cifar"}, "data.dataset of emnist, mnist, digits; received 'cifar'"),
             ({"split": "kanji"}, "data.split .*received 'kanji'"),
-            ({"fallback": "mnist"}, "data.fallback to be one of digits, null"),
+            ({"fallback": "mnist"}, "data.fallback of digits"),
             ({"subset": "last"}, "data.subset"),
             ({"orientation": "left"}, "data.orientation"),
             ({"train_size": 0}, "data.train_size of 1 to 10,000,000, received 0"),
