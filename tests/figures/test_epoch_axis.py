@@ -2,7 +2,7 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
-from foretold_run import write_run
+from watched_runs import HALF, MEMORIZED
 
 from lightning_grok.figures.epoch_axis import (
     BREAK,
@@ -113,17 +113,17 @@ def test_what_was_not_logged_is_not_drawn(whole_run: Run) -> None:
 
 def test_events_are_where_the_accuracies_were_made_to_have_them(whole_run: Run) -> None:
     events = find_events(whole_run)
-    assert events.memorization == 30
-    assert events.generalization == pytest.approx(10**2.5, rel=0.03)
+    assert events.memorization == MEMORIZED
+    assert events.generalization == pytest.approx(HALF, rel=0.03)
 
 
 def test_no_events_in_two_evaluations_nor_without_any(written: Callable[..., Run]) -> None:
     assert find_events(written("evaluation", last=1)) == Events(None, None)
-    assert find_events(written("umap")) == Events(None, None)
+    assert find_events(written("umap", name="maps")) == Events(None, None)
 
 
-def test_a_test_accuracy_that_falls_is_no_generalization(tmp_path) -> None:
-    run = write_run(tmp_path)
+def test_a_test_accuracy_that_falls_is_no_generalization(written: Callable[..., Run]) -> None:
+    run = written()
     directory = RunDirectory(run.path)
     for k in range(60):
         late = {"train/accuracy": 1.0, "test/accuracy": 0.6 if k < 30 else 0.2}
