@@ -31,12 +31,11 @@ def umap_figure(run: Runs, epoch: int) -> "Figure":
     frames = run.arrays("umap")
     if epoch not in frames:
         raise InputError(f"expected an epoch of {sorted(frames)} for {run.path}, received {epoch}")
-    heading = f"UMAP of the representations{_by_class(run, frames)} at epoch {epoch:,}"
-    width = page_width(COLUMN)
+    width, classes = page_width(COLUMN), _classes(run, frames)
     part = Part(
-        heading,
-        width + 0.1 + LINE_HEIGHT * _legend_rows(run, frames, width),
-        lambda parent: _draw(parent, run, frames, [epoch], titled=False),
+        f"UMAP of the representations{_by_class(run, classes)} at epoch {epoch:,}",
+        width + 0.1 + LINE_HEIGHT * _legend_rows(classes, width),
+        lambda parent: _draw(parent, frames, [epoch], classes, titled=False),
     )
     return part_figure(run, part, "embeddings")
 
@@ -46,14 +45,14 @@ def umap_part(run: Runs) -> Part | None:
     frames = run.arrays("umap")
     if not frames:
         return None
-    width = page_width(PAGE)
+    width, classes = page_width(PAGE), _classes(run, frames)
     shown = frame_epochs(sorted(frames), max(2, int(_FRAMES * width / PAGE)))
     of_seed = f" (seed {run.runs[0].seed})" if isinstance(run, Seeds) else ""
     return Part(
-        f"UMAP of the representations{_by_class(run, frames)}, on the same axes at all epochs"
+        f"UMAP of the representations{_by_class(run, classes)}, on the same axes at all epochs"
         f"{of_seed}",
-        min(width / len(shown), 1.8) + 0.45 + LINE_HEIGHT * _legend_rows(run, frames, width),
-        lambda parent: _draw(parent, run, frames, shown, titled=True),
+        min(width / len(shown), 1.8) + 0.45 + LINE_HEIGHT * _legend_rows(classes, width),
+        lambda parent: _draw(parent, frames, shown, classes, titled=True),
     )
 
 
@@ -71,9 +70,9 @@ def frame_epochs(measured: list[int], most: int = _FRAMES) -> list[int]:
 
 def _draw(
     parent: "Figure | SubFigure",
-    run: Runs,
     frames: Frames,
     shown: list[int],
+    classes: dict[int, str],
     *,
     titled: bool,
 ) -> None:
@@ -88,13 +87,10 @@ def _draw(
         if titled:
             axes.set_title(f"epoch {epoch:,}")
     row[0].set(xlabel="UMAP 1 (a.u.)", ylabel="UMAP 2 (a.u.)")
-    width = page_width(PAGE if titled else COLUMN)
-    handles = _class_handles(run, frames)
-    columns = _legend_columns(run, frames, width)
     parent.legend(
-        handles=handles,
+        handles=_class_handles(classes),
         loc="outside lower center",
-        ncols=columns,
+        ncols=_legend_columns(classes, page_width(PAGE if titled else COLUMN)),
         handlelength=1.0,
         handletextpad=0.2,
         columnspacing=0.8,
@@ -121,19 +117,19 @@ def _window(frames: Frames) -> tuple[np.ndarray, np.ndarray]:
     return (low + high) / 2, np.array([-half, half])
 
 
-def _class_handles(run: Runs, frames: Frames) -> list["Line2D"]:
+def _class_handles(classes: dict[int, str]) -> list["Line2D"]:
     from matplotlib.lines import Line2D
 
     style: dict[str, Any] = {"linestyle": "", "markersize": 4, "markeredgewidth": 0}
     return [
         Line2D([], [], color=class_color(k), marker=class_marker(k), label=name, **style)
-        for k, name in _classes(run, frames).items()
+        for k, name in classes.items()
     ]
 
 
-def _by_class(run: Runs, frames: Frames) -> str:
+def _by_class(run: Runs, classes: dict[int, str]) -> str:
     """How many classes are shown, where not all are."""
-    shown, known = len(_classes(run, frames)), int(run.meta.get("num_classes", 0))
+    shown, known = len(classes), int(run.meta.get("num_classes", 0))
     return f" of {shown} of the {known} classes" if shown < known else " by class"
 
 
@@ -149,13 +145,12 @@ def class_name(run: Runs, label: int) -> str:
     return str(names[label]) if label < len(names) else f"class {label}"
 
 
-def _legend_columns(run: Runs, frames: Frames, width: float) -> int:
-    classes = _classes(run, frames)
+def _legend_columns(classes: dict[int, str], width: float) -> int:
     longest = max(len(name) for name in classes.values())
     fitting = max(1, int(72 * width / (18 + 4.2 * longest)))
     rows = -(-len(classes) // fitting)
     return -(-len(classes) // rows)  # rows of equal length
 
 
-def _legend_rows(run: Runs, frames: Frames, width: float) -> int:
-    return -(-len(_classes(run, frames)) // _legend_columns(run, frames, width))
+def _legend_rows(classes: dict[int, str], width: float) -> int:
+    return -(-len(classes) // _legend_columns(classes, width))
