@@ -153,6 +153,8 @@ def paper_probe(
     Raises:
         ValueError: sizes don't fit, a feature is not finite, or there is a single class.
     """
+    from scipy.special import log_softmax, softmax
+
     given, labels = _checked(features, labels, train_size, draws)
     values = given.astype(np.float32)
     classes, targets = np.unique(labels, return_inverse=True)
@@ -170,16 +172,15 @@ def paper_probe(
     with np.errstate(over="ignore", invalid="ignore"):  # an overflow is reported below
         for start in list(range(0, train_size, batch_size)) * epochs:
             batch = inputs[:, start : start + batch_size]
-            residual = _softmax(batch @ weights) - is_class[:, start : start + batch_size]
+            residual = softmax(batch @ weights, axis=2) - is_class[:, start : start + batch_size]
             step = np.float32(learning_rate / batch.shape[1])
             weights -= step * (batch.transpose(0, 2, 1) @ residual)
         logits = inputs @ weights
     if not np.isfinite(logits).all():
         return PaperProbe(np.nan, np.nan, np.nan)
     accuracies = np.mean(np.argmax(logits, axis=2) == answers, axis=1)
-    return PaperProbe(
-        float(accuracies.mean()), _deviation(accuracies), _cross_entropy(logits, answers)
-    )
+    likelihoods = log_softmax(logits.astype(np.float64), axis=2)[is_class.astype(bool)]
+    return PaperProbe(float(accuracies.mean()), _deviation(accuracies), -float(likelihoods.mean()))
 
 
 def direct_accuracy(logits: Points, labels: Labels, *, digits: int = 10) -> DirectAccuracy:
@@ -299,19 +300,6 @@ def _logistic_regression(
         options={"gtol": _TOLERANCE, "ftol": 0, "maxiter": _MAX_STEPS, "maxfun": 2 * _MAX_STEPS},
     )
     return result.x.reshape(classes, width + 1), float(np.abs(result.jac).max())
-
-
-def _softmax(logits: Float[np.ndarray, "draws n c"]) -> Float[np.ndarray, "draws n c"]:
-    exponentials = np.exp(logits - logits.max(axis=-1, keepdims=True))
-    return exponentials / exponentials.sum(axis=-1, keepdims=True)
-
-
-def _cross_entropy(
-    logits: Float[np.ndarray, "draws n c"], answers: Integer[np.ndarray, "draws n"]
-) -> float:
-    shifted = (logits - logits.max(axis=-1, keepdims=True)).astype(np.float64)
-    correct = np.take_along_axis(shifted, answers[..., None], axis=-1)[..., 0]
-    return float(np.mean(np.log(np.exp(shifted).sum(axis=-1)) - correct))
 
 
 def _deviation(accuracies: Float[np.ndarray, " draws"]) -> float:
