@@ -65,7 +65,9 @@ class MLP(nn.Module):
             raise ValueError(f"expected layer widths of at least 1, received {widths}")
         size = sum(a * b for a, b in pairwise(widths))
         if size > _MOST_WEIGHTS:
-            raise ValueError(f"expected at most {_MOST_WEIGHTS:,} weights, received {size:,}")
+            raise ValueError(
+                f"expected hidden layers of at most {_MOST_WEIGHTS:,} weights, received {size:,}"
+            )
         for name, scale in (("weight_scale", weight_scale), ("output_scale", output_scale)):
             if not 0 < scale < float("inf"):
                 raise ValueError(f"expected a positive finite {name}, received {scale}")

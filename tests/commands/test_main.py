@@ -158,19 +158,11 @@ def test_what_a_run_begins_with_is_configured_as_that_is(
     assert arguments[1]["samples"] == 9
 
 
-def test_a_typo_says_what_is_wrong(capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit) as stopped:
-        main(["fit", "--model.weight_scales=8"])
-    assert stopped.value.code == 2
-    error = capsys.readouterr().err.strip().splitlines()
-    assert len(error) == 1
-    assert "weight_scales" in error[0]
-
-
 @pytest.mark.parametrize(
     ("line", "hint"),
     [
         (["dashbord", "runs"], "(did you mean dashboard?)"),
+        (["fit", "--model.weight_scales=8"], "(did you mean --model.weight_scale?)"),
         (["fit", "--modle.weight_scale=8"], "(did you mean --model.weight_scale?)"),
         (["fit", f"--config={ROOT / 'README.md'}"], "expected a configuration in YAML, received"),
         (

@@ -33,14 +33,6 @@ def weights(run: Run, epoch: int) -> torch.Tensor:
     return torch.cat([value.flatten() for value in state.values()])
 
 
-def refused(fit: Fit, capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
-    with pytest.raises(SystemExit) as stopped:
-        fit(*OFF, *arguments)
-    assert stopped.value.code == 2
-    (line,) = [x for x in capsys.readouterr().err.splitlines() if x.startswith("error: ")]
-    return line
-
-
 def test_global_step_counts_optimizer_steps(fit: Fit) -> None:
     run = fit(*OFF, *BATCHES)
     assert last(run)["global_step"] == 8
@@ -175,19 +167,6 @@ def test_gradients_of_several_batches_are_one_step(fit: Fit) -> None:
     assert last(gathered)["global_step"] == 2
     assert gathered.meta["steps_per_epoch"] == 1
     assert torch.allclose(weights(gathered, 2), weights(once, 2), rtol=1e-4, atol=1e-5)
-
-
-def test_several_devices_are_refused_in_one_line(
-    fit: Fit, capsys: pytest.CaptureFixture[str]
-) -> None:
-    line = refused(fit, capsys, "--trainer.accelerator=cpu", "--trainer.devices=2")
-    assert "one training process" in line
-    assert line.endswith("received 2")
-
-
-@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
-def test_a_gpu_that_is_not_there_is_one_line(fit: Fit, capsys: pytest.CaptureFixture[str]) -> None:
-    assert "gpu" in refused(fit, capsys, "--trainer.accelerator=gpu").lower()
 
 
 def test_fast_dev_run_is_one_batch(fit: Fit, tmp_path: Path) -> None:
