@@ -1,20 +1,26 @@
-"""GrokModule in real fits on random blobs, against loops written by hand."""
+"""GrokModule in real fits on blobs: what Lightning trains step by step, against loops by hand."""
 
 import copy
 import math
 from collections.abc import Callable
 from pathlib import Path
 
-import lightning as L
 import pytest
 import torch
-from own_training import QUIET
 from torch import nn
+from trained_by_hand import (
+    OPTIMIZERS,
+    assert_close,
+    batches_of,
+    by_hand,
+    fitted,
+    loader,
+    module,
+    samples,
+)
 
 from lightning_grok.errors import InputError
 from lightning_grok.tasks import whole_epochs
-from lightning_grok.tasks.batches import BatchLoader
-from lightning_grok.tasks.datasets import Samples
 from lightning_grok.tasks.module import GrokModule
 from lightning_grok.tasks.set_metrics import SetMetrics
 
@@ -22,78 +28,6 @@ from lightning_grok.tasks.set_metrics import SetMetrics
 @pytest.fixture(autouse=True)
 def whole_epochs_soon(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(whole_epochs, "STEPS_BEFORE", 2)
-
-
-NETWORK = {
-    "num_classes": 3, "in_features": 6, "hidden": (9, 8), "weight_scale": 1.0, "weight_decay": 0.0,
-}  # fmt: skip
-OPTIMIZERS = {"adamw": torch.optim.AdamW, "adam": torch.optim.Adam, "sgd": torch.optim.SGD}
-
-
-def blobs() -> tuple[torch.Tensor, torch.Tensor]:
-    generator = torch.Generator().manual_seed(0)
-    labels = torch.arange(20) % 3
-    return torch.randn(20, 6, generator=generator) + 2 * torch.eye(6)[labels], labels
-
-
-def batches() -> BatchLoader:
-    return BatchLoader(Samples(*blobs()), batch_size=8)  # 8, 8 and 4
-
-
-def module(**options) -> GrokModule:
-    torch.manual_seed(1)
-    return GrokModule(**NETWORK | options)
-
-
-def fitted(trained: GrokModule, epochs: int, ckpt_path: Path | None = None, **options) -> L.Trainer:
-    quiet = QUIET | {"logger": False, "num_sanity_val_steps": 0}
-    trainer = L.Trainer(max_epochs=epochs, **quiet | options)
-    trainer.fit(trained, batches(), [batches(), batches()], ckpt_path=ckpt_path, weights_only=False)
-    return trainer
-
-
-def by_hand(
-    start: GrokModule,
-    optimizer: torch.optim.Optimizer,
-    layers: nn.Sequential,
-    epochs: int,
-    after: Callable[[], None] = lambda: None,
-    clip: float | None = None,
-) -> None:
-    """The same training on the plain layers."""
-    for _ in range(epochs):
-        for inputs, labels in batches():
-            optimizer.zero_grad()
-            start.loss_of(layers(inputs), labels).backward()
-            if clip is not None:
-                nn.utils.clip_grad_norm_(layers.parameters(), clip)
-            optimizer.step()
-        after()
-
-
-def assert_close(trained: GrokModule, layers: nn.Sequential) -> None:
-    for own, expected in zip(trained.network.parameters(), layers.parameters(), strict=True):
-        torch.testing.assert_close(own, expected, rtol=1e-4, atol=1e-5)
-
-
-@pytest.mark.parametrize("loss", ["cross_entropy", "mse"])
-@pytest.mark.parametrize("name", OPTIMIZERS)
-def test_a_fit_is_the_loop_by_hand(name: str, loss: str) -> None:
-    trained = module(optimizer=name, loss=loss, learning_rate=0.01, weight_decay=0.1)
-    layers = copy.deepcopy(trained.network.layers)
-    fitted(trained, 15)
-    by_hand(trained, OPTIMIZERS[name](layers.parameters(), lr=0.01, weight_decay=0.1), layers, 15)
-    assert_close(trained, layers)
-
-
-@pytest.mark.parametrize("name", ["adamw", "adam"])
-def test_adam_has_its_betas_and_its_eps(name: str) -> None:
-    trained = module(optimizer=name, betas=(0.5, 0.7), eps=0.01, learning_rate=0.01)
-    layers = copy.deepcopy(trained.network.layers)
-    options = {"betas": (0.5, 0.7), "eps": 0.01, "lr": 0.01, "weight_decay": 0}
-    fitted(trained, 5)
-    by_hand(trained, OPTIMIZERS[name](layers.parameters(), **options), layers, 5)
-    assert_close(trained, layers)
 
 
 def test_a_loss_in_float64_goes_on_where_that_of_float32_has_ended() -> None:
@@ -106,32 +40,21 @@ def test_a_loss_in_float64_goes_on_where_that_of_float32_has_ended() -> None:
     assert {parameter.dtype for parameter in trained.parameters()} == {torch.float32}
 
 
-@pytest.mark.parametrize("options", [{"loss": "stablemax"}, {"loss_precision": "float64"}])
-def test_every_loss_is_the_loop_by_hand(options: dict) -> None:
-    trained = module(optimizer="sgd", learning_rate=0.1, output_scale=1.0, **options)
-    layers = copy.deepcopy(trained.network.layers)
-    fitted(trained, 10)
-    by_hand(trained, torch.optim.SGD(layers.parameters(), lr=0.1), layers, 10)
-    assert_close(trained, layers)
-
-
 @pytest.mark.parametrize("clip", [None, 0.05])
 def test_the_gradient_may_be_kept_perpendicular_to_the_weights(clip: float | None) -> None:
     options = {} if clip is None else {"gradient_clip_val": clip}
     trained = module(optimizer="sgd", learning_rate=0.1, orthogonal_gradient=True)
     layers = copy.deepcopy(trained.network.layers)
     fitted(trained, 3, **options)
-    optimizer = torch.optim.SGD(layers.parameters(), lr=0.1)
-    for _ in range(3):
-        for inputs, labels in batches():
-            optimizer.zero_grad()
-            trained.loss_of(layers(inputs), labels).backward()
-            for p in layers.parameters():
-                left = p.grad - (p.grad * p.data).sum() / (p.data * p.data).sum() * p.data
-                p.grad = left * p.grad.norm() / left.norm()
-            if clip is not None:
-                nn.utils.clip_grad_norm_(layers.parameters(), clip)
-            optimizer.step()
+
+    def turn() -> None:
+        for p in layers.parameters():
+            left = p.grad - (p.grad * p.data).sum() / (p.data * p.data).sum() * p.data
+            p.grad = left * p.grad.norm() / left.norm()
+        if clip is not None:
+            nn.utils.clip_grad_norm_(layers.parameters(), clip)
+
+    by_hand(trained, torch.optim.SGD(layers.parameters(), lr=0.1), layers, 3, before=turn)
     assert_close(trained, layers)
 
 
@@ -148,42 +71,24 @@ def test_the_norm_of_the_weights_may_be_held(tmp_path: Path) -> None:
     assert norm_of(free) < 0.99 * start
     runner.save_checkpoint(tmp_path / "last.ckpt")
     resumed = module(hold_norm=True)
-    fitted(resumed, 6, tmp_path / "last.ckpt")
+    fitted(resumed, 6, ckpt_path=tmp_path / "last.ckpt")
     whole = module(hold_norm=True, weight_decay=0.5)
     fitted(whole, 6)
     for own, other in zip(resumed.parameters(), whole.parameters(), strict=True):
         assert torch.equal(own, other)
 
 
-def test_sgd_has_its_momentum() -> None:
-    trained = module(optimizer="sgd", momentum=0.9, learning_rate=0.01)
-    layers = copy.deepcopy(trained.network.layers)
-    fitted(trained, 5)
-    by_hand(trained, torch.optim.SGD(layers.parameters(), lr=0.01, momentum=0.9), layers, 5)
-    assert_close(trained, layers)
-
-
-def test_gradients_may_be_clipped() -> None:
-    trained = module(optimizer="sgd", learning_rate=0.1)
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_gradients_may_be_clipped(name: str) -> None:
+    trained = module(optimizer=name, learning_rate=0.01)
     layers = copy.deepcopy(trained.network.layers)
     fitted(trained, 5, gradient_clip_val=0.05)
-    by_hand(trained, torch.optim.SGD(layers.parameters(), lr=0.1), layers, 5, clip=0.05)
-    assert_close(trained, layers)
-    clipped = module()
-    fitted(clipped, 5, gradient_clip_val=0.05)
-    layers = copy.deepcopy(module().network.layers)
-    optimizer = torch.optim.AdamW(layers.parameters(), lr=1e-3, weight_decay=0)
-    by_hand(clipped, optimizer, layers, 5, clip=0.05)
-    assert_close(clipped, layers)
+    optimizer = OPTIMIZERS[name](layers.parameters(), lr=0.01, weight_decay=0)
 
+    def clip() -> None:
+        nn.utils.clip_grad_norm_(layers.parameters(), 0.05)
 
-def test_scaled_outputs_have_scaled_gradients() -> None:
-    trained = module(optimizer="sgd", learning_rate=0.1, output_scale=0.3)
-    layers = copy.deepcopy(trained.network.layers)
-    scaled = nn.Sequential(*layers, nn.Linear(3, 3, bias=False))
-    scaled[-1].weight.requires_grad_(False).copy_(0.3 * torch.eye(3))
-    fitted(trained, 5)
-    by_hand(trained, torch.optim.SGD(layers.parameters(), lr=0.1), scaled, 5)
+    by_hand(trained, optimizer, layers, 5, before=clip)
     assert_close(trained, layers)
 
 
@@ -192,7 +97,7 @@ def test_gradients_of_several_batches_may_be_gathered() -> None:
     layers = copy.deepcopy(trained.network.layers)
     fitted(trained, 1, accumulate_grad_batches=3)
     optimizer = torch.optim.SGD(layers.parameters(), lr=0.1)
-    for inputs, labels in batches():
+    for inputs, labels in batches_of(0):
         (trained.loss_of(layers(inputs), labels) / 3).backward()
     optimizer.step()
     assert_close(trained, layers)
@@ -250,8 +155,7 @@ class Penalized(GrokModule):
 
 
 def test_a_loss_of_ones_own_is_what_is_minimized() -> None:
-    torch.manual_seed(1)
-    trained = Penalized(**NETWORK, optimizer="sgd", learning_rate=0.1)
+    trained = module(Penalized, optimizer="sgd", learning_rate=0.1)
     layers = copy.deepcopy(trained.network.layers)
     fitted(trained, 5)
     # The derivative of 0.05 w^2 is 0.1 w, as that of SGD's weight decay of 0.1.
@@ -266,8 +170,7 @@ class Scheduled(GrokModule):
 
 
 def test_the_learning_rate_may_follow_a_schedule() -> None:
-    torch.manual_seed(1)
-    trained = Scheduled(**NETWORK, learning_rate=0.01)
+    trained = module(Scheduled, learning_rate=0.01)
     layers = copy.deepcopy(trained.network.layers)
     runner = fitted(trained, 6)
     optimizer = torch.optim.AdamW(layers.parameters(), lr=0.01, weight_decay=0)
@@ -287,7 +190,7 @@ def test_the_losses() -> None:
 
 
 def test_whole_set_metrics_are_means_over_samples_and_not_over_chunks() -> None:
-    inputs, labels = blobs()
+    inputs, labels = samples()
     built = module(weight_scale=3)
     outputs = built(inputs)
     metrics = SetMetrics(3)
@@ -307,7 +210,7 @@ def test_whole_set_metrics_are_means_over_samples_and_not_over_chunks() -> None:
 def test_validation_and_test_log_what_the_network_gets_right() -> None:
     trained = module(learning_rate=0.01)
     runner = fitted(trained, 40)
-    inputs, labels = blobs()
+    inputs, labels = samples()
     with torch.no_grad():
         accuracy = (trained(inputs).argmax(1) == labels).float().mean()
         loss = trained.loss_of(trained(inputs), labels)
@@ -315,7 +218,7 @@ def test_validation_and_test_log_what_the_network_gets_right() -> None:
     for name in ("train", "test"):
         torch.testing.assert_close(runner.callback_metrics[f"{name}/accuracy"], accuracy)
         torch.testing.assert_close(runner.callback_metrics[f"{name}/loss"], loss)
-    (tested,) = runner.test(trained, batches(), verbose=False)
+    (tested,) = runner.test(trained, loader(), verbose=False)
     assert tested == pytest.approx({"test/accuracy": float(accuracy), "test/loss": float(loss)})
 
 
