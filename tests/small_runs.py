@@ -1,8 +1,12 @@
-"""Runs that take seconds: their options, and waiting for what a process of theirs does."""
+"""Runs that take seconds: their options, signals to them, and waiting for what a process does."""
 
 import os
+import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+from unittest import mock
 
 from lightning_grok.runs.run import Run
 
@@ -37,3 +41,20 @@ def wait_until(condition: Callable[[], object]) -> None:
     while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.05)
+
+
+@contextmanager
+def signaled(epoch: int, *signals: int) -> Iterator[None]:
+    """A run in this process gets signals at the end of an epoch, before its checkpoint is due."""
+    from lightning_grok.callbacks.checkpoint import RunCheckpoint
+
+    plain = RunCheckpoint.on_train_epoch_end
+
+    def signal_first(self: RunCheckpoint, trainer: Any, module: Any) -> None:
+        if trainer.current_epoch + 1 == epoch:
+            for number in signals:
+                signal.raise_signal(number)
+        plain(self, trainer, module)
+
+    with mock.patch.object(RunCheckpoint, "on_train_epoch_end", signal_first):
+        yield

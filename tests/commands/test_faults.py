@@ -13,13 +13,12 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from small_runs import OFF, Fit
+from small_runs import OFF, Fit, signaled
 
 from benchmarks.faults import kills, names, wandb_faults
 from benchmarks.faults.disk import WHEN, at_the_start, in_mid_run
 from benchmarks.faults.mistyped import mistyped
 from benchmarks.faults.process import Outcome, Skipped, unequal
-from lightning_grok.callbacks.checkpoint import RunCheckpoint
 from lightning_grok.commands.sweep_cluster import threads_of
 from lightning_grok.errors import InputError
 from lightning_grok.runs.checkpoints import newest_checkpoint
@@ -69,24 +68,14 @@ def test_a_run_that_a_callback_stopped_is_not_trained_further(fit: Fit) -> None:
 
 
 def test_a_second_signal_stops_at_once_and_the_run_goes_on_from_its_checkpoint(
-    fit: Fit, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    fit: Fit, capsys: pytest.CaptureFixture[str]
 ) -> None:
     options = (*OFF, "--trainer.max_epochs=12", "--run.checkpoint_seconds=0")
     whole = fit(*options, name="whole")
-    plain = RunCheckpoint.on_train_epoch_end
-
-    def interrupt(self: RunCheckpoint, trainer: Any, module: Any) -> None:
-        if trainer.current_epoch == 6:
-            signal.raise_signal(signal.SIGTERM)
-            signal.raise_signal(signal.SIGTERM)  # the same, as `timeout` sends it
-            signal.raise_signal(signal.SIGINT)
-        plain(self, trainer, module)
-
     before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
-    with monkeypatch.context() as patch:
-        patch.setattr(RunCheckpoint, "on_train_epoch_end", interrupt)
-        with pytest.raises(SystemExit) as stopped:
-            fit(*options, name="broken")
+    signals = (signal.SIGTERM, signal.SIGTERM, signal.SIGINT)  # `timeout` sends the same twice
+    with signaled(7, *signals), pytest.raises(SystemExit) as stopped:
+        fit(*options, name="broken")
     assert before == {number: signal.getsignal(number) for number in before}
     assert stopped.value.code == 130
     assert "--resume" in capsys.readouterr().out.splitlines()[-1]
@@ -101,23 +90,16 @@ def test_a_second_signal_stops_at_once_and_the_run_goes_on_from_its_checkpoint(
 
 @pytest.mark.parametrize("ignored", [False, True])
 def test_a_closed_terminal_ends_the_epoch_unless_the_run_is_to_survive_it(
-    fit: Fit, ignored: bool, monkeypatch: pytest.MonkeyPatch
+    fit: Fit, ignored: bool
 ) -> None:
-    plain = RunCheckpoint.on_train_epoch_end
-
-    def hang_up(self: RunCheckpoint, trainer: Any, module: Any) -> None:
-        if trainer.current_epoch == 2:
-            signal.raise_signal(signal.SIGHUP)
-            signal.raise_signal(signal.SIGHUP)  # by the terminal and by the shell
-        plain(self, trainer, module)
-
-    monkeypatch.setattr(RunCheckpoint, "on_train_epoch_end", hang_up)
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN if ignored else signal.SIG_DFL)
+    twice = signal.SIGHUP, signal.SIGHUP  # by the terminal and by the shell
     try:
         if ignored:
-            assert fit(*OFF, "--trainer.max_epochs=5").state == "finished"
+            with signaled(3, *twice):
+                assert fit(*OFF, "--trainer.max_epochs=5").state == "finished"
             return
-        with pytest.raises(SystemExit) as stopped:
+        with signaled(3, *twice), pytest.raises(SystemExit) as stopped:
             fit(*OFF, "--trainer.max_epochs=5")
     finally:
         signal.signal(signal.SIGHUP, before)

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 import torch
 import yaml
-from small_runs import OFF, Fit
+from small_runs import OFF, Fit, signaled
 
 from lightning_grok.runs.checkpoints import newest_checkpoint
 from lightning_grok.runs.panels import panels_of
@@ -97,7 +97,7 @@ def test_same_seed_same_run_another_seed_another(fit: Fit, fitted: Fit) -> None:
 
 @pytest.mark.slow
 def test_an_interrupted_run_goes_on_bit_for_bit(
-    fit: Fit, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    fit: Fit, capsys: pytest.CaptureFixture[str]
 ) -> None:
     settings = (
         "--umap.enabled=true",
@@ -106,20 +106,8 @@ def test_an_interrupted_run_goes_on_bit_for_bit(
         "--evaluation.every=1",
     )
     whole = fit(*settings, name="whole")
-
-    from lightning_grok.callbacks.checkpoint import RunCheckpoint
-
-    plain = RunCheckpoint.on_train_epoch_end
-
-    def interrupt(self: RunCheckpoint, trainer: Any, module: Any) -> None:
-        if trainer.current_epoch == 6:
-            signal.raise_signal(signal.SIGINT)
-        plain(self, trainer, module)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(RunCheckpoint, "on_train_epoch_end", interrupt)
-        with pytest.raises(SystemExit) as stopped:
-            fit(*settings, name="broken")
+    with signaled(7, signal.SIGINT), pytest.raises(SystemExit) as stopped:
+        fit(*settings, name="broken")
     assert stopped.value.code == 128 + signal.SIGINT
     assert "--resume" in capsys.readouterr().out
     broken = Run(whole.path.parent / "broken")

@@ -3,13 +3,13 @@
 import re
 import signal
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 import torch
 import yaml
 from cifar_files import write_cifar
+from small_runs import signaled
 
 from lightning_grok.commands.main import main
 from lightning_grok.runs.network import load_model
@@ -74,11 +74,7 @@ def test_measuring_afterwards_gives_the_live_numbers(own: Run) -> None:
 
 
 @pytest.mark.slow
-def test_a_configuration_names_the_classes_and_a_run_is_resumed(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from lightning_grok.callbacks.checkpoint import RunCheckpoint
-
+def test_a_configuration_names_the_classes_and_a_run_is_resumed(tmp_path: Path) -> None:
     file = tmp_path / "own.yaml"
     file.write_text(
         yaml.safe_dump({
@@ -88,17 +84,8 @@ def test_a_configuration_names_the_classes_and_a_run_is_resumed(
     )  # fmt: skip
     given = (f"--config={file}", "--run.checkpoint_seconds=0", "--trainer.max_epochs=4")
     whole = fit(tmp_path, *given, name="whole")
-    plain = RunCheckpoint.on_train_epoch_end
-
-    def interrupt(self: RunCheckpoint, trainer: Any, module: Any) -> None:
-        if trainer.current_epoch == 1:
-            signal.raise_signal(signal.SIGINT)
-        plain(self, trainer, module)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(RunCheckpoint, "on_train_epoch_end", interrupt)
-        with pytest.raises(SystemExit):
-            fit(tmp_path, *given, name="broken")
+    with signaled(2, signal.SIGINT), pytest.raises(SystemExit):
+        fit(tmp_path, *given, name="broken")
     resumed = fit(tmp_path, *given, "--resume", name="broken")
     assert resumed.state == "finished"
     assert resumed.series("weight_norm/total")[0].tolist() == [0, 1, 2, 3, 4]

@@ -1,12 +1,13 @@
 """What users of Lightning rely on, through the command line: each option has its effect."""
 
 import json
+import signal
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from small_runs import OFF, Fit
+from small_runs import OFF, Fit, signaled
 
 from lightning_grok.runs.checkpoints import newest_checkpoint
 from lightning_grok.runs.folders import find_runs
@@ -88,9 +89,7 @@ def test_a_schedule_of_the_learning_rate_is_followed(fit: Fit) -> None:
 @pytest.mark.filterwarnings("ignore:.*will be overridden by .*configure_optimizers")
 @pytest.mark.parametrize("epoch", [3, 4])
 @pytest.mark.slow
-def test_a_schedule_that_waits_for_a_plateau_survives_an_interruption(
-    fit: Fit, epoch: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_schedule_that_waits_for_a_plateau_survives_an_interruption(fit: Fit, epoch: int) -> None:
     plateau = (
         *OFF, *SCHEDULE[:2], "--lr_scheduler=lightning.pytorch.cli.ReduceLROnPlateau",
         "--lr_scheduler.monitor=test/loss", "--lr_scheduler.patience=1",
@@ -98,19 +97,8 @@ def test_a_schedule_that_waits_for_a_plateau_survives_an_interruption(
         "--evaluation.epochs=[0,1,3,8]",  # epochs between take the value of the one before
     )  # fmt: skip
     whole = fit(*plateau, name="whole")
-    from lightning_grok.callbacks.checkpoint import RunCheckpoint
-
-    plain = RunCheckpoint.on_train_epoch_end
-
-    def stop(self: RunCheckpoint, trainer: Any, module: Any) -> None:
-        if trainer.current_epoch + 1 == epoch:
-            self.signals.received = 15
-        plain(self, trainer, module)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(RunCheckpoint, "on_train_epoch_end", stop)
-        with pytest.raises(SystemExit):
-            fit(*plateau, name="broken")
+    with signaled(epoch, signal.SIGTERM), pytest.raises(SystemExit):
+        fit(*plateau, name="broken")
     resumed = fit(*plateau, "--resume", name="broken")
     assert torch.equal(weights(whole, 8), weights(resumed, 8))
     rates = [last(run)["optimizer_states"][0]["param_groups"][0]["lr"] for run in (whole, resumed)]
