@@ -1,28 +1,16 @@
 """Seeds side by side: each run is the one that would have been trained alone; Ctrl-C and kills."""
 
 import signal
-import subprocess
-import sys
 from pathlib import Path
 
 import psutil
 import pytest
 import torch
-from small_runs import ENVIRONMENT, wait_until
+from small_runs import ENVIRONMENT, OFF, wait_until
 
+from benchmarks.faults.process import Fit, finish, problem_of_line
 from lightning_grok.commands.main import main
 from lightning_grok.runs.run import Run
-
-TINY = (
-    "--data.dataset=digits", "--data.train_size=64", "--model.hidden=[16,16]",
-    "--trainer.enable_progress_bar=false", "--run.figures=false", "--run.checkpoint_seconds=0.2",
-    "--kernel_distance.enabled=false", "--manifold_capacity.enabled=false",
-    "--linear_probe.enabled=false", "--umap.enabled=false",
-)  # fmt: skip
-
-
-def command(*arguments: str) -> list[str]:
-    return [sys.executable, "-m", "lightning_grok", "fit", *TINY, *arguments]
 
 
 def weights(run: Path, epoch: int) -> dict[str, torch.Tensor]:
@@ -35,61 +23,53 @@ def weights(run: Path, epoch: int) -> dict[str, torch.Tensor]:
 def test_seeds_side_by_side_are_the_runs_that_each_would_be_alone(tmp_path: Path) -> None:
     """Ctrl-C keeps both, a kill begins one again, and both end where they would have alone."""
     epochs, root = 1200, tmp_path / "runs"
-    more = (f"--trainer.max_epochs={epochs}", f"--run.root={root}", "--run.name=a")
-    seeds = [*command(*more, "--seeds"), "0,3"]
-    options = {"cwd": tmp_path, "env": ENVIRONMENT, "text": True}
-    first = subprocess.Popen(seeds, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, **options)
+    shared = (*OFF, f"--trainer.max_epochs={epochs}", "--run.checkpoint_seconds=0.2")
+    seeds = (*shared, "--run.name=a", "--seeds", "0,3")
+    first = Fit(root, *seeds, env=ENVIRONMENT)
     kept = [root / f"a_seed{seed}" / "checkpoints" / "last.ckpt" for seed in (0, 3)]
-    wait_until(lambda: all(path.exists() for path in kept))
-    first.send_signal(signal.SIGINT)
-    printed, _ = first.communicate(timeout=100)
-    assert first.returncode == 130
-    assert "stopped: 0 of 2 done; the same command goes on" in printed
+    assert first.until(lambda: all(path.exists() for path in kept))
+    first.send(signal.SIGINT)
+    assert first.wait(100) == 130
+    assert "stopped: 0 of 2 done; the same command goes on" in first.printed
     assert {Run(path.parents[1]).state for path in kept} == {"interrupted"}
 
-    second = subprocess.Popen(seeds, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, **options)
+    second = Fit(root, *seeds, env=ENVIRONMENT)
     log = root / "logs" / "a_seed3.log"
-    wait_until(lambda: "resuming" in log.read_text())
+    assert second.until(lambda: "resuming" in log.read_text())
     _writer_of(root / "a_seed3").kill()
-    printed, _ = second.communicate(timeout=200)
-    assert second.returncode == 0, printed
-    assert "2 seeds, 0 finished, 2 to run" in printed
+    assert second.wait(200) == 0, second.printed
+    assert "2 seeds, 0 finished, 2 to run" in second.printed
     assert log.read_text().count("resuming") == 2
 
-    alone = command(*more[:2], "--run.name=alone", "--seed_everything=3")
-    subprocess.run(alone, check=True, capture_output=True, **options)
+    alone = finish(root, *shared, "--run.name=alone", "--seed_everything=3", env=ENVIRONMENT)
+    assert alone.status == 0, alone.errors
     expected = weights(root / "alone", epochs)
     for key, value in weights(root / "a_seed3", epochs).items():
         assert torch.equal(value, expected[key])
     events = [_untimed(root / name) for name in ("alone", "a_seed3")]
     assert events[0] == events[1]
-    again = subprocess.run(seeds, capture_output=True, **options)
-    assert "2 seeds, 2 finished, 0 to run" in again.stdout
-    other = subprocess.run([*seeds, "--model.weight_scale=2"], capture_output=True, **options)
-    assert other.returncode == 2
-    assert "expected the configuration that" in other.stderr
+    again = finish(root, *seeds, env=ENVIRONMENT)
+    assert "2 seeds, 2 finished, 0 to run" in again.printed
+    other = finish(root, *seeds, "--model.weight_scale=2", env=ENVIRONMENT)
+    assert problem_of_line(other, "expected the configuration that") == ""
 
 
 @pytest.mark.slow
 def test_seeds_end_with_a_checkpoint_when_their_command_is_ended(tmp_path: Path) -> None:
     root = tmp_path / "runs"
-    seeds = command("--trainer.max_epochs=100000", f"--run.root={root}", "--run.name=a")
+    endless = ("--trainer.max_epochs=100000", "--run.checkpoint_seconds=0.2", "--run.name=a")
     runs = [root / f"a_seed{seed}" for seed in (0, 3)]
     for how, status, printed in (
         (signal.SIGTERM, 128 + signal.SIGTERM, "stopped: 0 of 2 done; the same command goes on"),
         (signal.SIGKILL, -signal.SIGKILL, ""),
     ):
-        process = subprocess.Popen(
-            [*seeds, "--seeds=0,3"], cwd=tmp_path, env=ENVIRONMENT, text=True,
-            stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
-        )  # fmt: skip
+        process = Fit(root, *OFF, *endless, "--seeds=0,3", env=ENVIRONMENT)
         wait_until(lambda: all(state_of(run) == "running" for run in runs))
         begun = {run: Run(run).epoch for run in runs}
         wait_until(lambda begun=begun: all(Run(run).epoch > begun[run] for run in runs))
-        process.send_signal(how)
-        said, _ = process.communicate(timeout=100)
-        assert process.returncode == status
-        assert printed in said
+        process.send(how)
+        assert process.wait(100) == status
+        assert printed in process.printed
         if how == signal.SIGTERM:  # it has waited for them
             assert [state_of(run) for run in runs] == ["interrupted"] * 2
         wait_until(lambda: all(state_of(run) == "interrupted" for run in runs))

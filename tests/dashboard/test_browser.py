@@ -1,8 +1,6 @@
 """The page in a real browser: it follows a training run and keeps what its user chose."""
 
 import os
-import subprocess
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -13,6 +11,7 @@ from claimed_runs import ROWS
 from page_in_browser import NEEDS_BROWSER, cursor, drag, plot, wait
 from watched_runs import MEASURED, evaluate, measure, write_run
 
+from benchmarks.faults.process import Fit
 from lightning_grok.dashboard.report import report_page
 from lightning_grok.dashboard.server import DashboardServer
 from lightning_grok.paper.claims.page import verdict_table
@@ -25,20 +24,10 @@ def points(page: Any) -> int:
     return plot(page, "accuracy", "data.at(-1).x.length")
 
 
-def test_a_training_run_is_watched(
-    served: DashboardServer, opened: Callable[..., Any], tmp_path: Path
-) -> None:
-    root = Path(__file__).parents[2]
-    command = [
-        sys.executable, "-m", "lightning_grok", "fit", "--config", "configs/grok.yaml",
-        "--config", "configs/smoke.yaml", "--data.dataset=digits", "--data.train_size=64",
-        "--model.hidden=[16,16]", "--trainer.max_epochs=100000", "--umap.enabled=false",
-        "--linear_probe.enabled=false", "--run.figures=false", "--run.name=watched",
-        f"--run.root={served.folder.root}",
-    ]  # fmt: skip
-    log = (tmp_path / "log").open("w")
+def test_a_training_run_is_watched(served: DashboardServer, opened: Callable[..., Any]) -> None:
+    more = ("--trainer.max_epochs=100000", "--umap.enabled=false", "--linear_probe.enabled=false")
     environment = os.environ | {"WANDB_MODE": "disabled"}
-    training = subprocess.Popen(command, cwd=root, env=environment, stdout=log, stderr=log)
+    training = Fit(served.folder.root, *more, "--run.name=watched", env=environment)
     try:
         page = opened(served.url)
         assert page.locator("#runs button").inner_text().startswith("watched")
@@ -58,8 +47,6 @@ def test_a_training_run_is_watched(
             assert plot(page, view, "_fullLayout.xaxis.range") == pytest.approx(zoom)
     finally:
         training.kill()
-        training.wait()
-        log.close()
     wait(page, "() => document.getElementById('words').textContent.includes('interrupted')")
 
 

@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -15,31 +16,23 @@ from typing import Any
 import matplotlib as mpl
 import pytest
 from matplotlib.figure import Figure
-from small_runs import QUICK, SMALL
+from small_runs import QUICK, signaled
 
+from benchmarks.faults.process import environment, finish
 from benchmarks.faults.surroundings import REFUSED_BY_WANDB, wandb_problem
-from lightning_grok.callbacks.checkpoint import RunCheckpoint
 from lightning_grok.loggers.pictures import free_figures
 from lightning_grok.loggers.wandb_mode import decide_mode
 from lightning_grok.runs.directory import RunDirectory
 from lightning_grok.runs.run import Run
 
-ROOT = Path(__file__).parents[2]
-
 
 def fit_offline(root: Path, *options: str) -> str:
     """``fit`` by a process that knows no key, on the embedded digits; what it printed."""
-    keep = {k: v for k, v in os.environ.items() if not k.startswith("WANDB_")}
-    environment = {**keep, "HOME": str(root), "WANDB_DATA_DIR": str(root / "staging"),
-                   "MPLCONFIGDIR": mpl.get_cachedir()}  # fmt: skip  # it lists the fonts
-    configs = [f"--config={ROOT / 'configs' / name}" for name in ("grok.yaml", "smoke.yaml")]
-    always = [f"--run.root={root}", "--wandb.project=study", "--run.figures=false"]
-    done = subprocess.run(
-        [sys.executable, "-m", "lightning_grok", "fit", *configs, *SMALL, *always, *options],
-        env=environment, capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=300,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    return done.stdout
+    fonts = mpl.get_cachedir()  # where they are listed
+    keyless = environment(HOME=str(root), WANDB_DATA_DIR=str(root / "staging"), MPLCONFIGDIR=fonts)
+    done = finish(root, "--wandb.project=study", *options, env=keyless)
+    assert done.status == 0, done.errors
+    return done.printed
 
 
 @pytest.fixture(scope="module")
@@ -289,22 +282,13 @@ def test_no_key_is_ever_told(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.slow
 def test_what_wandb_has_nothing_of_is_sent_beside_another_logger_and_without_a_home(
-    fit: Callable[..., Run], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    fit: Callable[..., Run], tmp_path: Path
 ) -> None:
     """Of a run that was killed before W&B had written anything."""
     off = [f"--{group}.enabled=false" for group in ("kernel_distance", "linear_probe", "umap")]
     options = [*off, "--trainer.max_epochs=4", "--run.checkpoint_seconds=0"]
-    plain = RunCheckpoint.on_train_epoch_end
-
-    def stop(self: RunCheckpoint, trainer: Any, module: Any) -> None:
-        if trainer.current_epoch == 1:
-            self.signals.received = 15
-        plain(self, trainer, module)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(RunCheckpoint, "on_train_epoch_end", stop)
-        with pytest.raises(SystemExit):
-            fit(*options)
+    with signaled(2, signal.SIGTERM), pytest.raises(SystemExit):
+        fit(*options)
     directory = RunDirectory(tmp_path / "run")
     directory.update_meta(wandb_id="0123abcd", state="running")
     directory.close()
@@ -312,20 +296,17 @@ def test_what_wandb_has_nothing_of_is_sent_beside_another_logger_and_without_a_h
     place = tmp_path / "theirs"
     place.mkdir()
     logger = f"--trainer.logger=WandbLogger --trainer.logger.save_dir={place}".split()
-    configs = [f"--config={ROOT / 'configs' / name}" for name in ("grok.yaml", "smoke.yaml")]
-    places = [f"--run.root={tmp_path}", "--run.name=run", "--resume"]
-    environment = os.environ | {
+    surroundings = os.environ | {
         "HOME": "/proc/nowhere", "WANDB_MODE": "offline", "WANDB_CONSOLE": "nope",
         "WANDB_DATA_DIR": str(tmp_path / "staging"),
     }  # fmt: skip
-    done = subprocess.run(
-        [sys.executable, "-m", "lightning_grok", "fit", *configs, *SMALL, *QUICK, *options, *places,
-         *logger, "--trainer.logger.offline=true"],
-        env=environment, capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=300,
+    done = finish(
+        tmp_path, *QUICK, *options, "--run.name=run", "--resume", *logger,
+        "--trainer.logger.offline=true", env=surroundings,
     )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    assert "W&B: offline (W&B refuses WANDB_CONSOLE" in done.stdout
-    assert "already in progress" not in done.stderr
+    assert done.status == 0, done.errors
+    assert "W&B: offline (W&B refuses WANDB_CONSOLE" in done.printed
+    assert "already in progress" not in done.errors
     rows = history(read_records(tmp_path / "run"))
     epochs = sorted(int(float(row["epoch"])) for row in rows if "test/accuracy" in row)
     assert epochs == [0, 1, 2, 3, 4]
