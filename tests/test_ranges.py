@@ -1,7 +1,7 @@
 """Numbers out of range are refused where an option is defined, from Python as from the terminal."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Annotated, Literal, get_args, get_type_hints
 
 import pytest
@@ -50,32 +50,40 @@ REQUIRED = {
 BAD = (-1, 10**20, 10**400, math.nan, math.inf, -math.inf)
 
 
-def numeric_options() -> list[tuple[str, str, object]]:
-    """Group, name and type of every option of the command line that takes numbers."""
-    found = []
+def options() -> Iterator[tuple[str, str, object]]:
+    """Group, name and type of every option of the command line."""
     for group, kind in CLASSES.items():
         for name, hint in get_type_hints(kind.__init__, include_extras=True).items():
-            text = str(hint)
-            if ("int" in text or "float" in text) and "Literal" not in text:
-                found.append((group, name, hint))
-    return found
+            yield group, name, hint
+
+
+def is_numeric(hint: object) -> bool:
+    return ("int" in str(hint) or "float" in str(hint)) and "Literal" not in str(hint)
+
+
+NUMERIC = [each for each in options() if is_numeric(each[2])]
+CHOICES = [(group, name) for group, name, hint in options() if "Literal" in str(hint)]
 
 
 def test_every_numeric_option_has_a_range() -> None:
-    without = [
-        (group, name) for group, name, hint in numeric_options() if "Annotated" not in str(hint)
-    ]
-    assert without == []
-    assert len(numeric_options()) > 40
+    assert [(group, name) for group, name, hint in NUMERIC if "Annotated" not in str(hint)] == []
+    assert len(NUMERIC) > 40
 
 
 @pytest.mark.parametrize("number", BAD, ids=lambda value: str(value)[:6])
 def test_no_option_takes_a_number_that_is_none_or_endless(number: float) -> None:
-    for group, name, hint in numeric_options():
+    for group, name, hint in NUMERIC:
         listed = any(kind in str(hint) for kind in ("Sequence", "list[", "tuple"))
         for value in ([number, number],) if listed else (number,):
             with pytest.raises(InputError, match=rf"{OUTSIDE.get(group, group)}\.{name}"):
                 CLASSES[group](**REQUIRED.get(group, {}) | {name: value})
+
+
+@pytest.mark.parametrize(("group", "name"), CHOICES)
+def test_no_option_takes_a_choice_that_there_is_not(group: str, name: str) -> None:
+    option = rf"{OUTSIDE.get(group, group)}\.{name}"
+    with pytest.raises(InputError, match=rf"expected .*{option}.* received 'another'"):
+        CLASSES[group](**REQUIRED.get(group, {}) | {name: "another"})
 
 
 def test_no_single_number_of_a_transformer_fills_a_machine() -> None:

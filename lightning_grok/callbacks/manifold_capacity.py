@@ -84,8 +84,10 @@ class ManifoldCapacity(Measurement):
     ) -> None:
         self.name = name or type(self).name
         super().__init__(enabled, epochs, strict, **options)
-        if not splits:
-            raise InputError(f"expected {self.name}.splits of train, test or both, received none")
+        if not splits or isinstance(splits, str):
+            raise InputError(
+                f"expected a list of train, test or both as {self.name}.splits, received {splits!r}"
+            )
         self.layers = layers
         self.splits = tuple(splits)
         self.per_class = per_class

@@ -191,26 +191,6 @@ class TestSettings:
         monkeypatch.setenv("PL_GLOBAL_SEED", "3")
         assert rows(None) == rows(3) != rows(0)
 
-    @pytest.mark.parametrize(
-        ("setting", "said"),
-        [
-            ({"dataset": "cifar"}, "data.dataset of emnist, mnist, digits; received 'cifar'"),
-            ({"split": "kanji"}, "data.split .*received 'kanji'"),
-            ({"fallback": "mnist"}, "data.fallback of digits"),
-            ({"subset": "last"}, "data.subset"),
-            ({"orientation": "left"}, "data.orientation"),
-            ({"train_size": 0}, "data.train_size of 1 to 10,000,000, received 0"),
-            ({"batch_size": 0}, "data.batch_size of 1 to"),
-            ({"eval_batch_size": -1}, "data.eval_batch_size of 1 to"),
-            ({"seed": -1}, "data.seed of 0 to"),
-            ({"permute_fraction": 1.5}, r"data.permute_fraction of 0 to 1, received 1.5"),
-            ({"normalization": (0.1, 0.0)}, "data.normalization of above 0"),
-        ],
-    )
-    def test_out_of_range(self, setting, said):
-        with pytest.raises(InputError, match=said):
-            GrokData(**setting)
-
     def test_a_training_set_larger_than_the_files(self, root):
         with pytest.raises(InputError, match="from 1 to 200, received 201"):
             GrokData(root=root, train_size=201).setup("fit")

@@ -19,7 +19,6 @@ from trained_by_hand import (
     samples,
 )
 
-from lightning_grok.errors import InputError
 from lightning_grok.tasks import whole_epochs
 from lightning_grok.tasks.module import GrokModule
 from lightning_grok.tasks.set_metrics import SetMetrics
@@ -220,27 +219,6 @@ def test_validation_and_test_log_what_the_network_gets_right() -> None:
         torch.testing.assert_close(runner.callback_metrics[f"{name}/loss"], loss)
     (tested,) = runner.test(trained, loader(), verbose=False)
     assert tested == pytest.approx({"test/accuracy": float(accuracy), "test/loss": float(loss)})
-
-
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        ({"learning_rate": 0}, "model.learning_rate of above 0 .*received 0"),
-        ({"learning_rate": float("inf")}, "model.learning_rate of above 0 .*received inf"),
-        ({"weight_decay": -1e-9}, "model.weight_decay of 0 to"),
-        ({"momentum": 1.0}, "model.momentum of 0 to 0.999999, received 1"),
-        ({"betas": (0.9, 1.0)}, "model.betas"),
-        ({"eps": 0.0}, "model.eps of above 0"),
-    ],
-)
-def test_arguments_out_of_range_are_bad_input(change: dict, message: str) -> None:
-    with pytest.raises(InputError, match=message):
-        module(**change)
-
-
-def test_what_the_network_refuses_the_module_refuses() -> None:
-    with pytest.raises(ValueError, match=r"model\.weight_scale of above 0"):
-        module(weight_scale=-1)
 
 
 def test_a_class_without_an_image_has_no_accuracy() -> None:
