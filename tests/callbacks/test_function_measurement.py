@@ -7,7 +7,7 @@ import lightning as L
 import numpy as np
 import pytest
 import torch
-from own_training import QUIET, Convolutions, blobs, loaders
+from own_training import QUIET, Convolutions, blobs, loaders, train
 from torch import Tensor, nn
 
 from lightning_grok.callbacks import LayerMeasurement, ModelMeasurement, WeightMeasurement
@@ -45,12 +45,8 @@ def spoiling(model: nn.Module, inputs: Tensor, labels: Tensor) -> Parts:
 
 
 def fit(path: Path | None, *callbacks: L.Callback) -> dict[str, Tensor]:
-    L.seed_everything(0)
-    module = Convolutions()
-    logger: Any = RunLogger(path) if path else False
-    trainer = L.Trainer(max_epochs=2, callbacks=list(callbacks), logger=logger, **QUIET)
-    trainer.fit(module, *loaders())
-    return {name: value.clone() for name, value in module.state_dict().items()}
+    _, module = train(callbacks=callbacks, logger=RunLogger(path) if path else False)
+    return module.state_dict()
 
 
 class Undefined:
@@ -208,10 +204,8 @@ def test_what_was_outlives_a_resume(tmp_path: Path) -> None:
             ModelMeasurement(turned, samples=20, every_n_epochs=1),
         ]
 
-    module = Convolutions()
     options: Any = {"logger": RunLogger(tmp_path / "run"), **QUIET}
-    trainer = L.Trainer(max_epochs=2, callbacks=measurements(), **options)
-    trainer.fit(module, *loaders())
+    trainer, _ = train(callbacks=measurements(), **options)
     trainer.save_checkpoint(tmp_path / "part.ckpt")
     resumed = L.Trainer(max_epochs=3, callbacks=measurements(), **options)
     resumed.fit(Convolutions(), *loaders(), ckpt_path=tmp_path / "part.ckpt")
@@ -230,9 +224,7 @@ def test_what_was_outlives_a_resume(tmp_path: Path) -> None:
 def test_sharpness_in_units_of_the_optimizers_steps(tmp_path: Path) -> None:
     measurement = ModelMeasurement(adaptive_sharpness, arguments={"loss": "mse"})
     measurement.inputs, measurement.labels = blobs().tensors
-    run_logger = RunLogger(tmp_path / "run")
-    trainer = L.Trainer(**QUIET, max_epochs=2, callbacks=[measurement], logger=run_logger)
-    trainer.fit(module := Convolutions(), *loaders())
+    trainer, module = train(callbacks=[measurement], logger=RunLogger(tmp_path / "run"))
     epochs, values = read_run(tmp_path / "run").series("adaptive_sharpness/value")
     assert epochs.tolist() == [0, 1, 2]
     assert np.isnan(values[0])  # there is no step yet
