@@ -3,19 +3,19 @@
 They run in this process: what is counted is what a user would see and find on the disk.
 """
 
-import io
 import os
 import random
 import string
 import time
 from collections.abc import Iterator
-from contextlib import chdir, redirect_stderr, redirect_stdout
+from contextlib import chdir
 from pathlib import Path
 from typing import Any, get_args, get_type_hints
 
 import torch
 import yaml
 
+from benchmarks.faults.damaged import command
 from benchmarks.faults.process import Outcome, outcome
 from lightning_grok.callbacks import (
     Evaluation,
@@ -26,7 +26,6 @@ from lightning_grok.callbacks import (
     UmapSnapshot,
 )
 from lightning_grok.commands.arguments import COMMANDS, TRAINING, packaged_folder
-from lightning_grok.commands.main import main
 from lightning_grok.tasks.images import GrokData
 from lightning_grok.tasks.module import GrokModule
 
@@ -80,24 +79,20 @@ def mistyped(work: Path, times: int = 40, seed: int = 0) -> list[Outcome]:
 def _problem(folder: Path, line: Line) -> str:
     """What is wrong with the answer to a command line; empty where nothing is."""
     before = set(folder.rglob("*"))
-    output, errors = io.StringIO(), io.StringIO()
     start = time.process_time()
-    status: Any = 0
+    status: int | str
     try:
-        with redirect_stdout(output), redirect_stderr(errors):
-            main(line)
-    except SystemExit as stopped:
-        status = stopped.code
+        status, _, errors = command(*line)
     except BaseException as error:  # what would be a traceback
-        status = f"{type(error).__name__}: {error}"
+        status, errors = f"{type(error).__name__}: {error}", ""
     took = time.process_time() - start
-    told = [text for text in errors.getvalue().splitlines() if text.startswith("error: ")]
+    told = [text for text in errors.splitlines() if text.startswith("error: ")]
     left = sorted(str(path.relative_to(folder)) for path in set(folder.rglob("*")) - before)
     shown = " ".join(line)[:120]
     if status != 2:
-        return f"{shown}: status {str(status)[:160]}"
-    if len(told) != 1 or not 20 < len(told[0]) < 800 or "Traceback" in errors.getvalue():
-        return f"{shown}: printed {errors.getvalue()[-160:]!r}"
+        return f"{shown}: status {status!s:.160}"
+    if len(told) != 1 or not 20 < len(told[0]) < 800 or "Traceback" in errors:
+        return f"{shown}: printed {errors[-160:]!r}"
     if left:
         return f"{shown}: left {left[0]}"
     return f"{shown}: took {took:.1f} s" if took > SECONDS else ""
@@ -156,11 +151,11 @@ def _names(chance: random.Random, folder: Path) -> Iterator[Line]:
     }
     (folder / "a_run_of_mine").mkdir()
     while True:
-        command = _misspelled(chance, chance.choice([*COMMANDS, *TRAINING]))
+        name = _misspelled(chance, chance.choice([*COMMANDS, *TRAINING]))
         config = _misspelled(chance, chance.choice(known["configs"]))
         sweep = _misspelled(chance, chance.choice(known["sweeps"]))
         run = _misspelled(chance, "a_run_of_mine")
-        lines = {command: [command], config: ["fit", f"--config={config}"]}
+        lines = {name: [name], config: ["fit", f"--config={config}"]}
         lines[sweep] = ["sweep", sweep, "--dry-run"]
         lines[run] = [chance.choice(("figures", "report", "verdict", "runs", "measure")), run]
         words = {*COMMANDS, *TRAINING, *known["configs"], *known["sweeps"], "a_run_of_mine"}
