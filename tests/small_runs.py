@@ -36,6 +36,11 @@ OFF = tuple(
 ENVIRONMENT = os.environ | {"WANDB_MODE": "disabled", "OMP_NUM_THREADS": "1"}
 
 
+def untimed(run: Run) -> list[dict[str, Any]]:
+    """All events of a run, without the seconds that they took."""
+    return [{k: v for k, v in event.items() if "seconds" not in k} for event in run.events]
+
+
 def wait_until(condition: Callable[[], object]) -> None:
     deadline = time.monotonic() + 300
     while not condition():

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from small_runs import OFF, Fit, signaled
+from small_runs import OFF, Fit, signaled, untimed
 
 from benchmarks.faults import kills, names, wandb_faults
 from benchmarks.faults.disk import WHEN, at_the_start, in_mid_run
@@ -40,19 +40,15 @@ def killed(run: Run) -> None:
     (run.path / "run.json").write_text(json.dumps(run.meta | {"state": "running"}))
 
 
-def events(run: Run) -> list[dict[str, Any]]:
-    return [{k: v for k, v in e.items() if "seconds" not in k} for e in run.events]
-
-
 @pytest.mark.slow
 def test_a_run_killed_after_its_last_checkpoint_still_comes_to_its_end(fit: Fit) -> None:
     run = fit("--linear_probe.enabled=false")
-    whole = events(run)
+    whole = untimed(run)
     killed(run)
-    assert events(read_run(run.path)) != whole
+    assert untimed(read_run(run.path)) != whole
     resumed = fit("--linear_probe.enabled=false", "--resume")
     assert resumed.state == "finished"
-    assert events(resumed) == whole
+    assert untimed(resumed) == whole
 
 
 def test_a_run_that_a_callback_stopped_is_not_trained_further(fit: Fit) -> None:
@@ -62,9 +58,9 @@ def test_a_run_that_a_callback_stopped_is_not_trained_further(fit: Fit) -> None:
     )
     options = (*OFF, stop, "--trainer.max_epochs=20")
     run = fit(*options)
-    whole = events(run)
+    whole = untimed(run)
     killed(run)
-    assert events(fit(*options, "--resume")) == whole
+    assert untimed(fit(*options, "--resume")) == whole
 
 
 def test_a_second_signal_stops_at_once_and_the_run_goes_on_from_its_checkpoint(
@@ -82,7 +78,7 @@ def test_a_second_signal_stops_at_once_and_the_run_goes_on_from_its_checkpoint(
     broken = read_run(whole.path.parent / "broken")
     assert (broken.state, broken.meta["epoch"]) == ("interrupted", 6)
     resumed = fit(*options, "--resume", name="broken")
-    assert events(resumed) == events(whole)
+    assert untimed(resumed) == untimed(whole)
     found = [newest_checkpoint(run.path / "checkpoints") for run in (whole, resumed)]
     weights = [each[1]["state_dict"] for each in found if each]
     assert not list(unequal(*weights))

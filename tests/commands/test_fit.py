@@ -5,8 +5,9 @@ from typing import Any
 import pytest
 import torch
 import yaml
-from small_runs import OFF, Fit, signaled
+from small_runs import OFF, Fit, signaled, untimed
 
+from benchmarks.faults.process import unequal
 from lightning_grok.runs.checkpoints import newest_checkpoint
 from lightning_grok.runs.panels import panels_of
 from lightning_grok.runs.run import Run
@@ -18,24 +19,6 @@ def weights(run: Run) -> dict[str, torch.Tensor]:
     found = newest_checkpoint(run.path / "checkpoints")
     assert found is not None
     return found[1]["state_dict"]
-
-
-def states_equal(first: Any, second: Any) -> bool:
-    """Whether two checkpoints' contents agree bit for bit."""
-    if isinstance(first, torch.Tensor):
-        return torch.equal(first, second)
-    if isinstance(first, dict):
-        return first.keys() == second.keys() and all(
-            states_equal(first[key], second[key]) for key in first
-        )
-    if isinstance(first, list | tuple):
-        return len(first) == len(second) and all(map(states_equal, first, second))
-    return first == second
-
-
-def timeless(run: Run) -> list[dict[str, Any]]:
-    """Events without the wall-clock values."""
-    return [{k: v for k, v in event.items() if "seconds" not in k} for event in run.events]
 
 
 def test_a_fit_leaves_a_whole_run(fitted: Fit) -> None:
@@ -83,16 +66,16 @@ def test_digits_that_stand_in_are_named_everywhere(
 def test_measuring_does_not_disturb_training(fit: Fit, fitted: Fit) -> None:
     measured = fitted(*FULL)
     bare = fit("--evaluation.epochs=[3]", *OFF, name="bare")
-    assert states_equal(weights(measured), weights(bare))
+    assert not list(unequal(weights(measured), weights(bare)))
 
 
 @pytest.mark.slow
 def test_same_seed_same_run_another_seed_another(fit: Fit, fitted: Fit) -> None:
     first, second = fitted(*FULL), fit(*FULL, name="second")
     other = fit("--seed_everything=1", name="other")
-    assert timeless(first) == timeless(second)
-    assert states_equal(weights(first), weights(second))
-    assert not states_equal(weights(first), weights(other))
+    assert untimed(first) == untimed(second)
+    assert not list(unequal(weights(first), weights(second)))
+    assert list(unequal(weights(first), weights(other)))
 
 
 @pytest.mark.slow
@@ -119,10 +102,10 @@ def test_an_interrupted_run_goes_on_bit_for_bit(
         )
     resumed = fit(*settings, "--resume", name="broken")
     assert resumed.state == "finished"
-    assert timeless(resumed) == timeless(whole)
+    assert untimed(resumed) == untimed(whole)
     ends = [newest_checkpoint(run.path / "checkpoints") for run in (whole, resumed)]
     contents = [{**end[1], "loops": None, "callbacks": None} for end in ends if end]
-    assert states_equal(*contents)
+    assert not list(unequal(*contents))
     for epoch in whole.snapshot_epochs():
         same = [
             (run.path / f"snapshots/epoch_{epoch:07d}.pt").read_bytes() for run in (whole, resumed)
@@ -150,7 +133,7 @@ def test_a_signal_before_the_first_epoch_or_after_the_last_stops_at_once(
     assert f"interrupted at epoch {due}; to go on" in capsys.readouterr().out
     resumed = fit(*options, "--resume")
     assert resumed.state == "finished"
-    assert timeless(resumed) == timeless(whole)
+    assert untimed(resumed) == untimed(whole)
 
 
 @pytest.mark.slow

@@ -6,7 +6,7 @@ from pathlib import Path
 import psutil
 import pytest
 import torch
-from small_runs import ENVIRONMENT, OFF, wait_until
+from small_runs import ENVIRONMENT, OFF, untimed, wait_until
 
 from benchmarks.faults.process import Fit, finish, problem_of_line
 from lightning_grok.commands.main import main
@@ -46,8 +46,10 @@ def test_seeds_side_by_side_are_the_runs_that_each_would_be_alone(tmp_path: Path
     expected = weights(root / "alone", epochs)
     for key, value in weights(root / "a_seed3", epochs).items():
         assert torch.equal(value, expected[key])
-    events = [_untimed(root / name) for name in ("alone", "a_seed3")]
-    assert events[0] == events[1]
+    first, second = (untimed(Run(root / name)) for name in ("alone", "a_seed3"))
+    assert [e for e in first if e["event"] != "timing"] == [
+        e for e in second if e["event"] != "timing"
+    ]
     again = finish(root, *seeds, env=ENVIRONMENT)
     assert "2 seeds, 2 finished, 0 to run" in again.printed
     other = finish(root, *seeds, "--model.weight_scale=2", env=ENVIRONMENT)
@@ -78,15 +80,6 @@ def test_seeds_end_with_a_checkpoint_when_their_command_is_ended(tmp_path: Path)
 def state_of(run: Path) -> str:
     """As run.json has it, which a run that is ended at once leaves; empty where there is none."""
     return Run(run).meta["state"] if (run / "run.json").exists() else ""
-
-
-def _untimed(run: Path) -> list[dict]:
-    """All events of a run, without the times that they took."""
-    return [
-        {key: value for key, value in event.items() if "second" not in key and key != "time"}
-        for event in Run(run).events
-        if event["event"] != "timing"
-    ]
 
 
 def _writer_of(run: Path) -> psutil.Process:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 import torch
-from small_runs import OFF, QUICK, SMALL, Fit
+from small_runs import OFF, QUICK, SMALL, Fit, untimed
 
 from lightning_grok.runs.checkpoints import kept_path
 from lightning_grok.runs.files import read_json
@@ -31,11 +31,8 @@ def trunk(tmp_path_factory: pytest.TempPathFactory) -> Run:
 
 def content(run: Run, until: int = 99) -> dict[str, Any]:
     """Log lines without wall-clock values, and the bytes of weights and arrays."""
-    lines = [
-        {k: v for k, v in event.items() if "seconds" not in k}
-        for event in run.events
-        if event["epoch"] <= until and event["event"] != "timing"
-    ]
+    events = untimed(run)
+    lines = [e for e in events if e["epoch"] <= until and e["event"] != "timing"]
     files = [*run.path.glob("snapshots/*"), *run.path.glob("arrays/*/[0-9]*")]
     return {"log": lines} | {
         str(f.relative_to(run.path)): f.read_bytes()

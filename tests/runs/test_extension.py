@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from small_runs import Fit
+from small_runs import Fit, untimed
 
 from lightning_grok.runs.checkpoints import newest_checkpoint
 from lightning_grok.runs.directory import RunDirectory
@@ -19,9 +19,8 @@ LONG = [*SLIM, "--trainer.max_epochs=7"]
 
 def content(run: Run) -> dict[str, Any]:
     """Log lines without wall-clock values, and the bytes of all weights and arrays."""
-    lines = [{k: v for k, v in event.items() if "seconds" not in k} for event in run.events]
     files = [*run.path.glob("snapshots/*"), *run.path.glob("arrays/*/*")]
-    return {"log": lines, **{str(f.relative_to(run.path)): f.read_bytes() for f in files}}
+    return {"log": untimed(run), **{str(f.relative_to(run.path)): f.read_bytes() for f in files}}
 
 
 @pytest.mark.slow
