@@ -149,7 +149,7 @@ def solve_anchors(
 
     Whatever solved a program, its multipliers are judged by the same residual, and what fails is
     tried again by scipy's nonnegative least squares and then marked FAILED with multipliers 0.
-    Arguments and errors as in `anchor_geometry`.
+    Arguments and errors as in `anchor_geometry`, which sees to it that they are finite.
     """
     _validate(points, vectors, kappa, backend)
     shifted = vectors.copy()
@@ -183,19 +183,11 @@ def solve_anchors(
 
 
 def _validate(points: np.ndarray, vectors: np.ndarray, kappa: float, backend: str) -> None:
-    if points.ndim != 2 or vectors.ndim != 2 or len(points) != len(vectors) or len(points) < 2:
+    if not len(points) == len(vectors) >= 2:
         raise ValueError(
             "expected points (D+1, m) and vectors (D+1, n) with D >= 1, "
             f"received {points.shape} and {vectors.shape}"
         )
-    if points.shape[1] == 0 or vectors.shape[1] == 0:
-        raise ValueError(
-            "expected at least one point and one vector, "
-            f"received {points.shape[1]} and {vectors.shape[1]}"
-        )
-    for name, array in (("points", points), ("vectors", vectors)):
-        if not np.isfinite(array).all():
-            raise ValueError(f"expected finite {name}, received NaN or infinity among them")
     if not (points[-1] == 1.0).all():
         raise ValueError(
             "expected center-augmented points, whose last row is one; "
