@@ -140,7 +140,7 @@ def _draw(loader: Any, batch: BatchReader) -> Samples:
         inputs.append(_tensors(some))
         labels.append(_tensors(targets))
         samples += count(inputs[-1])
-        size += _bytes(inputs[-1])
+        size += sum(tensor.nbytes for tensor in tensors_of(inputs[-1]))
         if samples >= _SAMPLES or size >= _BYTES:
             break
     if not samples:
@@ -176,10 +176,6 @@ def _tensors(values: Any) -> Any:
     if isinstance(values, list) and values and not isinstance(values[0], Tensor | np.ndarray):
         return torch.tensor(values)
     return map_tensors(lambda tensor: tensor.detach().cpu(), values)
-
-
-def _bytes(inputs: Any) -> int:
-    return sum(tensor.nbytes for tensor in tensors_of(inputs))
 
 
 def _joined(parts: list[Any]) -> Any:

@@ -38,7 +38,8 @@ def check_options(config: Namespace, groups: Container[str]) -> None:
     """
     for key, value in vars(config).items():
         if key in groups and not isinstance(value, Namespace):
-            raise InputError(f"expected options below {key}, received {_shown(value)}")
+            shown = "null" if value is None else repr(value)
+            raise InputError(f"expected options below {key}, received {shown}")
     for key, value in _leaves(config.as_dict(), ""):
         if isinstance(value, float) and not math.isfinite(value):
             raise InputError(f"expected a finite number as {key}, received {value}")
@@ -144,7 +145,3 @@ def _leaves(value: Any, key: str) -> Iterator[tuple[str, Any]]:
             yield from _leaves(inner, key)
     else:
         yield key, value
-
-
-def _shown(value: object) -> str:
-    return "null" if value is None else repr(value)

@@ -58,7 +58,10 @@ class Pages:
     def runs(self) -> dict[str, Any]:
         """The list of runs, what is noted of them, the newest, and whether all have been read."""
         rows = self.folder.rows()
-        by_age = sorted(rows, key=lambda row: (row.get("state") == "running", _age(row)))
+        by_age = sorted(
+            rows,
+            key=lambda row: (row.get("state") == "running", str(row.get("created", "")), row["id"]),
+        )
         return {
             "folder": printable(self.folder.given),
             "runs": rows,
@@ -299,7 +302,3 @@ def _readings(run: Run) -> list[dict[str, Any]]:
             shown = {"epochs": epochs[kept].tolist(), "values": numbers(values[kept])}
             readings.append({"label": line.name, **shown})
     return readings
-
-
-def _age(row: dict[str, Any]) -> tuple[str, str]:
-    return str(row.get("created", "")), row["id"]

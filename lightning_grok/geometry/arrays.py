@@ -143,9 +143,6 @@ def _array(values: Any, name: str) -> np.ndarray:
     except ValueError:  # lists of different lengths
         array = np.empty(0, dtype=object)
     if array.dtype.kind not in "biuf":
-        raise ValueError(f"expected {name} as numbers of one shape, received {_kind(values)}")
+        kind = f"{type(values).__name__} of other things"
+        raise ValueError(f"expected {name} as numbers of one shape, received {kind}")
     return array
-
-
-def _kind(values: Any) -> str:
-    return f"{type(values).__name__} of other things"
