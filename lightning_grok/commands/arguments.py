@@ -152,12 +152,13 @@ def _on_another_run(arguments: Sequence[str]) -> list[str]:
 
 def _begins_with(arguments: Sequence[str]) -> tuple[str, str]:
     """How a line or its configurations begin with another run, and its directory; else empty."""
+    run: dict[str, Any] = {}
+    for key, value in given_groups(arguments):
+        if key == "run" and isinstance(value, dict):
+            run |= value
     for option in ("extends", "branches"):
-        stated = [(read_config(value)[1].get("run") or {}) for value in config_values(arguments)]
-        found = [str(run[option]) for run in stated if run.get(option)]
-        found += _values(arguments, f"--run.{option}")
-        if found:
-            return option, found[-1]
+        if run.get(option):
+            return option, str(run[option])
     return "", ""
 
 
