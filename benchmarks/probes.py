@@ -22,6 +22,17 @@ from lightning_grok.tasks.images import GrokData
 from lightning_grok.tasks.mlp import MLP
 
 TITLE = "Either probe at either layer"
+HEAD = """\
+`python -m benchmarks.probes RUN ... --write docs/results/probes.md` reads the same upright digits
+by both probes, from the logits and from the layer before; percent, median over the runs (lowest to
+highest), which are of
+
+```
+python -m lightning_grok fit --config grok --config table1/AdamW-10-2000-0.001-0 \\
+  --config measurements/accuracy --trainer.max_epochs=7000 --seed_everything=SEED
+```
+
+"""
 PROBES: dict[str, Callable[..., Any]] = {
     "100 steps, on its training digits": paper_probe,
     "converged, held out": sound_probe,
@@ -65,7 +76,7 @@ def main() -> None:
     text = table([read_run(run) for run in arguments.runs], arguments.epochs)
     print(text)
     if arguments.write:
-        write_section(arguments.write, TITLE, text)
+        write_section(arguments.write, TITLE, HEAD + text)
 
 
 if __name__ == "__main__":
