@@ -229,9 +229,25 @@ class Run:
         }
         return {epoch: arrays for epoch, arrays in found.items() if arrays}
 
-    def array(self, measurement: str, name: str) -> dict[str, np.ndarray]:
-        """The arrays that a measurement wrote for the run as a whole; empty if there are none."""
-        return self._arrays.read(measurement, name) or {}
+    def array(self, measurement: str, at: float | str) -> dict[str, np.ndarray]:
+        """The arrays that a measurement wrote of an epoch, or of the run as a whole under a name.
+
+        Empty where there are none of that name.
+
+        Raises:
+            InputError: there are none of that epoch; with those that there are.
+        """
+        if isinstance(at, str):
+            return self._arrays.read(measurement, at) or {}
+        found = self._arrays.read(measurement, epoch_stem(at))
+        if found is None:
+            files = map(Path, self._source.names(f"arrays/{measurement}"))
+            known = sorted(epoch for epoch in map(epoch_of_file, files) if epoch is not None)
+            raise InputError(
+                f"expected an epoch with arrays of {measurement} "
+                f"({', '.join(map(str, known)) or 'none has any'}), received {at}"
+            )
+        return found
 
     def array_of(self, measurement: str, at: float | str, name: str) -> np.ndarray | None:
         """One array of one epoch, or of those written for the whole run under a name.

@@ -41,6 +41,19 @@ def test_scalars_come_back_as_series_and_table(directory: RunDirectory) -> None:
     assert run.series("nothing")[0].size == 0
 
 
+def test_arrays_of_an_epoch_or_of_the_whole_run(directory: RunDirectory) -> None:
+    for epoch in (0, 40, 40.5):
+        directory.save_arrays("map", epoch, {"points": np.full(2, epoch)})
+    directory.save_arrays("map", "pairs", {"points": np.ones(1)})
+    run = read_run(directory.path)
+    assert [run.array("map", at)["points"][0] for at in (40, 40.5, "pairs")] == [40, 40.5, 1]
+    assert run.array("map", "other") == {}
+    with pytest.raises(InputError, match=r"arrays of map \(0, 40, 40.5\), received 41"):
+        run.array("map", 41)
+    with pytest.raises(InputError, match=r"of maps \(none has any\), received 40"):
+        run.array("maps", 40)
+
+
 def test_a_last_line_cut_short_is_left_for_later(directory: RunDirectory) -> None:
     directory.log("evaluation", 1, 8, {"a": 1.0})
     line = json.dumps({"event": "evaluation", "epoch": 2, "step": 16, "a": 2.0}) + "\n"
