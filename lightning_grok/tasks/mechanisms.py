@@ -128,7 +128,7 @@ class IrrepProgress(NamedTuple):
     """How a network composes.
 
     Attributes:
-        restricted, excluded: as of `FourierProgress`, of the strongest parts.
+        restricted, excluded: as of `FourierProgress`, of the strongest parts or of those given.
         product_share: share of the logits' variance over all pairs that the product alone explains.
         participation: Σ s² of the shares s of that part's power over representations.
         kept: number of representations taken for the two losses.
@@ -151,6 +151,7 @@ def irrep_progress(
     labels: Tensor,
     group: str,
     share: float = 0.9,
+    parts: Sequence[int] | None = None,
 ) -> IrrepProgress:
     """Which irreducible representations of a group a network's answers rest on.
 
@@ -164,13 +165,16 @@ def irrep_progress(
         labels: (m,) their products; most are right.
         group: such as ``A5``, as of `lightning_grok.tasks.groups.composition_table`.
         share: of the power: the strongest representations that have so much are taken at each
-            measurement, which is no hindsight, but other ones at other epochs.
+            measurement, which is no hindsight, but other ones at other epochs, where both losses
+            jump.
+        parts: the ones to take instead, fixed beforehand, by their place in `shares`.
 
     Returns:
         Losses and shares, in float64. Cost: one forward pass of n² pairs, and n³.
 
     Raises:
-        InputError: the inputs are no pairs of elements with these products, or the group unknown.
+        InputError: the inputs are no pairs of elements with these products, or the group or a part
+            is unknown.
     """
     n = answer(model, inputs[:1]).shape[-1]
     pairs = _pairs(inputs, n)
@@ -184,25 +188,29 @@ def irrep_progress(
         )
     answers = products.reshape(n, n)
     logits, trained = _all_logits(model, inputs, pairs, n)
-    parts = isotypic_parts(answers.cpu().numpy())
+    split = isotypic_parts(answers.cpu().numpy())
     along = means_by_answer(logits, answers)
     power = np.array(
         [
-            ((torch.from_numpy(each[parts.quotients]).to(along)) @ along).square().sum().item()
-            for each in parts.elements[1:]
+            ((torch.from_numpy(each[split.quotients]).to(along)) @ along).square().sum().item()
+            for each in split.elements[1:]
         ]
     )
     shares = power / power.sum()
     strongest = shares.argsort()[::-1]
-    kept = strongest[: int(np.searchsorted(shares[strongest].cumsum(), share)) + 1]
-    losses = irrep_losses(logits, parts, answers, trained, (kept + 1).tolist())
+    kept = strongest[: int(np.searchsorted(shares[strongest].cumsum(), share)) + 1].tolist()
+    if parts is not None:
+        kept = sorted(set(parts))
+        if not kept or kept[0] < 0 or kept[-1] >= len(shares):
+            raise InputError(f"expected parts from 0 to {len(shares) - 1}, received {parts}")
+    losses = irrep_losses(logits, split, answers, trained, [part + 1 for part in kept])
     return IrrepProgress(
         *losses,
         _explained(along, logits),
         float((shares**2).sum()),
         len(kept),
         shares,
-        parts.dimensions[1:].astype(float),
+        split.dimensions[1:].astype(float),
     )
 
 

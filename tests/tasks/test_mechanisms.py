@@ -170,3 +170,16 @@ def test_a_character_is_a_network_of_one_representation() -> None:
         irrep_progress(Character(3), pairs, products, "S4")
     with pytest.raises(InputError, match="pairs of the 60 elements of C60"):
         irrep_progress(Character(3), pairs, products, "C60")
+
+
+def test_representations_fixed_beforehand_are_those_used() -> None:
+    table = composition_table("A5")
+    pairs, products = torch.from_numpy(table.pairs), torch.from_numpy(table.answers)
+    logits = Character(3)(pairs)
+    found = irrep_progress(Character(3), pairs, products, "A5", parts=[1])
+    assert found.kept == 1
+    assert found.restricted == pytest.approx(np.log(60))  # nothing rests on it
+    assert found.excluded == pytest.approx(float(F.cross_entropy(logits, products)))
+    for wrong in ([], [4], [-1]):
+        with pytest.raises(InputError, match="expected parts from 0 to 3, received"):
+            irrep_progress(Character(3), pairs, products, "A5", parts=wrong)
