@@ -19,6 +19,7 @@ from lightning_grok.callbacks.recording import (
     split_values,
     trained_epochs,
 )
+from lightning_grok.callbacks.scheduled import epochs_within, tell_left_out
 from lightning_grok.errors import InputError
 from lightning_grok.geometry.activations import evaluating
 from lightning_grok.ranges import Epoch, PerDecade, Range, within_ranges
@@ -38,7 +39,8 @@ class Evaluation(L.Callback):
     Args:
         every: every so many epochs; None takes the log-spaced schedule.
         per_decade: log-spaced epochs a decade; round ones (10, 20, ...) are evaluated too.
-        epochs: an explicit increasing list instead of both.
+        epochs: an explicit increasing list instead of both; those beyond the run's end are left
+            out, which a line says.
 
     Raises:
         InputError: a number is below 1 or the list is out of order.
@@ -89,12 +91,8 @@ class Evaluation(L.Callback):
     def _schedule(self, last: int | None) -> frozenset[int]:
         end = OPEN_END if last is None or last < 0 else last
         if self.epochs is not None:
-            if max(self.epochs) > end:
-                raise InputError(
-                    f"expected evaluation.epochs up to trainer.max_epochs = {end}, "
-                    f"received {max(self.epochs)}"
-                )
-            return self.epochs
+            tell_left_out({"evaluation": sorted(self.epochs)}, end)
+            return frozenset(epochs_within("evaluation.epochs", sorted(self.epochs), end))
         if end == 0:
             return frozenset({0})
         return evaluation_epochs(end, self.per_decade, ROUND_EPOCHS)

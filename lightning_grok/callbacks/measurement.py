@@ -30,7 +30,7 @@ from lightning_grok.callbacks.recording import (
 )
 from lightning_grok.callbacks.reference import BatchReader
 from lightning_grok.callbacks.sampled import WithSamples
-from lightning_grok.callbacks.scheduled import Epochs, Scheduled
+from lightning_grok.callbacks.scheduled import Epochs, Scheduled, tell_left_out
 from lightning_grok.geometry.activations import Pool
 from lightning_grok.geometry.ntk.network import Output
 from lightning_grok.runs.directory import RunDirectory
@@ -63,9 +63,10 @@ class Measurement(Scheduled, WithSamples, Forgiving, ABC):
 
     Args:
         enabled: False switches the measurement off.
-        epochs: completed epochs to measure at, increasing; 0 is the initialization. None takes
-            round ones (0 to 5, 10 to 50, 100 to 500, ...) up to the run's end, and the end, unless
-            another of these says when; a number adds to them so many log-spaced ones a decade.
+        epochs: completed epochs to measure at, increasing; 0 is the initialization, and those
+            beyond the run's end are left out, which a line says. None takes round ones (0 to 5, 10
+            to 50, 100 to 500, ...) up to the run's end, and the end, unless another of these says
+            when; a number adds to them so many log-spaced ones a decade.
         strict: True lets an error of the measurement stop the run; False logs it as an event
             ``error`` with a warning and trains on.
         steps: optimizer steps to measure after: listed, or so many log-spaced ones a decade.
@@ -81,7 +82,8 @@ class Measurement(Scheduled, WithSamples, Forgiving, ABC):
         pool: what becomes of a layer that answers with several positions, as `record` takes it.
 
     Raises:
-        InputError: the epochs are negative, out of order or, once the run is known, beyond its end.
+        InputError: the epochs are negative, out of order or, once the run is known, all beyond its
+            end.
     """
 
     aside: "Aside | None" = None
@@ -183,7 +185,11 @@ class Measurement(Scheduled, WithSamples, Forgiving, ABC):
         """Settle the epochs, before anything is trained."""
         self._set_up = True
         if stage == "fit" and self.enabled:
-            enabled_measurements(trainer)
+            known = enabled_measurements(trainer)
+            if known[0] is self:
+                lists = {each.name: each.schedule.epochs for each in known}
+                listed = {n: each for n, each in lists.items() if isinstance(each, tuple)}
+                tell_left_out(listed, trainer.max_epochs)
             self._ended = False
             self.plan(trainer.max_epochs)
 

@@ -1,8 +1,9 @@
 """When a callback is due: at which epochs and steps of a training."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import lightning as L
+from lightning.pytorch.utilities.rank_zero import rank_zero_info
 
 from lightning_grok.errors import InputError
 from lightning_grok.ranges import Epoch, PerDecade
@@ -12,20 +13,35 @@ Epochs = Sequence[Epoch] | PerDecade | None
 """Completed epochs; or how many log-spaced ones a decade beside round ones; or round ones alone."""
 
 
-def expect_within(scheduled: "Sequence[Scheduled]", last: int | None) -> None:
-    """Refuse listed epochs beyond the end of a run, all at once.
+def epochs_within(option: str, epochs: Sequence[int], last: int) -> tuple[int, ...]:
+    """Those of the listed epochs that a run has which ends at `last`; all of one without an end.
 
     Raises:
-        InputError: there are some.
+        InputError: none is left.
     """
-    listed = {f"{each.name}.epochs": each.schedule.epochs for each in scheduled}
-    ends = {option: given[-1] for option, given in listed.items() if isinstance(given, tuple)}
-    beyond = {option: end for option, end in ends.items() if last is not None and 0 <= last < end}
-    if beyond:
+    found = tuple(epoch for epoch in epochs if last < 0 or epoch <= last)
+    if not found:
         raise InputError(
-            f"expected {', '.join(beyond)} up to trainer.max_epochs = {last}, received "
-            f"{', '.join(map(str, beyond.values()))}; a number of them, such as "
-            f"--{next(iter(beyond))}=12, is so many a decade, however long the run"
+            f"expected {option} with one up to trainer.max_epochs = {last}, received "
+            f"{', '.join(map(str, epochs))}"
+        )
+    return found
+
+
+def tell_left_out(options: Mapping[str, Sequence[int]], last: int | None) -> None:
+    """Say which listed epochs are beyond the end of a run, if any, in one line.
+
+    Args:
+        options: names of options and what they list.
+        last: epoch of the run; -1 or None where it has no end.
+    """
+    end = -1 if last is None else last
+    beyond = {name: {e for e in epochs if e > end >= 0} for name, epochs in options.items()}
+    names = [name for name, epochs in beyond.items() if epochs]
+    if names:
+        epochs = ", ".join(map(str, sorted(set().union(*beyond.values()))))
+        rank_zero_info(
+            f"left out of {', '.join(names)} beyond trainer.max_epochs = {end}: epochs {epochs}"
         )
 
 
@@ -38,7 +54,8 @@ class Scheduled(L.Callback):
             `ROUND_EPOCHS`, to which a number of epochs adds.
 
     Raises:
-        InputError: the epochs are negative, out of order or, once the run is known, beyond its end.
+        InputError: the epochs are negative, out of order or, once the run is known, all beyond its
+            end.
     """
 
     name: str
@@ -80,12 +97,15 @@ class Scheduled(L.Callback):
         return self.enabled and self.due_at_step(step)
 
     def plan(self, last: int | None) -> None:
-        """Settle the epochs of a run that ends at `last` (-1 or None: open end)."""
+        """Settle the epochs of a run that ends at `last` (-1 or None: open end).
+
+        Raises:
+            InputError: it ends before the first that is listed.
+        """
         last = -1 if last is None else last
         given = self.schedule.epochs
         if isinstance(given, tuple):
-            expect_within([self], last)
-            self._due = frozenset(given)
+            self._due = frozenset(epochs_within(f"{self.name}.epochs", given, last))
             return
         end = last if last >= 0 else OPEN_END
         self._due = frozenset({0, end})

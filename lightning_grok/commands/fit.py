@@ -31,7 +31,6 @@ from lightning_grok.callbacks.measurement import check_names, enabled_measuremen
 from lightning_grok.callbacks.network import network_of
 from lightning_grok.callbacks.progress import EpochProgress
 from lightning_grok.callbacks.recording import callbacks_of
-from lightning_grok.callbacks.scheduled import expect_within
 from lightning_grok.commands.arguments import given_groups
 from lightning_grok.commands.checks import (
     check_checkpoint,
@@ -253,8 +252,7 @@ class GrokCLI(LightningCLI):
         source = model if datamodule is None else datamodule
         expect_training(self.trainer, *batches_of(source))
         measurements = enabled_measurements(self.trainer)
-        expect_within(measurements, self.trainer.max_epochs)  # before there is a directory
-        for measurement in measurements:
+        for measurement in measurements:  # before there is a directory
             measurement.plan(self.trainer.max_epochs)
             if reference is not None:
                 measurement.prepare(network_of(model), reference)

@@ -88,6 +88,21 @@ def test_epochs_that_were_given_one_by_one_stay_all(fit: Fit) -> None:
     assert run.series("test/accuracy")[0].tolist() == [0, 1]
 
 
+def test_a_shorter_run_leaves_out_what_lies_beyond_its_end_and_says_so_once(
+    fit: Fit, caplog: pytest.LogCaptureFixture
+) -> None:
+    listed = ["--weight_norm.epochs=[0,1,3]", "--kernel_distance.epochs=[1,3,4]"]
+    with caplog.at_level("INFO"):
+        run = fit(*SLIM, *listed, "--evaluation.epochs=[0,2,50]", "--trainer.max_epochs=2")
+    assert [message for message in caplog.messages if "left out" in message] == [
+        "left out of evaluation beyond trainer.max_epochs = 2: epochs 50",
+        "left out of kernel_distance, weight_norm beyond trainer.max_epochs = 2: epochs 3, 4",
+    ]
+    assert run.series("weight_norm/total")[0].tolist() == [0, 1]
+    assert run.series("kernel_distance/full/own")[0].tolist() == [1]
+    assert run.series("test/accuracy")[0].tolist() == [0, 2]
+
+
 def test_one_that_is_switched_off_has_no_epochs(fit: Fit) -> None:
     off = ["--kernel_distance.enabled=false", "--kernel_distance.epochs=[0,100]"]
     assert fit(*SLIM, *off).state == "finished"

@@ -80,17 +80,17 @@ OPTIONS = [
     "--evaluation.epochs=[-1,1]",
     "--evaluation.epochs=[2,1]",
     "--evaluation.epochs=[1,1]",
-    "--evaluation.epochs=[0,3]",
+    "--evaluation.epochs=[3,4]",
     "--onset.stop_after=-1",
     "--kernel_distance.samples=1",
     "--kernel_distance.probes=-1",
     "--kernel_distance.probes=1",
     "--kernel_distance.epochs=0",
-    "--kernel_distance.epochs=[0,3]",
+    "--kernel_distance.epochs=[3]",
     "--kernel_distance.epochs=[1.5]",
     "--manifold_capacity.splits=[]",
     "--linear_probe.draws=0",
-    "--linear_probe.enabled=true --linear_probe.epochs=[0,99]",
+    "--linear_probe.enabled=true --linear_probe.epochs=[98,99]",
     "--run.checkpoint_seconds=-1",
     "--run.checkpoint_seconds=.nan",
     # unknown keys
@@ -167,15 +167,6 @@ def refused(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> str:
         main(arguments)
     assert left.value.code == 2
     return one_line(capsys)
-
-
-def test_a_shortened_run_is_told_of_all_its_schedules_at_once(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    listed = ["--kernel_distance.epochs=[0,3]", "--weight_norm.epochs=[0,1,50]"]
-    line = refused(["fit", *SMALL, f"--run.root={tmp_path}", *listed], capsys)
-    assert "expected kernel_distance.epochs, weight_norm.epochs up to" in line
-    assert "received 3, 50; a number of them, such as --kernel_distance.epochs=12" in line
 
 
 @pytest.mark.parametrize("options", OPTIONS)
