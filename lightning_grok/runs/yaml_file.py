@@ -3,6 +3,8 @@
 PyYAML keeps the last of two equal keys, and expands aliases for as long as there is memory.
 """
 
+import os
+import stat
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -28,14 +30,16 @@ def read_yaml(path: Path, what: str) -> Any:
 
 
 def read_text(path: Path, what: str, most: int = MOST_BYTES) -> str:
-    """The text of a file that holds at most `most` bytes of UTF-8.
+    """The text of a file that holds at most `most` bytes of UTF-8, or of a pipe.
 
     Raises:
-        InputError: it is none, or can't be read.
+        InputError: it is none, or can't be read; nobody writes into the pipe.
     """
     try:
-        with open(path, "rb") as file:
+        with open(path, "rb", opener=_open_without_waiting) as file:
             content = file.read(most + 1)
+            if not content and stat.S_ISFIFO(os.fstat(file.fileno()).st_mode):
+                raise OSError("a pipe into which nobody writes")
         text = content.decode("utf-8-sig")  # Excel and Notepad begin with a mark
     except FileNotFoundError:
         reason = f"no such file{hint_path(path)}"
@@ -48,6 +52,14 @@ def read_text(path: Path, what: str, most: int = MOST_BYTES) -> str:
             return text
         reason = f"more than {most:,} bytes"
     raise InputError(f"expected {what}, received {path}: {reason}")
+
+
+def _open_without_waiting(path: str, flags: int) -> int:
+    """Open a file; of a pipe, don't wait for a writer, but for what one has to write."""
+    descriptor = os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
+    if hasattr(os, "O_NONBLOCK"):
+        os.set_blocking(descriptor, True)
+    return descriptor
 
 
 def parse_yaml(text: str, what: str, name: str) -> Any:

@@ -1,5 +1,7 @@
 """YAML is read whole, or refused with a reason within a moment."""
 
+import os
+import threading
 import time
 from pathlib import Path
 
@@ -93,3 +95,19 @@ def test_files_that_are_none(kind: str, tmp_path: Path) -> None:
             path, reason = Path("/dev/zero"), "more than 1,000,000 bytes"
     with pytest.raises(InputError, match=reason):
         read_yaml(path, "a configuration")
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="without named pipes")
+def test_a_pipe_is_read_where_somebody_writes_and_refused_where_nobody_does(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe.yaml"
+    os.mkfifo(pipe)
+    with pytest.raises(InputError, match=r"received .*pipe\.yaml: a pipe into which nobody writes"):
+        read_yaml(pipe, "a configuration")
+    writer = os.open(pipe, os.O_RDWR)
+
+    def write() -> None:
+        os.write(writer, b"a: 1")
+        os.close(writer)
+
+    threading.Timer(0.2, write).start()
+    assert read_yaml(pipe, "a configuration") == {"a": 1}
