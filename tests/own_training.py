@@ -102,3 +102,15 @@ class Whole(Convolutions):
 
     def val_dataloader(self) -> DataLoader:
         return loaders()[1]
+
+
+class Plateau(Whole):
+    """Its scheduler waits for what a measurement logs."""
+
+    def configure_optimizers(self) -> Any:
+        optimizer = torch.optim.SGD(self.parameters(), lr=0.01)
+        scheduler = torch.optim.lr_scheduler.ReduceLROnPlateau(optimizer, patience=0, threshold=9.0)
+        return {
+            "optimizer": optimizer,
+            "lr_scheduler": {"scheduler": scheduler, "monitor": "weight_norm/total"},
+        }

@@ -66,10 +66,21 @@ class Beside(L.Callback):
         chosen = [each for each in enabled_measurements(trainer) if each.keeps_snapshots]
         self._measurements = {each.name: each for each in chosen}
         for each in chosen if self.stays else []:
-            if each.name in self._monitors:
-                print(f"{each.name} is measured inline: {self._monitors[each.name]} waits for it")
-            else:
-                each.aside = self
+            each.aside = self
+        for name, who in self._monitors.items():
+            self._keep_inline(name, who)
+
+    def on_fit_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Keep inline what a scheduler of the module's own waits for; they are known by now."""
+        for each in trainer.lr_scheduler_configs:
+            if each.monitor is not None:
+                self._keep_inline(each.monitor.partition("/")[0], type(each.scheduler).__name__)
+
+    def _keep_inline(self, name: str, who: str) -> None:
+        measurement = self._measurements.get(name)
+        if measurement is not None and measurement.aside is not None:
+            measurement.aside = None
+            print(f"{name} is measured inline: {who} waits for it")
 
     def state_dict(self) -> dict[str, Any]:
         """What has no answer yet."""

@@ -8,7 +8,9 @@ import pytest
 from small_runs import Fit
 
 from lightning_grok.commands.beside import Beside
-from lightning_grok.runs.run import Run
+from lightning_grok.commands.main import main
+from lightning_grok.runs.checkpoints import newest_checkpoint
+from lightning_grok.runs.run import Run, read_run
 
 # Questions and answers of so wide a network are longer than what a pipe holds.
 ALL = (
@@ -150,3 +152,24 @@ def test_what_a_callback_waits_for_is_measured_in_time(
     assert "weight_norm is measured inline: EarlyStopping waits for it" in capsys.readouterr().out
     assert inline.epoch == beside.epoch == 1
     expect_equal(inline, beside)
+
+
+@pytest.mark.slow
+def test_what_a_modules_own_scheduler_waits_for_is_measured_in_time(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    off = [f"--{name}.enabled=false" for name in ("kernel_distance", "manifold_capacity", "umap")]
+    runs = []
+    for measure in ("inline", "beside"):
+        main([
+            "fit", "--model=own_training.Plateau", "--trainer.max_epochs=4",
+            "--linear_probe.draws=1", "--trainer.accelerator=cpu", "--run.figures=false",
+            f"--run.root={tmp_path}", f"--run.name={measure}", f"--run.measure={measure}", *off,
+        ])  # fmt: skip
+        runs.append(read_run(tmp_path / measure))
+    said = capsys.readouterr().out
+    assert said.count("weight_norm is measured inline: ReduceLROnPlateau waits for it") == 1
+    (_, one), (_, other) = (run.series("weight_norm/total") for run in runs)
+    assert one.tolist() == other.tolist()
+    rates = [newest_checkpoint(run.path / "checkpoints")[1]["optimizer_states"] for run in runs]
+    assert rates[0][0]["param_groups"][0]["lr"] == rates[1][0]["param_groups"][0]["lr"] < 0.01
