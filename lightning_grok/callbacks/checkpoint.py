@@ -18,12 +18,12 @@ from lightning_grok.callbacks.measurement import Measurement
 from lightning_grok.callbacks.network import network_of
 from lightning_grok.callbacks.recording import (
     callbacks_of,
-    completed_epochs,
     ends_by_itself,
     is_resumed,
     trained_epochs,
 )
 from lightning_grok.errors import InputError
+from lightning_grok.loggers.epochs import completed_epochs
 from lightning_grok.runs.checkpoints import LAST, PREVIOUS, kept_path, newest_checkpoint
 from lightning_grok.runs.directory import RunDirectory
 from lightning_grok.runs.files import write_atomically

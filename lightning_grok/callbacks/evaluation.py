@@ -12,7 +12,6 @@ from lightning.pytorch.utilities.seed import isolate_rng
 
 from lightning_grok.callbacks.recording import (
     callbacks_of,
-    completed_epochs,
     ends_by_itself,
     is_resumed,
     record_event,
@@ -22,6 +21,7 @@ from lightning_grok.callbacks.recording import (
 from lightning_grok.callbacks.scheduled import epochs_within, tell_left_out
 from lightning_grok.errors import InputError
 from lightning_grok.geometry.activations import evaluating
+from lightning_grok.loggers.epochs import completed_epochs
 from lightning_grok.ranges import Epoch, PerDecade, Range, within_ranges
 from lightning_grok.schedule import OPEN_END, ROUND_EPOCHS, evaluation_epochs, validate_epochs
 from lightning_grok.tasks.module import SETS, GrokModule

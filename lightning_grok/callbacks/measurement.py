@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 import lightning as L
 import numpy as np
+from lightning.pytorch.utilities.rank_zero import rank_zero_warn
 from torch import Tensor, nn
 
 from lightning_grok.callbacks.forgiving import Forgiving, is_passing
@@ -17,10 +18,8 @@ from lightning_grok.callbacks.recording import (
     LoggedValue,
     announce,
     callbacks_of,
-    completed_epochs,
     directory_loggers,
     ends_by_itself,
-    epochs_so_far,
     is_resumed,
     on_rank_zero,
     record_event,
@@ -33,6 +32,7 @@ from lightning_grok.callbacks.sampled import WithSamples
 from lightning_grok.callbacks.scheduled import Epochs, Scheduled, tell_left_out
 from lightning_grok.geometry.activations import Pool
 from lightning_grok.geometry.ntk.network import Output
+from lightning_grok.loggers.epochs import completed_epochs, epochs_so_far
 from lightning_grok.runs.directory import RunDirectory
 from lightning_grok.runs.names import validate_measurements
 from lightning_grok.tasks.reference_set import ReferenceSet
@@ -119,6 +119,8 @@ class Measurement(Scheduled, WithSamples, Forgiving, ABC):
         self.pool = pool
         self.epoch: float = 0  # of the network in `measure`
         self._step = -1  # of the last measurement
+        self._looked = 0  # the last step after which it was asked whether one is due
+        self._warned = False
         self._ended = False
         self._set_up = False
 
@@ -199,6 +201,7 @@ class Measurement(Scheduled, WithSamples, Forgiving, ABC):
             return
         network = network_of(pl_module)
         on_rank_zero(trainer, lambda: self.prepare(network, self._found(trainer)))
+        self._looked = trainer.global_step
         for run in directory_loggers(trainer):
             run.begin(pl_module, network)
         if is_resumed(trainer):
@@ -224,10 +227,21 @@ class Measurement(Scheduled, WithSamples, Forgiving, ABC):
     def on_train_batch_end(
         self, trainer: L.Trainer, pl_module: L.LightningModule, *args: Any
     ) -> None:
-        """Measure after an optimizer step."""
+        """Measure after an optimizer step, or after several of them of which one was due."""
         step = trainer.global_step
-        if self.enabled and step != self._step and self.due_at_step(step):
-            self._take(trainer, pl_module, epochs_so_far(trainer))
+        passed = range(self._looked + 1, step + 1)
+        self._looked = step
+        if not self.enabled or step == self._step or not any(map(self.due_at_step, passed)):
+            return
+        epoch = epochs_so_far(trainer)
+        if epoch is not None:
+            self._take(trainer, pl_module, epoch)
+        elif not self._warned:
+            self._warned = True
+            rank_zero_warn(
+                f"{self.name}: of a loader without a length no step within the first epoch is "
+                "measured, which has no place in epochs; max_steps or limit_train_batches gives one"
+            )
 
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Measure after a completed epoch."""

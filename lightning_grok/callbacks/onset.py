@@ -11,8 +11,9 @@ from lightning_grok.analysis.onset import counted_on
 from lightning_grok.analysis.outcome import in_epochs
 from lightning_grok.callbacks.measurement import enabled_measurements
 from lightning_grok.callbacks.network import network_of
-from lightning_grok.callbacks.recording import completed_epochs, directory_loggers, record_event
+from lightning_grok.callbacks.recording import directory_loggers, record_event
 from lightning_grok.errors import InputError
+from lightning_grok.loggers.epochs import completed_epochs
 from lightning_grok.ranges import Epoch, within_ranges
 
 _NAMES = {

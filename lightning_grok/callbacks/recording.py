@@ -29,23 +29,6 @@ def callbacks_of(trainer: L.Trainer) -> list[L.Callback]:
     return trainer.callbacks  # type: ignore[attr-defined]  # set where type checkers don't look
 
 
-def completed_epochs(trainer: L.Trainer) -> int:
-    """How many epochs are completed, from within a hook at the end of an epoch."""
-    return trainer.current_epoch + 1
-
-
-def epochs_so_far(trainer: L.Trainer) -> float:
-    """How many epochs are trained, with the part of the current one, after a batch of it.
-
-    Of a loader without a length only whole epochs count.
-    """
-    batches = trainer.num_training_batches
-    if not math.isfinite(batches):
-        return trainer.current_epoch
-    part = trainer.fit_loop.epoch_loop.batch_progress.current.ready / batches
-    return completed_epochs(trainer) if part == 1 else round(trainer.current_epoch + part, 6)
-
-
 def on_rank_zero(trainer: L.Trainer, take: Callable[[], Result]) -> Result:
     """What `take` returns in the first of several processes, in all of them; they wait for it.
 

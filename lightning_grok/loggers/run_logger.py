@@ -21,6 +21,7 @@ from lightning.pytorch.loggers.logger import Logger
 from lightning.pytorch.utilities.rank_zero import rank_zero_info, rank_zero_only
 from torch import nn
 
+from lightning_grok.loggers.epochs import epochs_so_far
 from lightning_grok.runs.directory import RunDirectory
 from lightning_grok.runs.files import write_content
 from lightning_grok.runs.network import module_names
@@ -64,6 +65,7 @@ class RunLogger(Logger):
         self._path = directory.path if isinstance(directory, RunDirectory) else Path(directory)
         self._resume = resume
         self._hparams: dict[str, Any] = {}
+        self._trainer: weakref.ref[L.Trainer] | None = None
         self._fit: weakref.ref[Any] | None = None  # the loop of the newest fit that was written
         self._last = 0  # whole epochs with a line in the log
         self._opened = time.monotonic()
@@ -120,6 +122,7 @@ class RunLogger(Logger):
         Callbacks call it before the first step; only the first call of a fit counts.
         """
         trainer = module.trainer
+        self._trainer = weakref.ref(trainer)
         if not self._owns or (self._fit is not None and self._fit() is trainer.fit_loop):
             return
         if self._fit is not None:  # the logger of an earlier fit serves another one
@@ -162,11 +165,17 @@ class RunLogger(Logger):
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
         """Write what was logged by ``self.log``, or without an epoch by another callback."""
         values, taken = dict(metrics), step or 0
+        trainer = None if self._trainer is None else self._trainer()
+        epoch: float
         if "epoch" in values:  # from Lightning, which numbers the step in progress, too, from 0
             epoch, taken = int(values.pop("epoch")) + 1, taken + 1
+            if trainer is not None:
+                epoch, taken = epochs_so_far(trainer) or epoch, trainer.global_step
+        elif trainer is not None:
+            epoch = trainer.current_epoch + 1
         else:
             epoch = taken // (self.directory.meta.get("steps_per_epoch") or 1) + 1
-        self._last = max(self._last, epoch)
+        self._note(epoch, taken)
         self.directory.log("log", epoch, taken, values)
 
     @rank_zero_only
@@ -181,8 +190,14 @@ class RunLogger(Logger):
         """Write one line and, before it, the arrays."""
         if arrays:
             self.directory.save_arrays(event, epoch, arrays)
-        self._last = max(self._last, math.floor(epoch))
+        self._note(epoch, step)
         self.directory.log(event, epoch, step, scalars)
+
+    def _note(self, epoch: float, step: int) -> None:
+        """Remember the newest whole epoch, and of the first how many steps it had."""
+        if epoch == 1 and self._last == 0 and self.directory.meta.get("steps_per_epoch") != step:
+            self.directory.update_meta(steps_per_epoch=step)  # which not every loader knows
+        self._last = max(self._last, math.floor(epoch))
 
     @rank_zero_only
     def finalize(self, status: str) -> None:

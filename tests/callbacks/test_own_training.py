@@ -1,6 +1,7 @@
 """Measurements in somebody's own training: any module, any loaders, any batches."""
 
 import copy
+import math
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -35,7 +36,7 @@ from lightning_grok.geometry.activations import record
 from lightning_grok.loggers.run_logger import RunLogger
 from lightning_grok.runs.network import load_model
 from lightning_grok.runs.panels import Logged, panels_of
-from lightning_grok.runs.run import read_run
+from lightning_grok.runs.run import Run, read_run
 from lightning_grok.runs.summary import run_outcome
 from lightning_grok.tasks.reference_set import ReferenceSet, count
 
@@ -450,6 +451,86 @@ def test_steps_and_epochs_of_a_schedule(tmp_path: Path) -> None:
         model = load_model(tmp_path / "mine", event["epoch"], Convolutions)
         flat = torch.cat([p.detach().double().flatten() for p in model.parameters()])
         assert event["weight_norm/total"] == pytest.approx(float(flat.norm()), rel=1e-6)
+
+
+class Stream(IterableDataset):
+    """Samples without a length: `passes` over all, or without an end."""
+
+    def __init__(self, passes: float) -> None:
+        self.passes = passes
+
+    def __iter__(self) -> Any:
+        data, index = blobs(), 0
+        while index < self.passes * len(data):
+            yield data[index % len(data)]
+            index += 1
+
+
+def places(run: Run, event: str) -> list[tuple[float, int]]:
+    return [(each["epoch"], each["step"]) for each in run.events if each["event"] == event]
+
+
+def test_steps_of_a_stream_without_an_end_have_their_places(tmp_path: Path) -> None:
+    L.seed_everything(0)
+    options = {"max_epochs": -1, "max_steps": 8, "val_check_interval": 4} | QUIET
+    logger, module = RunLogger(tmp_path / "run"), Convolutions()
+    start = torch.cat([p.detach().double().flatten() for p in module.parameters()]).norm()
+    trainer = L.Trainer(
+        callbacks=[WeightNorm(every_n_steps=2)], logger=logger, check_val_every_n_epoch=None,
+        **options,
+    )  # fmt: skip
+    trainer.fit(module, DataLoader(Stream(math.inf), 20), DataLoader(blobs(), 20))
+    run = read_run(tmp_path / "run")
+    assert places(run, "weight_norm") == [(0, 0), (0.25, 2), (0.5, 4), (0.75, 6), (1, 8)]
+    assert run.series("weight_norm/total")[1][0] == pytest.approx(float(start), rel=1e-6)
+    assert run.series("val_acc")[0].tolist() == [0.5, 1]
+    assert run.meta["steps_per_epoch"] == 8
+
+
+def test_steps_of_a_stream_whose_length_shows_at_its_end(tmp_path: Path) -> None:
+    logger = RunLogger(tmp_path / "run")
+    trainer = L.Trainer(
+        max_epochs=2, callbacks=[WeightNorm(every_n_steps=2)], logger=logger, **QUIET
+    )
+    with pytest.warns(UserWarning, match="no step within the first epoch is measured"):
+        trainer.fit(Convolutions(), DataLoader(Stream(4 / 3), 20), DataLoader(blobs(), 20))
+    run = read_run(tmp_path / "run")
+    assert places(run, "weight_norm") == [(0, 0), (1, 4), (1.5, 6), (2, 8)]
+    assert run.meta["steps_per_epoch"] == 4
+
+
+class TwoOptimizers(Convolutions):
+    """Takes two steps a batch by hand, one of each optimizer."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.automatic_optimization = False
+
+    def training_step(self, batch: Any, batch_idx: int) -> None:  # type: ignore[override]
+        for optimizer in self.optimizers():
+            loss = nn.functional.cross_entropy(self(batch[0]), batch[1])
+            optimizer.zero_grad()
+            self.manual_backward(loss)
+            optimizer.step()
+        self.log("loss", loss)
+
+    def configure_optimizers(self) -> Any:
+        first, *others = self.backbone
+        parts = (first, nn.ModuleList(others))
+        return [torch.optim.SGD(part.parameters(), lr=0.01) for part in parts]
+
+
+def test_steps_of_two_optimizers_count_alike_everywhere(tmp_path: Path) -> None:
+    callbacks = [WeightNorm(every_n_steps=3)]
+    logger = RunLogger(tmp_path / "run")
+    train(TwoOptimizers(), callbacks, logger=logger, log_every_n_steps=1, max_epochs=2)
+    run = read_run(tmp_path / "run")
+    epochs, steps = zip(*places(run, "weight_norm"), strict=True)
+    assert steps == (0, 4, 6, 10, 12)  # 3 and 9 come within a batch
+    assert epochs == pytest.approx((0, 2 / 3, 1, 5 / 3, 2), abs=1e-6)
+    assert places(run, "log")[0] == (pytest.approx(1 / 3, abs=1e-6), 2)
+    assert places(run, "log")[-1] == (2, 12)
+    assert run.meta["steps_per_epoch"] == 6
 
 
 def test_a_resumed_fit_goes_on_in_its_directory(tmp_path: Path) -> None:
