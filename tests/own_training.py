@@ -114,3 +114,17 @@ class Plateau(Whole):
             "optimizer": optimizer,
             "lr_scheduler": {"scheduler": scheduler, "monitor": "weight_norm/total"},
         }
+
+
+class Several(Blobs):
+    """Two validation loaders, of which `Convolutions` knows nothing."""
+
+    def val_dataloader(self) -> Any:
+        return [super().val_dataloader()] * 2
+
+
+class TwoAtOnce(Whole):
+    """Two optimizers, which Lightning leaves to a module that steps by hand."""
+
+    def configure_optimizers(self) -> Any:
+        return [torch.optim.SGD(self.parameters(), lr=0.01)] * 2

@@ -7,6 +7,7 @@ import sys
 from contextlib import nullcontext, suppress
 from dataclasses import replace
 from pathlib import Path
+from traceback import extract_tb
 from typing import Any
 
 import lightning as L
@@ -14,6 +15,7 @@ import yaml
 from lightning.pytorch.loggers import WandbLogger
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
+import lightning_grok
 from lightning_grok.callbacks.branching import branching
 from lightning_grok.callbacks.checkpoint import FiniteLoss, RunCheckpoint, Signals, Snapshots
 from lightning_grok.callbacks.recording import callbacks_of
@@ -88,6 +90,11 @@ class FitRun:
             status = 2
             raise
         except MisconfigurationException as error:
+            status = 2
+            raise InputError(first_line(error)) from None
+        except RuntimeError as error:
+            if not _is_lightnings_alone(error):
+                raise
             status = 2
             raise InputError(first_line(error)) from None
         except OSError as error:
@@ -274,6 +281,13 @@ class FitRun:
             self.logger.log_past(unseen)
             version = self.logger.version
             directory.update_meta(wandb_id=version, wandb_project=project, wandb_entity=entity)
+
+
+def _is_lightnings_alone(error: RuntimeError) -> bool:
+    """Whether Lightning refused something with nobody else's code on the way to it."""
+    home, ours = (f"{Path(str(each.__file__)).parent}{os.sep}" for each in (L, lightning_grok))
+    places = [frame.filename for frame in extract_tb(error.__traceback__)]
+    return places[-1].startswith(home) and all(each.startswith((home, ours)) for each in places)
 
 
 def _lack_of_room(error: OSError, directory: RunDirectory) -> str:

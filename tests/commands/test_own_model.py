@@ -3,6 +3,7 @@
 import re
 import signal
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -152,6 +153,38 @@ def test_a_model_without_data_is_refused(
     assert said.startswith("error: expected training data, of a datamodule (--data=CLASS) or")
     assert said.endswith("received none of Convolutions")
     assert not any(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ((OWN[0], "--data=own_training.Several"), "no `dataloader_idx` argument in `Conv"),
+        (("--model=own_training.TwoAtOnce",), "multiple optimizers is only supported with"),
+    ],
+)
+def test_what_lightning_refuses_is_one_line(
+    given: tuple[str, ...], message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        fit(tmp_path, *given)
+    assert stopped.value.code == 2
+    said = capsys.readouterr().err.splitlines()[-1]
+    assert said.startswith("error: ")
+    assert message in said
+    assert not any(tmp_path.iterdir())
+
+
+def test_an_error_of_ones_own_module_keeps_its_traceback(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import own_training
+
+    def broken(self: Any, batch: Any, batch_idx: int) -> None:
+        self.log("several", torch.ones(2))
+
+    monkeypatch.setattr(own_training.Whole, "training_step", broken)
+    with pytest.raises(ValueError, match="the tensor must have a single element"):
+        fit(tmp_path, "--model=own_training.Whole")
 
 
 @pytest.mark.filterwarnings("ignore:You defined a `validation_step`")
