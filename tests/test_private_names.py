@@ -101,6 +101,16 @@ def epoch_loop() -> None:
     assert loop._batches_that_stepped == 0
 
 
+def compiled_module() -> None:
+    from lightning.pytorch.utilities.compile import from_compiled
+
+    plain, module = L.LightningModule(), from_compiled(torch.compile(L.LightningModule()))
+    assert plain._compiler_ctx is None
+    assert "forward" not in vars(plain)
+    assert module._compiler_ctx is not None
+    assert "forward" in vars(module)
+
+
 def when_callbacks_act() -> None:
     assert ModelCheckpoint(every_n_train_steps=3)._every_n_train_steps == 3
     assert ModelCheckpoint()._every_n_train_steps == 0
@@ -185,6 +195,7 @@ CHECKS: dict[tuple[str, ...], Callable[[], Any]] = {
         "_optimizer_step_pre_hooks", "_optimizer_step_post_hooks",
     ): optimizer_hooks,
     ("_TrainingEpochLoop", "_should_check_val_fx"): epoch_loop,
+    ("_compiler_ctx",): compiled_module,
     ("_every_n_train_steps", "_train_time_interval"): when_callbacks_act,
     ("_foreach_mul_",): foreach_mul,
     ("_reset_parameters",): reset_parameters,

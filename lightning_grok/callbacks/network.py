@@ -1,5 +1,6 @@
 """The network in a module, and how it is looked at: with a chosen output, undisturbed."""
 
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -88,6 +89,22 @@ def selected(model: nn.Module, output: Output) -> Iterator[None]:
 
 
 @contextmanager
+def uncompiled(model: nn.Module) -> Iterator[None]:
+    """``torch.compile`` has no effect inside: every hook would have the network compiled anew."""
+    if "torch._dynamo" not in sys.modules:  # nothing is compiled, and importing it is slow
+        yield
+        return
+    # That of a LightningModule compiled as a whole, which all copies of the module would share.
+    forward = vars(model).pop("forward", None) if getattr(model, "_compiler_ctx", None) else None
+    try:
+        with torch.compiler.set_stance("force_eager"):
+            yield
+    finally:
+        if forward is not None:
+            model.forward = forward
+
+
+@contextmanager
 def undisturbed(model: nn.Module) -> Iterator[None]:
     """Evaluation mode and a random state of its own inside; both are put back.
 
@@ -98,7 +115,7 @@ def undisturbed(model: nn.Module) -> Iterator[None]:
     """
     threads = torch.get_num_threads()
     try:
-        with isolate_rng(), evaluating(model), one_blas_thread():
+        with isolate_rng(), evaluating(model), one_blas_thread(), uncompiled(model):
             yield
     finally:
         torch.set_num_threads(threads)

@@ -435,6 +435,46 @@ def test_networks_are_measured_in_the_precision_of_their_weights(precision: str)
     assert set(kinds) == {torch.float32 if precision == "bf16-mixed" else torch.float64}
 
 
+@pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor")
+@pytest.mark.parametrize(
+    "what", ["network", *(pytest.param(w, marks=pytest.mark.slow) for w in ("module", "in place"))]
+)
+def test_a_compiled_network_is_measured_uncompiled(what: str, tmp_path: Path) -> None:
+    """Hooks and functional calls would have every layer compiled anew, or fail."""
+    compiled = []
+
+    def backend(graph: Any, inputs: Any) -> Any:
+        compiled.append(graph)
+        return graph.forward
+
+    numbers = []
+    for measures in (False, True):
+        torch.compiler.reset()
+        compiled.clear()
+        L.seed_everything(0)
+        module: Any = Convolutions()
+        start = copy.deepcopy(module.backbone)
+        if what == "network":
+            module.backbone = torch.compile(module.backbone, backend=backend)
+        elif what == "in place":
+            module.backbone.compile(backend=backend)
+        fitted = torch.compile(module, backend=backend) if what == "module" else module
+        kernel = KernelDistance(inputs=blobs().tensors[0][:12], pairwise=False)
+        callbacks = [kernel, LayerMeasurement("numpy.mean"), LinearProbe(draws=1)]
+        logger = RunLogger(tmp_path / f"run{measures}")
+        trainer = L.Trainer(
+            max_epochs=2, callbacks=callbacks if measures else [], logger=logger, **QUIET
+        )
+        trainer.fit(fitted, *loaders())
+        numbers.append(len(compiled))
+    assert numbers[0] == numbers[1] > 0
+    end = getattr(module.backbone, "_orig_mod", module.backbone).eval()
+    kernels = (empirical_ntk(each.eval(), blobs().tensors[0][:12]) for each in (start, end))
+    _, own = read_run(tmp_path / "runTrue").series("kernel_distance/full/own")
+    with torch.compiler.set_stance("force_eager"):
+        assert own[-1] == pytest.approx(kernel_distance(*kernels), rel=1e-4)
+
+
 def test_steps_and_epochs_of_a_schedule(tmp_path: Path) -> None:
     train(callbacks=[WeightNorm(every_n_steps=2)], logger=RunLogger(tmp_path / "mine"))
     events = [e for e in read_run(tmp_path / "mine").events if e["event"] == "weight_norm"]
