@@ -270,9 +270,12 @@ class KernelDistance(Measurement):
 
 
 def _of_the_trace_kernel(kernel: Tensor, labels: Any) -> dict[str, LoggedValue | Tensor]:
-    """Effective rank, and alignments where there are labels that differ."""
+    """Effective rank, and alignments where there are classes or targets that differ."""
     values: dict[str, LoggedValue | Tensor] = {"effective_rank": effective_rank(kernel)}
-    if labels is not None and len(torch.as_tensor(labels).unique(dim=0)) > 1:
+    targets = None if labels is None else torch.as_tensor(labels)
+    if targets is None or targets.ndim > 1 + targets.is_floating_point():
+        return values  # none, or some for each of several positions
+    if len(targets.unique(dim=0)) > 1:
         values["alignment"] = kernel_target_alignment(kernel, labels)
         values["centered_alignment"] = kernel_target_alignment(kernel, labels, centered=True)
     return values

@@ -5,17 +5,19 @@ from functools import partial
 from typing import Annotated, Any
 
 import numpy as np
+import torch
+from lightning.pytorch.utilities.rank_zero import rank_zero_info
 from torch import Tensor, nn
 
 from lightning_grok.callbacks.layers import check_layers, layer_before_last
 from lightning_grok.callbacks.measurement import Measurement
-from lightning_grok.callbacks.network import placed
+from lightning_grok.callbacks.network import are_logits, placed
 from lightning_grok.callbacks.recording import LoggedValue, as_array
 from lightning_grok.callbacks.scheduled import Epochs
 from lightning_grok.geometry import direct_accuracy, own_readout, paper_probe, sound_probe
 from lightning_grok.geometry.activations import record
 from lightning_grok.geometry.cores import on_all_cores
-from lightning_grok.geometry.samples import take_samples
+from lightning_grok.geometry.samples import answer, take_samples
 from lightning_grok.ranges import Count, Range, Seed, within_ranges
 from lightning_grok.tasks.reference_set import ReferenceSet, Transfer
 
@@ -35,7 +37,8 @@ class LinearProbe(Measurement):
     Elsewhere, on the network's own task over held-out halves of the test samples:
     ``own/representation``, what a readout fitted to other test samples makes of the features,
     ``own/trained``, what one fitted to the training samples does, and ``own/network``, the
-    network's own accuracy on the same samples (`lightning_grok.geometry.own_readout`).
+    network's own accuracy on the same samples (`lightning_grok.geometry.own_readout`), where its
+    answer is a score for each class.
 
     Args:
         layer: whose features are read; None takes the one before the last.
@@ -77,6 +80,11 @@ class LinearProbe(Measurement):
         inputs = placed(take_samples(reference.test.images, slice(2)), model)
         layer = layer_before_last(model, self.layer, self.name, inputs)
         check_layers(model, [layer, ""], inputs, self.pool, self.name)
+        if reference.transfer is None and not self._scores(model, inputs, reference):
+            rank_zero_info(
+                f"{self.name}: no own/network, since the network's answer to a sample is no score "
+                "for each class from 0 to the largest; output= chooses a part of it"
+            )
 
     def measure(
         self, model: nn.Module, reference: ReferenceSet
@@ -88,10 +96,17 @@ class LinearProbe(Measurement):
             return self._own(model, layer, reference)
         return self._transferred(model, layer, reference.transfer)
 
+    @staticmethod
+    def _scores(model: nn.Module, inputs: Any, reference: ReferenceSet) -> bool:
+        """Whether the class that the network answers with is that of its largest output."""
+        with torch.no_grad():
+            return are_logits(answer(model, inputs), reference.test.labels)
+
     def _own(
         self, model: nn.Module, layer: str, reference: ReferenceSet
     ) -> Mapping[str, LoggedValue | Tensor]:
-        found = record(model, [layer, ""], placed(reference.test.images, model), pool=self.pool)
+        images = reference.test.images
+        found = record(model, [layer, ""], placed(images, model), pool=self.pool)
         training = None
         if reference.train is not reference.test:
             inputs = placed(reference.train.images, model)
@@ -101,7 +116,10 @@ class LinearProbe(Measurement):
         result = own_readout(
             as_array(found[layer]), as_array(found[""]), labels, training, **self._options(labels)
         )
-        return _flat("own", result)
+        values = _flat("own", result)
+        if not self._scores(model, placed(take_samples(images, slice(2)), model), reference):
+            del values["own/network"]
+        return values
 
     def _options(self, labels: np.ndarray) -> dict[str, int]:
         size = min(self.samples, len(labels) // 2)

@@ -66,6 +66,17 @@ def check_inputs(model: nn.Module, inputs: Any, name: str) -> Any:
         ) from error
 
 
+def are_logits(outputs: Any, labels: Any) -> bool:
+    """Whether a network's outputs (n, C) are scores of the classes that labels (m,) name."""
+    return (
+        isinstance(outputs, Tensor)
+        and isinstance(labels, Tensor)
+        and (outputs.ndim, labels.ndim) == (2, 1)
+        and not labels.is_floating_point()
+        and bool(((labels >= 0) & (labels < outputs.shape[1])).all())
+    )
+
+
 def selection(output: Output) -> Callable[[nn.Module, Any, Any], Tensor] | None:
     """The forward hook that chooses the output; None where all of it is looked at."""
     if output is None:

@@ -39,7 +39,7 @@ def given_reference(inputs: Any, labels: Any) -> ReferenceSet:
     Raises:
         InputError: the labels are not as many as the inputs.
     """
-    inputs, labels = _tensors(inputs), _tensors(labels)
+    inputs, labels = _tensors(inputs), _classes(_tensors(labels))
     if labels is not None and len(labels) != count(inputs):
         raise InputError(f"expected a label a sample, received {len(labels)} for {count(inputs)}")
     samples = Samples(inputs, labels)
@@ -138,7 +138,7 @@ def _draw(loader: Any, batch: BatchReader) -> Samples:
     for each in batches:
         some, targets = _split(each, batch)
         inputs.append(_tensors(some))
-        labels.append(_tensors(targets))
+        labels.append(_classes(_tensors(targets)))
         samples += count(inputs[-1])
         size += sum(tensor.nbytes for tensor in tensors_of(inputs[-1]))
         if samples >= _SAMPLES or size >= _BYTES:
@@ -176,6 +176,11 @@ def _tensors(values: Any) -> Any:
     if isinstance(values, list) and values and not isinstance(values[0], Tensor | np.ndarray):
         return torch.tensor(values)
     return map_tensors(lambda tensor: tensor.detach().cpu(), values)
+
+
+def _classes(labels: Any) -> Any:
+    """False and true as the classes 0 and 1."""
+    return map_tensors(lambda each: each.long() if each.dtype == torch.bool else each, labels)
 
 
 def _joined(parts: list[Any]) -> Any:

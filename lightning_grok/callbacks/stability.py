@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from lightning_grok.analysis.instability import COLLAPSED, stability_events
 from lightning_grok.callbacks.evaluation import Evaluation
 from lightning_grok.callbacks.measurement import Measurement
-from lightning_grok.callbacks.network import placed
+from lightning_grok.callbacks.network import are_logits, placed
 from lightning_grok.callbacks.recording import (
     LoggedValue,
     callbacks_of,
@@ -95,7 +95,7 @@ class Stability(Measurement):
         parameters = [p for p in model.parameters() if p.requires_grad]
         with torch.enable_grad():
             outputs = answer(model, placed(samples.images, model))
-            if not _are_logits(outputs, samples.labels):
+            if not are_logits(outputs, samples.labels):
                 return
             labels = samples.labels.to(outputs.device)
             mean = sample_losses(cast(outputs), labels, loss, "mean")
@@ -190,18 +190,6 @@ def optimizer_values(
     if roots:
         values |= {"sqrt_v_rms": rms(roots), "below_eps": below / entries}
     return values
-
-
-def _are_logits(outputs: Any, labels: Any) -> bool:
-    """Whether a network's outputs (n, C) are scores of the classes that labels (n,) name."""
-    return (
-        isinstance(outputs, Tensor)
-        and isinstance(labels, Tensor)
-        and outputs.ndim == 2
-        and labels.shape == outputs.shape[:1]
-        and not labels.is_floating_point()
-        and bool(((labels >= 0) & (labels < outputs.shape[1])).all())
-    )
 
 
 def _norm(tensors: Iterable[Tensor]) -> float:

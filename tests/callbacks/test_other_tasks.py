@@ -12,7 +12,13 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.data import DataLoader, TensorDataset
 
-from lightning_grok.callbacks import Onset, WeightNorm
+from lightning_grok.callbacks import (
+    KernelDistance,
+    LinearProbe,
+    ManifoldCapacity,
+    Onset,
+    WeightNorm,
+)
 from lightning_grok.loggers.run_logger import RunLogger
 from lightning_grok.runs.panels import panels_of
 from lightning_grok.runs.run import Run, read_run
@@ -75,7 +81,8 @@ class Tokens(Regression):
 
 def fit(path: Path, module: L.LightningModule, *data: Any, **source: Any) -> Run:
     options = {**QUIET, "max_epochs": 3, "logger": RunLogger(path), "deterministic": False}
-    L.Trainer(callbacks=[Onset(), WeightNorm()], **options).fit(module, *data, **source)
+    callbacks = source.pop("callbacks", [Onset(), WeightNorm()])
+    L.Trainer(callbacks=callbacks, **options).fit(module, *data, **source)
     return read_run(path)
 
 
@@ -101,3 +108,54 @@ def test_classes_of_tokens_have_the_names_and_the_chance_of_their_data(tmp_path:
     assert run.meta["class_names"] == ["north", "east", "south", "west"]
     assert run.meta["num_classes"] == 4
     assert run.series("test/accuracy")[1].tolist() == run.series("val/acc")[1].tolist()
+
+
+class TwoClasses(Regression):
+    """One output, whose sign is the class."""
+
+    def training_step(self, batch: Any, batch_idx: int) -> Tensor:
+        return F.binary_cross_entropy_with_logits(self(batch[0])[:, 0], batch[1].float())
+
+    def validation_step(self, batch: Any, batch_idx: int) -> None:
+        self.log("val/acc", ((self(batch[0])[:, 0] > 0) == batch[1]).float().mean())
+
+
+def test_two_classes_by_one_output(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    data = DataLoader(TensorDataset(WORDS.float(), WORDS.sum(1) % 2 == 1), 18)
+    callbacks = [
+        LinearProbe(draws=2), ManifoldCapacity(restarts=1, num_vectors=10),
+        KernelDistance(pairwise=False),
+    ]  # fmt: skip
+    with caplog.at_level("INFO"):
+        run = fit(tmp_path / "run", TwoClasses(), data, data, callbacks=callbacks)
+    assert caplog.text.count("linear_probe: no own/network, since the network's answer") == 1
+    assert "linear_probe/own/network" not in run.keys  # the largest of one output is no answer
+    for key in ("linear_probe/own/representation", "kernel_distance/alignment"):
+        assert len(run.series(key)[0]) == 4
+
+
+class EveryToken(Regression):
+    """Answers each of two positions with a class, (n, 2, 6)."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.network = nn.Sequential(nn.Embedding(6, 8), nn.Tanh(), nn.Linear(8, 6))
+
+    def training_step(self, batch: Any, batch_idx: int) -> Tensor:
+        return F.cross_entropy(self(batch[0]).flatten(0, 1), batch[1].flatten())
+
+    def validation_step(self, batch: Any, batch_idx: int) -> None:
+        """Nothing to log."""
+
+
+def test_a_class_for_every_position(tmp_path: Path) -> None:
+    data = DataLoader(TensorDataset(WORDS, WORDS.flip(1)), 18)
+    kernel = KernelDistance(pairwise=False, output=-1)
+    run = fit(tmp_path / "kernel", EveryToken(), data, data, callbacks=[kernel])
+    assert len(run.series("kernel_distance/full/own")[0]) == 4
+    assert "kernel_distance/alignment" not in run.keys
+    last = DataLoader(TensorDataset(WORDS, WORDS[:, -1]), 18)
+    for output, known in ((None, False), (-1, True)):
+        probe = LinearProbe(draws=2, layer="1", dataloader=last, output=output)
+        run = fit(tmp_path / f"probe{known}", EveryToken(), data, data, callbacks=[probe])
+        assert ("linear_probe/own/network" in run.keys) == known
