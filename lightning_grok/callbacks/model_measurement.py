@@ -1,13 +1,15 @@
 """A function of the whole network, as a measurement."""
 
-from collections.abc import Callable, Iterator
-from typing import Any, Literal
+import inspect
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, Literal, get_args
 
 import torch
 from torch import nn
 
 from lightning_grok.callbacks.function_measurement import FunctionMeasurement
 from lightning_grok.callbacks.network import placed
+from lightning_grok.geometry.losses import Loss
 from lightning_grok.geometry.samples import take_samples
 from lightning_grok.ranges import Count, within_ranges
 from lightning_grok.tasks.reference_set import ReferenceSet, count
@@ -16,8 +18,9 @@ from lightning_grok.tasks.reference_set import ReferenceSet, count
 class ModelMeasurement(FunctionMeasurement):
     """Calls ``function(model, inputs, labels)``, gradients allowed.
 
-    The function gets the network in eval mode. Logs ``name/value`` or, of a function that returns a
-    NamedTuple, ``name/field``.
+    The function gets the network in eval mode and, for a parameter ``loss`` that `arguments` leaves
+    out, the name of the loss that the module is trained with, if it has one in ``module.loss``.
+    Logs ``name/value`` or, of a function that returns a NamedTuple, ``name/field``.
 
     Args:
         function: f(model, inputs (n, ...), labels (n,)) -> number or NamedTuple of numbers and
@@ -42,6 +45,16 @@ class ModelMeasurement(FunctionMeasurement):
         super().__init__(function, name, **options)
         self.split = split
         self.samples = samples
+
+    def find_reference(
+        self, module: Any, datamodule: Any, loaders: Callable[[], Mapping[str, Any]]
+    ) -> ReferenceSet:
+        """As of every measurement; what loss the module is trained with is seen on the way."""
+        loss = getattr(module, "loss", None)
+        known = isinstance(loss, str) and loss in get_args(Loss)
+        if known and "loss" in inspect.signature(self.function).parameters:
+            self.arguments = {"loss": loss} | self.arguments
+        return super().find_reference(module, datamodule, loaders)
 
     def calls(
         self, model: nn.Module, reference: ReferenceSet

@@ -221,7 +221,7 @@ def gradient_noise(
             outputs = functional_call(model, parameters, (x[None],))
             return of_outputs(outputs, y[None])
 
-        of_outputs = mean_loss(loss)
+        of_outputs = mean_loss(loss, targets)
         total = torch.zeros_like(_flat(weights), dtype=torch.float64)
         squares = torch.zeros_like(total)
         per_sample = vmap(grad(of_sample), in_dims=(None, 0, 0), randomness="different")
@@ -254,7 +254,7 @@ def _loss_of_weights(
     def of_weights(weights: dict[str, Tensor]) -> Tensor:
         return of_outputs(functional_call(model, weights, (inputs,)), targets)
 
-    of_outputs = mean_loss(loss)
+    of_outputs = mean_loss(loss, targets)
     return of_weights
 
 

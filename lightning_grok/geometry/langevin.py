@@ -94,7 +94,7 @@ def learning_coefficient(
         def of_weights(weights: dict[str, Tensor], x: Tensor, y: Tensor) -> Tensor:
             return of_outputs(functional_call(model, weights, (x,)), y)
 
-        of_outputs = mean_loss(loss)
+        of_outputs = mean_loss(loss, targets)
         with torch.no_grad():
             start = float(of_weights(center, inputs, targets))
         step = grad(of_weights)

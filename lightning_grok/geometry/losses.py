@@ -57,13 +57,29 @@ def sample_losses(
 
     Args:
         outputs: (n, C) logits.
-        labels: (n,) classes.
+        labels: (n,) classes; real-valued ones are shares of the classes (n, C) to cross-entropy,
+            and to the squared error targets, as many as outputs.
         loss: cross-entropy, that of `log_stablemax`, the squared error to one-hot targets, the
             mean over the C outputs, or the hinge max(0, 1 - margin), whose margin is the lead of
             the correct logit.
         reduction: ``mean`` for the mean over the samples.
+
+    Raises:
+        ValueError: outputs and labels are not of these kinds, or there are no two classes.
     """
     outputs, labels = as_tensor(outputs, "outputs"), _classes(labels)
+    if loss == "mse" and labels.is_floating_point() and labels.numel() == outputs.numel():
+        labels = labels.reshape(outputs.shape)
+    are_targets = labels.is_floating_point() and (labels.ndim > 1 or loss == "cross_entropy")
+    expected = outputs.shape if are_targets else outputs.shape[:1]
+    classes = outputs.shape[1] if outputs.ndim == 2 else 0
+    fits = not are_targets or loss in ("cross_entropy", "mse")
+    if not fits or labels.shape != expected or classes < 1 + (loss != "mse"):
+        raise ValueError(
+            f"expected outputs (n, C) and n classes for the loss {loss}, received outputs "
+            f"{tuple(outputs.shape)} and {str(labels.dtype).removeprefix('torch.')} labels "
+            f"{tuple(labels.shape)}; another loss can be given as loss="
+        )
     if loss == "cross_entropy":
         return F.cross_entropy(outputs, labels, reduction=reduction)
     if loss == "stablemax":
@@ -71,8 +87,10 @@ def sample_losses(
     if loss == "hinge":
         lost = (1 - logit_margins(outputs, labels)).relu()
         return lost.mean() if reduction == "mean" else lost
-    classes = torch.arange(outputs.shape[1], device=outputs.device)
-    targets = (labels[:, None] == classes).to(outputs.dtype)  # one-hot, which vmap can't take
+    targets = labels.to(outputs.dtype)
+    if not are_targets:
+        every = torch.arange(classes, device=outputs.device)
+        targets = (labels[:, None] == every).to(outputs.dtype)  # one-hot, which vmap can't take
     if reduction == "mean":
         return F.mse_loss(outputs, targets)
     return (outputs - targets).square().mean(1)
@@ -84,9 +102,21 @@ def _classes(labels: Labels) -> Tensor:
     return values if values.is_floating_point() else values.long()
 
 
-def mean_loss(loss: "Loss | MeanLoss") -> MeanLoss:
-    """f(outputs, targets), the mean over samples, of a loss that is given by name or as such."""
-    return loss if callable(loss) else partial(sample_losses, loss=loss, reduction="mean")
+def mean_loss(loss: "Loss | MeanLoss", targets: Tensor) -> MeanLoss:
+    """f(outputs, targets), the mean over samples, of a loss that is given by name or as such.
+
+    Raises:
+        ValueError: the targets are real-valued and no shares of classes, for a cross-entropy.
+    """
+    if callable(loss):
+        return loss
+    shares = targets.is_floating_point() and targets.ndim == 2 and loss == "cross_entropy"
+    if shares and ((targets < 0).any() or ((targets.sum(1) - 1).abs() > 1e-3).any()):
+        raise ValueError(
+            "expected classes, or shares of them that add up to 1, for the loss cross_entropy, "
+            "received other real-valued targets; another loss can be given as loss="
+        )
+    return partial(sample_losses, loss=loss, reduction="mean")
 
 
 def zero_loss_share(outputs: Points, labels: Labels, loss: Loss = "cross_entropy") -> float:

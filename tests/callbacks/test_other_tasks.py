@@ -16,9 +16,12 @@ from lightning_grok.callbacks import (
     KernelDistance,
     LinearProbe,
     ManifoldCapacity,
+    ModelMeasurement,
     Onset,
     WeightNorm,
 )
+from lightning_grok.errors import InputError
+from lightning_grok.geometry import sharpness
 from lightning_grok.loggers.run_logger import RunLogger
 from lightning_grok.runs.panels import panels_of
 from lightning_grok.runs.run import Run, read_run
@@ -159,3 +162,32 @@ def test_a_class_for_every_position(tmp_path: Path) -> None:
         probe = LinearProbe(draws=2, layer="1", dataloader=last, output=output)
         run = fit(tmp_path / f"probe{known}", EveryToken(), data, data, callbacks=[probe])
         assert ("linear_probe/own/network" in run.keys) == known
+
+
+class OneHot(Tokens):
+    """A classifier that is trained with the squared error."""
+
+    loss = "mse"
+
+
+@pytest.mark.parametrize("arguments", [{}, {"loss": "cross_entropy"}])
+def test_a_measure_of_a_loss_takes_that_of_the_module(
+    arguments: dict[str, Any], tmp_path: Path
+) -> None:
+    inputs, labels = WORDS, WORDS.sum(1) % 4
+    module = OneHot()
+    expected = sharpness(module.network, inputs, labels, arguments.get("loss", "mse"))
+    measurement = ModelMeasurement(
+        sharpness, arguments=arguments, inputs=inputs, labels=labels, epochs=[0]
+    )
+    run = fit(tmp_path / "run", module, datamodule=Directions(), callbacks=[measurement])
+    assert run.series("sharpness/value")[1] == pytest.approx(expected, rel=1e-3)
+
+
+def test_a_measure_of_another_loss_is_refused(tmp_path: Path) -> None:
+    data = DataLoader(TensorDataset(WORDS.float(), WORDS.float().prod(1, keepdim=True)), 18)
+    with pytest.raises(InputError, match=r"sharpness can measure, .* for the loss cross_entropy"):
+        fit(tmp_path / "run", Regression(), data, data, callbacks=[ModelMeasurement(sharpness)])
+    right = ModelMeasurement(sharpness, arguments={"loss": "mse"}, epochs=[0, 1])
+    run = fit(tmp_path / "run", Regression(), data, data, callbacks=[right])
+    assert run.series("sharpness/value")[0].tolist() == [0, 1]

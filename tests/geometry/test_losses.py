@@ -8,6 +8,7 @@ from torch.nn import functional as F
 from lightning_grok.geometry.losses import (
     log_stablemax,
     logit_margins,
+    mean_loss,
     sample_losses,
     zero_loss_share,
 )
@@ -74,6 +75,36 @@ def test_sample_losses_are_those_of_pytorch() -> None:
         sample_losses(outputs, labels), F.cross_entropy(outputs, labels, reduction="none")
     )
     torch.testing.assert_close(sample_losses(outputs, labels, "mse"), torch.tensor([2 / 3, 1 / 3]))
+
+
+def test_targets_of_a_regression_and_shares_of_classes_are_taken_as_they_are() -> None:
+    generator = torch.Generator().manual_seed(0)
+    outputs, targets = (torch.randn(5, 3, generator=generator) for _ in range(2))
+    mean = mean_loss("mse", targets)(outputs, targets)
+    torch.testing.assert_close(mean, F.mse_loss(outputs, targets))
+    one = sample_losses(outputs[:, :1], targets[:, 0], "mse")
+    torch.testing.assert_close(one, (outputs[:, 0] - targets[:, 0]) ** 2)
+    shares = targets.softmax(1)
+    mean = mean_loss("cross_entropy", shares)(outputs, shares)
+    torch.testing.assert_close(mean, F.cross_entropy(outputs, shares))
+
+
+@pytest.mark.parametrize(
+    ("loss", "outputs", "labels"),
+    [
+        ("cross_entropy", (4, 1), torch.ones(4, dtype=torch.long)),  # one output: always 0
+        ("hinge", (4, 1), torch.zeros(4, dtype=torch.long)),
+        ("cross_entropy", (4, 3), torch.rand(4, 3)),  # of a regression: no shares
+        ("cross_entropy", (4, 3), -torch.ones(4, 3) / 3),
+        ("cross_entropy", (4, 2, 3), torch.zeros(4, 2, dtype=torch.long)),
+        ("stablemax", (4, 3), torch.rand(4, 3)),
+        ("mse", (4, 3), torch.rand(4, 2)),
+        ("mse", (4, 1), torch.zeros(4, 1, dtype=torch.long)),
+    ],
+)
+def test_targets_of_another_kind_are_refused(loss, outputs, labels) -> None:
+    with pytest.raises(ValueError, match=f"for the loss {loss}, .*another loss can be given"):
+        mean_loss(loss, labels)(torch.randn(outputs), labels)
 
 
 def test_margins_are_those_of_a_loop() -> None:
