@@ -4,7 +4,8 @@ import inspect
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Literal
 
-from torch import nn
+import numpy as np
+from torch import Tensor, nn
 
 from lightning_grok.callbacks.function_measurement import FunctionMeasurement
 from lightning_grok.callbacks.layers import check_layers, layers_of
@@ -12,8 +13,9 @@ from lightning_grok.callbacks.network import placed
 from lightning_grok.callbacks.recording import as_array
 from lightning_grok.callbacks.scheduled import Epochs
 from lightning_grok.geometry.activations import record
+from lightning_grok.geometry.samples import take_samples
 from lightning_grok.ranges import Count, Seed, within_ranges
-from lightning_grok.tasks.reference_set import ReferenceSet
+from lightning_grok.tasks.reference_set import ReferenceSet, count
 
 
 class LayerMeasurement(FunctionMeasurement):
@@ -38,7 +40,8 @@ class LayerMeasurement(FunctionMeasurement):
         name: prefix of the keys; None takes the function's name.
         arguments: further keyword arguments of the function.
         split: ``train`` or ``test`` samples.
-        per_class: samples a class, at most.
+        per_class: samples a class, at most; for a function of points alone where labels are no
+            classes ten times as many in all.
         seed: of the samples drawn, and of floors.
         enabled, epochs, strict: as for every `Measurement`.
         options: as for every `FunctionMeasurement`; ``floor`` among them.
@@ -71,8 +74,7 @@ class LayerMeasurement(FunctionMeasurement):
     def check(self, model: nn.Module, reference: ReferenceSet) -> None:
         """Refuse layers and samples that aren't there."""
         super().check(model, reference)
-        inputs, _ = reference.manifold_points(self.split, self.per_class, self.seed)
-        inputs = placed(inputs, model)
+        inputs = placed(self._points(reference)[0], model)
         self._layers = layers_of(model, self.layers, inputs)
         check_layers(model, self._layers, inputs, self.pool, self.name)
 
@@ -84,13 +86,22 @@ class LayerMeasurement(FunctionMeasurement):
         self, model: nn.Module, reference: ReferenceSet
     ) -> Iterator[tuple[str, tuple[Any, ...]]]:
         """Every layer, with its activations and, where the function takes them, the labels."""
-        inputs, labels = reference.manifold_points(self.split, self.per_class, self.seed)
+        inputs, labels = self._points(reference)
         inputs = placed(inputs, model)
         layers = self._layers or layers_of(model, self.layers, inputs)
         activations = record(model, layers, inputs, pool=self.pool)
-        taken = _given(self.function, self.arguments)
         for layer, points in activations.items():
-            yield layer, (as_array(points), labels.cpu().numpy())[:taken]
+            yield layer, (as_array(points), *([] if labels is None else [labels.cpu().numpy()]))
+
+    def _points(self, reference: ReferenceSet) -> tuple[Any, Tensor | None]:
+        """Samples of every class with their labels; for a function of points alone, without."""
+        if _given(self.function, self.arguments) > 1:
+            return reference.manifold_points(self.split, self.per_class, self.seed)
+        if reference.has_classes:
+            return reference.manifold_points(self.split, self.per_class, self.seed)[0], None
+        inputs = reference.part(self.split).images
+        rows = np.random.default_rng(self.seed).permutation(count(inputs))
+        return take_samples(inputs, rows[: 10 * self.per_class]), None
 
 
 def _given(function: Callable[..., Any], arguments: Mapping[str, Any]) -> int:

@@ -8,6 +8,7 @@ from weakref import WeakKeyDictionary
 import torch
 from lightning.pytorch.utilities.rank_zero import rank_zero_info
 from torch import Tensor, nn
+from torch.nn.utils.parametrize import is_parametrized
 
 from lightning_grok.errors import InputError
 from lightning_grok.geometry.activations import FLATTENED, Pool, evaluating, record
@@ -28,6 +29,9 @@ def layers_of(model: nn.Module, layers: Sequence[str] | None, inputs: Any) -> li
         model: any network.
         layers: names as `record` takes them, or None.
         inputs: samples that the network takes; two of them are looked at.
+
+    Raises:
+        InputError: nobody names layers, and there are none with parameters.
     """
     if layers is not None:
         return list(layers)
@@ -36,6 +40,11 @@ def layers_of(model: nn.Module, layers: Sequence[str] | None, inputs: Any) -> li
         return list(names)
     if model not in _CHOSEN:
         own = [name for name, module in _called(model, inputs) if _has_parameters(module)]
+        if not own:
+            raise InputError(
+                "expected layers= of a network without modules whose answer has a row a sample and "
+                "that have parameters; functions have names too, such as matmul()@0"
+            )
         places = torch.linspace(0, len(own) - 1, min(_MOST, len(own))).round().int().tolist()
         _CHOSEN[model] = [own[place] for place in places]
         rank_zero_info(
@@ -59,7 +68,8 @@ def layer_before_last(model: nn.Module, layer: str | None, name: str, inputs: An
     if names is None:
         called = _called(model, inputs)
         last = max((i for i, (_, m) in enumerate(called) if _has_parameters(m)), default=0)
-        names = [each for each, _ in called[: last + 1]]
+        parts = {*[*called[last][1].modules()][1:]} if called else set()
+        names = [name for name, module in called[: last + 1] if module not in parts]
     if len(names) < 2:
         raise InputError(f"expected {name}.layer for a network of {len(names)} layer, given none")
     return list(names)[-2]
@@ -92,10 +102,17 @@ def _has_parameters(module: nn.Module) -> bool:
     return next(module.parameters(), None) is not None
 
 
-def _called(model: nn.Module, inputs: Any) -> list[tuple[str, nn.Module]]:
-    """What a forward pass calls of the innermost modules, in its order, by the names of `record`.
+def _is_layer(module: nn.Module) -> bool:
+    """Whether it computes something itself: it has no parts, or a weight matrix of its own."""
+    matrices = any(parameter.ndim == 2 for parameter in module.parameters(recurse=False))
+    return matrices or is_parametrized(module) or not [*module.children()]
 
-    Only what answers with a tensor of a row a sample, or with a tuple that begins with one.
+
+def _called(model: nn.Module, inputs: Any) -> list[tuple[str, nn.Module]]:
+    """What a forward pass calls of its layers, in its order, by the names of `record`.
+
+    Only what answers with a tensor of a row a sample, or with a tuple that begins with one; a layer
+    that is made of others, as of a frozen one and its low-rank update, comes after them.
     """
     calls: dict[str, list[bool]] = {}
 
@@ -104,7 +121,11 @@ def _called(model: nn.Module, inputs: Any) -> list[tuple[str, nn.Module]]:
         if isinstance(first, Tensor) and first.ndim > 1 and len(first) == 2:
             calls.setdefault(name, []).append(first is not output)
 
-    modules = {name: m for name, m in model.named_modules() if name and not [*m.children()]}
+    modules = {
+        name: module
+        for name, module in model.named_modules()
+        if name and _is_layer(module) and ".parametrizations." not in name
+    }
     hooks = [m.register_forward_hook(partial(note, name)) for name, m in modules.items()]
     try:
         with evaluating(model), torch.no_grad():

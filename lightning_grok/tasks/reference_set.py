@@ -95,6 +95,11 @@ class ReferenceSet(NamedTuple):
             raise InputError(f"expected a split of train or test, received {split!r}")
         return self.train if split == "train" else self.test
 
+    @property
+    def has_classes(self) -> bool:
+        """Whether the labels are classes."""
+        return _name_classes(self.train.labels) and _name_classes(self.test.labels)
+
     def classes(self) -> list[int]:
         """All labels that there are, in order.
 
@@ -182,9 +187,13 @@ class ReferenceSet(NamedTuple):
         return take_samples(inputs, rows), labels[rows]
 
 
+def _name_classes(labels: Any) -> bool:
+    return isinstance(labels, Tensor) and labels.ndim == 1 and not labels.is_floating_point()
+
+
 def _classes(samples: Samples) -> list[int]:
     labels = samples.labels
-    if not isinstance(labels, Tensor) or labels.ndim != 1 or labels.is_floating_point():
+    if not _name_classes(labels):
         received = "no labels"
         if isinstance(labels, Tensor):
             received = f"{labels.dtype} of shape {tuple(labels.shape)}".removeprefix("torch.")

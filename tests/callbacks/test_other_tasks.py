@@ -14,14 +14,17 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from lightning_grok.callbacks import (
     KernelDistance,
+    LayerMeasurement,
     LinearProbe,
     ManifoldCapacity,
     ModelMeasurement,
     Onset,
     WeightNorm,
 )
+from lightning_grok.callbacks.reference import given_reference
 from lightning_grok.errors import InputError
-from lightning_grok.geometry import sharpness
+from lightning_grok.geometry import participation_ratio, sharpness
+from lightning_grok.geometry.activations import record
 from lightning_grok.loggers.run_logger import RunLogger
 from lightning_grok.runs.panels import panels_of
 from lightning_grok.runs.run import Run, read_run
@@ -191,3 +194,20 @@ def test_a_measure_of_another_loss_is_refused(tmp_path: Path) -> None:
     right = ModelMeasurement(sharpness, arguments={"loss": "mse"}, epochs=[0, 1])
     run = fit(tmp_path / "run", Regression(), data, data, callbacks=[right])
     assert run.series("sharpness/value")[0].tolist() == [0, 1]
+
+
+@pytest.mark.parametrize("targets", [WORDS.float().prod(1, keepdim=True), WORDS])
+def test_points_alone_need_no_classes(targets: Tensor, tmp_path: Path) -> None:
+    reference = given_reference(WORDS.float(), targets)
+    network = Regression().network
+    measurement = LayerMeasurement("lightning_grok.geometry.participation_ratio", per_class=10)
+    measurement.prepare(network, reference)
+    scalars, _ = measurement.taken(network, reference, 0)
+    points = record(network, ["1"], WORDS.float())["1"].numpy()  # all of the 36
+    assert list(scalars)[:2] == ["participation_ratio/0", "participation_ratio/2"]
+    measurement.layers = ["1"]
+    measurement.prepare(network, reference)
+    scalars, _ = measurement.taken(network, reference, 0)
+    assert scalars["participation_ratio/1"] == pytest.approx(float(participation_ratio(points)))
+    with pytest.raises(InputError, match="expected classes, one whole number a sample"):
+        LayerMeasurement("lightning_grok.geometry.neural_collapse").prepare(network, reference)

@@ -15,6 +15,7 @@ import torch
 from lightning.pytorch.loggers import CSVLogger
 from own_training import QUIET, Convolutions, blobs, loaders, train
 from torch import Tensor, nn
+from torch.nn.utils.parametrizations import spectral_norm, weight_norm
 from torch.utils.data import DataLoader, IterableDataset, TensorDataset
 
 from lightning_grok.callbacks import (
@@ -26,6 +27,7 @@ from lightning_grok.callbacks import (
     Stability,
     WeightNorm,
 )
+from lightning_grok.callbacks.layers import layer_before_last, layers_of
 from lightning_grok.callbacks.measurement import Measurement
 from lightning_grok.callbacks.network import placed
 from lightning_grok.callbacks.progress import EpochProgress
@@ -349,6 +351,54 @@ def test_layers_are_chosen_where_nobody_names_them() -> None:
     found = list(ratio.measure(nn.Sequential(*blocks), reference))
     assert len(found) == 12
     assert (found[0], found[-1]) == ("0.0", "19.0")
+
+
+class LowRank(nn.Module):
+    """A frozen layer and a low-rank update of it."""
+
+    def __init__(self, frozen: nn.Linear) -> None:
+        super().__init__()
+        self.frozen = frozen.requires_grad_(False)
+        self.down = nn.Parameter(torch.randn(2, frozen.in_features))
+        self.up = nn.Parameter(torch.zeros(frozen.out_features, 2))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.frozen(x) + x @ self.down.T @ self.up.T
+
+
+class Attending(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.attention = nn.MultiheadAttention(4, 2, batch_first=True)
+        self.readout = nn.Linear(4, 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.readout(self.attention(x, x, x)[0][:, -1])
+
+
+def test_layers_that_are_made_of_parts_are_chosen_too() -> None:
+    parametrized = nn.Sequential(
+        weight_norm(nn.Linear(4, 4)), nn.Tanh(), spectral_norm(nn.Linear(4, 2))
+    )
+    updated = nn.Sequential(LowRank(nn.Linear(4, 4)), nn.Tanh(), LowRank(nn.Linear(4, 2)))
+    for network, inputs, layers, before_last in (
+        (parametrized, torch.randn(3, 4), ["0", "2"], "1"),
+        (updated, torch.randn(3, 4), ["0.frozen", "0", "2.frozen", "2"], "1"),
+        (Attending(), torch.randn(3, 5, 4), ["attention[0]", "readout"], "attention[0]"),
+    ):
+        assert layers_of(network, None, inputs) == layers
+        assert layer_before_last(network, None, "probe", inputs) == before_last
+
+    class Plain(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.weight = nn.Parameter(torch.randn(4, 2))
+
+        def forward(self, x: Tensor) -> Tensor:
+            return x @ self.weight
+
+    with pytest.raises(InputError, match=r"layers= of a network without modules .* matmul\(\)@0"):
+        layers_of(Plain(), None, torch.randn(3, 4))
 
 
 def test_an_output_of_many_positions_is_narrowed() -> None:
