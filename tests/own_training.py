@@ -6,7 +6,7 @@ import lightning as L
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torch.utils.data import DataLoader, TensorDataset
+from torch.utils.data import DataLoader, IterableDataset, TensorDataset
 
 QUIET: dict[str, Any] = {
     "accelerator": "cpu", "enable_progress_bar": False, "enable_model_summary": False,
@@ -128,3 +128,59 @@ class TwoAtOnce(Whole):
 
     def configure_optimizers(self) -> Any:
         return [torch.optim.SGD(self.parameters(), lr=0.01)] * 2
+
+
+class ByHand(Whole):
+    """Steps by hand, and returns nothing."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.automatic_optimization = False
+
+    def training_step(self, batch: Any, batch_idx: int) -> None:  # type: ignore[override]
+        optimizer = self.optimizers()
+        optimizer.zero_grad()
+        self.manual_backward(super().training_step(batch, batch_idx))
+        optimizer.step()
+
+
+class Passing(IterableDataset):
+    """The images one after the other, without a length."""
+
+    def __iter__(self) -> Any:
+        return iter(blobs())
+
+
+class Streamed(L.LightningDataModule):
+    """Loaders that don't know how long they are."""
+
+    def train_dataloader(self) -> DataLoader:
+        return DataLoader(Passing(), 20)
+
+    def val_dataloader(self) -> DataLoader:
+        return DataLoader(Passing(), 20)
+
+
+class Answers(Whole):
+    """Its network answers with a dict."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.network = InDict(self.backbone)
+        del self.backbone
+
+    def forward(self, images: Tensor) -> Tensor:
+        return logits(self.network(images))
+
+
+class InDict(nn.Module):
+    def __init__(self, backbone: nn.Module) -> None:
+        super().__init__()
+        self.backbone = backbone
+
+    def forward(self, images: Tensor) -> dict[str, Tensor]:
+        return {"logits": self.backbone(images)}
+
+
+def logits(answer):  # without types, as people write it
+    return answer["logits"]

@@ -100,7 +100,7 @@ class FiniteLoss(L.Callback):
 
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Look at the last minibatch: weights that hold a NaN never lose it again."""
-        loss = self._loss["loss"] if isinstance(self._loss, dict) else self._loss
+        loss = self._loss.get("loss") if isinstance(self._loss, dict) else self._loss
         if loss is not None and not torch.isfinite(loss).all():
             what = f"a finite loss, received {float(loss)}"
             raise _diverged(what, completed_epochs(trainer), self.checkpoints)

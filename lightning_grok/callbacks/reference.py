@@ -19,7 +19,7 @@ from lightning_grok.geometry.samples import map_tensors, take_samples, tensors_o
 from lightning_grok.tasks.datasets import Samples
 from lightning_grok.tasks.reference_set import ReferenceSet, count
 
-BatchReader = Sequence[str] | Callable[[Any], tuple[Any, Any]] | None
+BatchReader = Sequence[str] | Callable[..., Any] | None
 """How inputs and labels stand in a batch: two keys, a function, or as the first two of a tuple."""
 
 _SAMPLES = 10_000  # the paper draws as many test images

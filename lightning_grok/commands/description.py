@@ -88,7 +88,10 @@ def batches_of(source: Any) -> tuple[int, list[int]]:
         )
 
     def length(loader: Any) -> int:
-        return len(loader) if hasattr(loader, "__len__") else _ENDLESS
+        try:
+            return len(loader)
+        except TypeError:  # also of a DataLoader over a stream
+            return _ENDLESS
 
     validation = source.val_dataloader() if "validation" in found else []
     several = validation if isinstance(validation, list | tuple) else [validation]

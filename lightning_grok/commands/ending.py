@@ -1,5 +1,6 @@
 """What a fit says and draws when its run has come to the end."""
 
+import math
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -25,7 +26,7 @@ def say_how_it_went(path: Path, *, figures: bool, report: bool) -> None:
         if events.moving:
             command = extension_command(run, str(run.path))
             print(f"no final level yet; extend with\n{command}")
-        elif not events.grokked:
+        elif not events.grokked and math.isfinite(events.test_accuracy):
             print(f"not grokked: {events.reason}")
     print(f"took {_cost_line(run.costs())}")
     print(f"run: {path}")

@@ -155,6 +155,41 @@ def test_a_model_without_data_is_refused(
     assert not any(tmp_path.iterdir())
 
 
+def test_a_module_that_steps_by_hand_is_trained(tmp_path: Path) -> None:
+    run = fit(tmp_path, "--model=own_training.ByHand")
+    assert (run.state, run.epoch, run.meta["steps_per_epoch"]) == ("finished", 2, 3)
+    assert run.series("test/accuracy")[0].tolist() == [1, 2]
+
+
+def test_loaders_without_a_length_are_trained_and_measured_on(tmp_path: Path) -> None:
+    run = fit(tmp_path, OWN[0], "--data=own_training.Streamed")
+    assert (run.state, run.epoch, run.meta["steps_per_epoch"]) == ("finished", 2, 3)
+    assert run.series("weight_norm/total")[0].tolist() == [0, 1, 2]
+
+
+def test_a_function_that_says_nothing_of_types_chooses_the_output(tmp_path: Path) -> None:
+    chosen = "own_training.logits"
+    run = fit(
+        tmp_path, "--model=own_training.Answers", "--kernel_distance.enabled=true",
+        f"--kernel_distance.output={chosen}", f"--linear_probe.output={chosen}",
+        "--manifold_capacity.layers=[backbone.3]",
+    )  # fmt: skip
+    assert len(run.series("kernel_distance/full/own")[0]) == 3
+    assert len(run.series("linear_probe/own/network")[0]) == 3
+
+
+def test_nothing_is_said_of_accuracies_that_nobody_logs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    import own_training
+
+    monkeypatch.setattr(own_training.Convolutions, "log", lambda *_, **__: None)
+    fit(tmp_path, *OWN)
+    said = capsys.readouterr().out
+    assert "No accuracies of training and held-out data" in said
+    assert "not grokked" not in said
+
+
 @pytest.mark.parametrize(
     ("given", "message"),
     [

@@ -19,7 +19,7 @@ from lightning_grok.geometry.samples import (
     place_samples,
 )
 
-Output = int | Callable[[Any], Tensor] | None
+Output = int | Callable[..., Any] | None
 """The output (n, V) to look at: at a position of (n, T, V), or by a function; or all of it."""
 
 State = dict[str, Tensor]
