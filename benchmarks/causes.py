@@ -44,9 +44,9 @@ def twins_table(runs: Sequence[Run]) -> str:
     for run in sorted(runs, key=lambda run: run.epoch):  # of two of a kind the longer one
         if run.seed is None or run.meta.get("branches"):
             continue
-        single = run.setup.replace("-loss64", "")
-        precision = "float32" if run.setup == single else "float64"
-        found[run.dataset, single][run.seed][precision] = run
+        setup = run.setup.replace("-loss64", "")
+        precision = "float32" if run.setup == setup else "float64"
+        found[run.dataset, setup][run.seed][precision] = run
     rows = [["setup", "seed", "to epoch", "test accuracy in float32, %", "in float64, %",
              "grokked in float32, at", "in float64"]]  # fmt: skip
     for (_, setup), seeds in sorted(found.items()):
