@@ -71,7 +71,6 @@ MEASURES = [measure for measure in BUILT_IN if measure.name in KEYS]
 OPTIONS = {
     "glue": ("per_class=15", "arguments={draws: 100}"),
     "local_complexity": ("samples=200",),
-    "gradient_noise": ("samples=500",),
 }
 
 

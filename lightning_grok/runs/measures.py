@@ -92,7 +92,8 @@ BUILT_IN = (
         "cka", "layer", f"{_GEOMETRY}.layer_cka",
         "likeness of a layer to its start, to the measurement before, to the labels and to the "
         "layers below (debiased linear CKA, 1 for the same up to rotation)", "",
-        "n d e for two of d and e features", "Kornblith et al. 2019; Song et al. 2012",
+        "n d e for two of d and e features, of 50 samples a class",
+        "Kornblith et al. 2019; Song et al. 2012", options=(("per_class", 50),),
     ),
     Measure(
         "neural_collapse", "layer", f"{_GEOMETRY}.neural_collapse",
@@ -123,7 +124,7 @@ BUILT_IN = (
     Measure(
         "gradient_noise", "model", f"{_GEOMETRY}.gradient_noise",
         "signal to noise of per-sample gradients, and the noise scale", "",
-        "one gradient a sample", "McCandlish et al. 2018",
+        "one gradient a sample, of 500", "McCandlish et al. 2018", options=(("samples", 500),),
     ),
     Measure(
         "local_complexity", "model", f"{_GEOMETRY}.local_complexity",
