@@ -194,7 +194,7 @@ def gradient_noise(
     targets: Tensor,
     loss: Loss | MeanLoss = "cross_entropy",
     *,
-    batch_size: int = 64,
+    batch_size: int = 16,
 ) -> GradientNoise:
     """Signal to noise of per-sample gradients and the noise scale of McCandlish et al. (2018).
 
@@ -230,7 +230,7 @@ def gradient_noise(
             gradients = per_sample(weights, inputs[chunk], targets[chunk])
             flat = torch.cat([g.flatten(1) for g in gradients.values()], dim=1).double()
             total += flat.sum(0)
-            squares += flat.square().sum(0)
+            squares += flat.square_().sum(0)
     mean = total / n
     variance = ((squares - n * mean.square()) / (n - 1)).clamp_min(0)
     signal = mean.square() - variance / n
