@@ -95,10 +95,10 @@ class LayerMeasurement(FunctionMeasurement):
 
     def _points(self, reference: ReferenceSet) -> tuple[Any, Tensor | None]:
         """Samples of every class with their labels; for a function of points alone, without."""
-        if _given(self.function, self.arguments) > 1:
-            return reference.manifold_points(self.split, self.per_class, self.seed)
-        if reference.has_classes:
-            return reference.manifold_points(self.split, self.per_class, self.seed)[0], None
+        takes_labels = _given(self.function, self.arguments) > 1
+        if takes_labels or reference.has_classes:
+            inputs, labels = reference.manifold_points(self.split, self.per_class, self.seed)
+            return inputs, labels if takes_labels else None
         inputs = reference.part(self.split).images
         rows = np.random.default_rng(self.seed).permutation(count(inputs))
         return take_samples(inputs, rows[: 10 * self.per_class]), None
