@@ -135,17 +135,16 @@ def _on_another_run(arguments: Sequence[str]) -> list[str]:
         return list(arguments)
     import yaml
 
-    content = parse_yaml(read_text(file, "a configuration"), "a configuration", str(file)) or {}
-    leaves = (content.get("run") or {}) if option == "extends" else {}
-    content["run"] = {key: leaves[key] for key in _OF_A_BRANCH if key in leaves}
-    content["run"]["root"] = str(file.parent.parent)
-    trainer = content.get("trainer") or {}
-    if trainer.get("callbacks"):
+    _, content = read_config(str(file))
+    leaves, trainer = (_mapping(content.get(group)) for group in ("run", "trainer"))
+    kept = _OF_A_BRANCH if option == "extends" else ()
+    root = {"root": str(file.parent.parent)}
+    content["run"] = {key: leaves[key] for key in kept if key in leaves} | root
+    if isinstance(trainer.get("callbacks"), list):
         again = [parse_yaml(value, "a callback", value) for value in _values(arguments, _ADDED)]
+        named = [_identity(callback) for callback in again]
         trainer["callbacks"] = [
-            callback
-            for callback in trainer["callbacks"]
-            if _identity(callback) not in map(_identity, again)
+            each for each in trainer["callbacks"] if _identity(each) not in named
         ]
     return ["fit", f"--config={yaml.safe_dump(content)}", *arguments[1:]]
 
@@ -166,9 +165,14 @@ def _identity(callback: object) -> tuple[str, object]:
     """The class of a callback, and its name or its function where it has several."""
     if not isinstance(callback, dict):
         return str(callback).rpartition(".")[2], None
-    init = callback.get("init_args") or {}
+    init = _mapping(callback.get("init_args"))
     name = init.get("name") or init.get("function")
     return str(callback.get("class_path")).rpartition(".")[2], name
+
+
+def _mapping(value: object) -> dict[str, Any]:
+    """A group of a configuration; nothing of a damaged one, which is refused where it is parsed."""
+    return value if isinstance(value, dict) else {}
 
 
 def _values(arguments: Sequence[str], option: str) -> list[str]:

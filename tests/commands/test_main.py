@@ -135,6 +135,24 @@ def test_print_config_can_be_given_again(
 
 
 @pytest.mark.parametrize("option", ["branches", "extends"])
+@pytest.mark.parametrize(
+    "damaged", ["- 1", "run: 5", "trainer: 5", "trainer: {callbacks: 5}", "run: [", "\0", "x"]
+)
+def test_a_damaged_configuration_of_the_run_it_begins_with_is_one_line(
+    option: str, damaged: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "config.yaml").write_text(damaged)
+    with pytest.raises(SystemExit) as end:
+        main(["fit", f"--run.{option}={tmp_path / 'run'}", "--run.from_epoch=1",
+              "--data.dataset=digits"])  # fmt: skip
+    assert end.value.code == 2
+    (line,) = [each for each in capsys.readouterr().err.splitlines() if "Seed set" not in each]
+    assert line.startswith("error: ")
+    assert [each.name for each in tmp_path.rglob("*")] == ["run", "config.yaml"]
+
+
+@pytest.mark.parametrize("option", ["branches", "extends"])
 @pytest.mark.parametrize("in_a_file", [False, True])
 def test_what_a_run_begins_with_is_configured_as_that_is(
     option: str, in_a_file: bool, tmp_path: Path, capsys: pytest.CaptureFixture[str]
