@@ -49,7 +49,7 @@ class ReadoutCollapse(NamedTuple):
 def neural_collapse(points: Points, labels: Labels) -> NeuralCollapse:
     """NC1, NC2 and the class-distance normalized variance.
 
-    Invariant under rotations, translations and scalings of all points. Cost n d² + d³.
+    Invariant under rotations, translations and scalings of all points. Cost n d C + d³.
 
     Args:
         points: (n, d), finite.
@@ -71,13 +71,13 @@ def neural_collapse(points: Points, labels: Labels) -> NeuralCollapse:
     if gaps[first, second].min() <= np.finfo(float).eps * np.abs(values).max():
         raise ValueError("expected classes with different means, received two with the same")
     deviations = values - means[members]
-    variances = np.bincount(members, (deviations**2).sum(axis=1)) / np.bincount(members)
-    weights = 1 / np.bincount(members)[members] / count  # every class counts alike
-    within = (deviations * weights[:, None]).T @ deviations
+    sizes = np.bincount(members)
+    variances = np.bincount(members, np.einsum("nd,nd->n", deviations, deviations)) / sizes
     between = centered.T @ centered / count
     eigenvalues, vectors = np.linalg.eigh(between)
     kept = eigenvalues > eigenvalues.max() * 1e-10  # at most C - 1 of them
-    projected = np.einsum("dk,de,ek->k", vectors[:, kept], within, vectors[:, kept])
+    weights = 1 / sizes[members] / count  # every class counts alike
+    projected = weights @ (deviations @ vectors[:, kept]) ** 2
     cosines = centered @ centered.T / np.maximum(np.outer(distances, distances), 1e-300)
     return NeuralCollapse(
         float((projected / eigenvalues[kept]).sum() / count),
@@ -127,6 +127,6 @@ def _by_class(
     """Points (n, d), the classes (C,), their means (C, d), each point's class index (n,)."""
     values, given = labeled(points, labels, classes=2)
     classes, members = np.unique(given, return_inverse=True)
-    sums = np.zeros((len(classes), values.shape[1]))
-    np.add.at(sums, members, values)
-    return values, classes, sums / np.bincount(members)[:, None], members
+    order, sizes = np.argsort(members, kind="stable"), np.bincount(members)
+    sums = np.add.reduceat(values[order], np.cumsum(sizes) - sizes, axis=0)
+    return values, classes, sums / sizes[:, None], members

@@ -38,9 +38,7 @@ def participation_ratio(points: Points, *, corrected: bool = True) -> float:
         raise ValueError(f"expected at least {4 if corrected else 2} points, received {n}")
     centered = about_their_mean(values)
     norms = np.einsum("nd,nd->n", centered, centered)
-    # The points' Gram matrix and the smaller of the features have the same sum of squares.
-    features = centered.T @ centered if values.shape[1] < n else centered @ centered.T
-    squares = float(np.sum(features**2))
+    squares = float(np.sum(_scatter(centered) ** 2))
     if not corrected:
         return float(norms.sum() ** 2 / squares)
     square_of_trace, trace_of_square = _unbiased_traces(norms, squares)
@@ -65,6 +63,12 @@ def _unbiased_traces(norms: np.ndarray, squares: float) -> tuple[float, float]:
     # Without its diagonal the rows of G sum to -g.
     hsic = squares - fourth + total**2 / ((n - 1) * (n - 2)) - 2 * fourth / (n - 2)
     return float(pairs / quadruples), float(hsic / (n * (n - 3)))
+
+
+def _scatter(centered: np.ndarray) -> np.ndarray:
+    """The smaller of X^T X and X X^T, which have the same eigenvalues but for zeros."""
+    n, d = centered.shape
+    return centered.T @ centered if d < n else centered @ centered.T
 
 
 def effective_rank(matrix: Points) -> float:
@@ -104,7 +108,7 @@ def spectral_entropy(points: Points) -> float:
             most are not 0, so that the value falls short.
 
     Returns:
-        0 for one direction, 1 for all d alike. Cost of the singular values.
+        0 for one direction, 1 for all d alike. Cost n d min(n, d).
 
     Raises:
         ValueError: fewer than two features, an entry is not finite, or no variance at all.
@@ -117,8 +121,8 @@ def spectral_entropy(points: Points) -> float:
     features = centered.shape[1]
     if features < 2:
         raise ValueError(f"expected points of at least 2 features, received {features}")
-    singular = np.linalg.svd(centered, compute_uv=False)
-    shares = singular[singular > 0] ** 2 / np.sum(singular**2)
+    eigenvalues = np.linalg.eigvalsh(_scatter(centered))
+    shares = eigenvalues[eigenvalues > 0] / eigenvalues.sum()
     return float(-np.sum(shares * np.log(shares)) / np.log(features))
 
 
@@ -130,10 +134,11 @@ def numerical_rank(points: Points, threshold: float = 1e-3) -> int:
 
     Args:
         points: (n, d) samples.
-        threshold: the fraction, above 0 and below 1.
+        threshold: the fraction, at least 1e-6, which eigenvalues of a covariance still tell from
+            rounding, and below 1.
 
     Returns:
-        1 to min(n - 1, d). Cost of the singular values.
+        1 to min(n - 1, d). Cost n d min(n, d).
 
     Raises:
         ValueError: the threshold is out of range, an entry is not finite, or no variance at all.
@@ -141,8 +146,10 @@ def numerical_rank(points: Points, threshold: float = 1e-3) -> int:
     >>> numerical_rank(np.diag([3.0, 1.0, 1e-5, 0.0]))
     2
     """
-    if not 0 < threshold < 1:
-        raise ValueError(f"expected a threshold above 0 and below 1, received {threshold}")
+    if not 1e-6 <= threshold < 1:
+        raise ValueError(
+            f"expected a threshold of at least 1e-6 and below 1, received {threshold:g}"
+        )
     centered = about_their_mean(finite_array(points, "points", 2))
-    singular = np.linalg.svd(centered, compute_uv=False)
-    return int(np.count_nonzero(singular > threshold * singular[0]))
+    eigenvalues = np.linalg.eigvalsh(_scatter(centered))
+    return int(np.count_nonzero(eigenvalues > threshold**2 * eigenvalues[-1]))

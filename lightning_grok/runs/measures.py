@@ -69,12 +69,12 @@ BUILT_IN = (
     Measure(
         "spectral_entropy", "layer", f"{_GEOMETRY}.spectral_entropy",
         "how evenly samples spread over all directions, 0 for one and 1 for all", "",
-        "one singular value decomposition a layer", "arXiv 2604.13123",
+        "n d² a layer", "arXiv 2604.13123",
     ),
     Measure(
         "numerical_rank", "layer", f"{_GEOMETRY}.numerical_rank",
         "directions of more than a thousandth of the largest spread", "directions",
-        "one singular value decomposition a layer", "Masarczyk et al. 2023",
+        "n d² a layer", "Masarczyk et al. 2023",
     ),
     Measure(
         "intrinsic_dimension", "layer", f"{_GEOMETRY}.intrinsic_dimension",
@@ -108,13 +108,13 @@ BUILT_IN = (
     Measure(
         "sharpness", "model", f"{_GEOMETRY}.sharpness",
         "largest eigenvalue of the Hessian of the training loss", "per squared weight",
-        "about 20 Hessian-vector products", "Cohen et al. 2021",
+        "13 to 25 Hessian-vector products", "Cohen et al. 2021",
     ),
     Measure(
         "adaptive_sharpness", "model", f"{_GEOMETRY}.adaptive_sharpness",
         "sharpness in units of the optimizer's steps, only while a run trains: Adam is unstable "
         "above 38 (2 + 2 β₁ over 1 - β₁)", "",
-        "about 20 Hessian-vector products", "Cohen et al. 2022",
+        "13 to 25 Hessian-vector products", "Cohen et al. 2022",
     ),
     Measure(
         "commutator", "model", f"{_GEOMETRY}.split_commutator",

@@ -117,6 +117,20 @@ def test_the_numerical_rank_counts_what_is_above_a_fraction() -> None:
     points = np.vstack([np.diag([1.0, 1e-2, 2e-3, 5e-4]), -np.diag([1.0, 1e-2, 2e-3, 5e-4])])
     assert [numerical_rank(points + 3, threshold) for threshold in (0.1, 1e-3, 1e-4)] == [1, 3, 4]
     assert numerical_rank(100 * points @ np.linalg.qr(gaussian(4, [1.0] * 4))[0]) == 3
+    few = gaussian(4, [1.0, 1.0, 1e-2, 1e-5, 1e-5, 1e-5])
+    assert [numerical_rank(few, threshold) for threshold in (1e-3, 1e-6)] == [3, 3]
+
+
+@pytest.mark.parametrize("n", [9, 300])
+def test_spectra_are_those_of_the_singular_values(n: int) -> None:
+    points = gaussian(n, list(10.0 ** -np.arange(12))) + 1
+    singular = np.linalg.svd(points - points.mean(axis=0), compute_uv=False)
+    for threshold in (1e-1, 1e-3, 3e-6):
+        expected = np.count_nonzero(singular > threshold * singular[0])
+        assert numerical_rank(points, threshold) == expected
+    shares = singular[singular > 0] ** 2 / np.sum(singular**2)
+    entropy = -np.sum(shares * np.log(shares)) / np.log(12)
+    assert spectral_entropy(points) == pytest.approx(entropy, abs=1e-13)
 
 
 def test_spectra_of_nothing_are_refused() -> None:
@@ -125,5 +139,5 @@ def test_spectra_of_nothing_are_refused() -> None:
             measure(np.ones((5, 3)))
     with pytest.raises(ValueError, match="at least 2 features, received 1"):
         spectral_entropy(gaussian(5, [1.0]))
-    with pytest.raises(ValueError, match="above 0 and below 1, received 1"):
+    with pytest.raises(ValueError, match="at least 1e-6 and below 1, received 1"):
         numerical_rank(gaussian(5, [1.0, 2.0]), 1.0)
