@@ -4,8 +4,8 @@
         [--write docs/results/forecast.md]
 
 Trains recipes of `configs` and, with each, a control of the same network on answers that nothing can
-be learned of, five seeds each, and takes the measures while they train; runs that stand in the folder
-already are not trained anew. Then ``python -m lightning_grok forecast`` judges them, and the
+be learned of, five seeds each, and takes the measures while they train; what stands in the folder
+already is resumed. Then ``python -m lightning_grok forecast`` judges them, and the
 committed runs of docs/results, runs.zip and tasks.zip, with the series that these carry. A quarter of
 an hour of a core a recipe.
 """  # noqa: E501
@@ -154,10 +154,9 @@ def train(root: Path, name: str) -> tuple[list[Path], list[Path]]:
     for kind, more in (("grok", []), ("control", [task.control])):
         found[kind] = [root / f"{name}-{kind}-{seed}" for seed in SEEDS]
         for seed, path in zip(SEEDS, found[kind], strict=True):
-            if not (path / "run.json").exists():
-                files = ["--config", task.config, "--config", str(options)]
-                at = [f"--seed_everything={seed}", f"--run.root={root}", f"--run.name={path.name}"]
-                command(["fit", *files, *more, *at, "--trainer.enable_progress_bar=false"])
+            files = ["--config", task.config, "--config", str(options)]
+            at = [f"--seed_everything={seed}", f"--run.root={root}", f"--run.name={path.name}"]
+            command(["fit", *files, *more, *at, "--trainer.enable_progress_bar=false", "--resume"])
     return found["grok"], found["control"]
 
 
