@@ -3,11 +3,11 @@
     python -m benchmarks.early_warning [--only parity] [--root runs/early_warning]
         [--write docs/results/forecast.md]
 
-Trains recipes of `configs` and, with each, a control of the same network on answers that nothing can
-be learned of, five seeds each, and takes the measures while they train; what stands in the folder
-already is resumed. Then ``python -m lightning_grok forecast`` judges them, and the
-committed runs of docs/results, runs.zip and tasks.zip, with the series that these carry. A quarter of
-an hour of a core a recipe.
+Trains recipes of `configs` and, with each, a control of the same network, on answers that nothing can
+be learned of or, of the paper's main run, with its loss in float64, five seeds each, and takes the
+measures while they train; what stands in the folder already is resumed. Then ``python -m
+lightning_grok forecast`` judges them, and the committed runs of docs/results, runs.zip and tasks.zip,
+with the series that these carry. A quarter of an hour to an hour of a core a recipe.
 """  # noqa: E501
 
 import argparse
@@ -58,7 +58,7 @@ class Task(NamedTuple):
 
     Attributes:
         config: of ``fit``.
-        control: what makes it one of which nothing can be generalized.
+        control: what makes it one that memorizes and doesn't generalize.
         layer, weight: that are looked at.
         loss: of what is trained.
         epochs: that are measured; the last is trained to.
@@ -101,6 +101,18 @@ TASKS = {
         "blocks.0.output", "blocks.0.hidden.weight", "cross_entropy",
         (0, 20, 40, 60, 85, 110, 140, 170, 200, 240, 280, 330, 380, 440, 520, 620), 10,
         "last", _KINKS,
+    ),
+    "n1000": Task(
+        "configs/grok.yaml", "--model.loss_precision=float64",
+        "layers.5", "layers.4.weight", "cross_entropy",
+        (0, 30, 100, 300, 700, 1300, 2000, 2600, 3000, 3300, 3600, 3900, 4200, 4600, 5200, 6000),
+        50,
+    ),
+    "mnist": Task(
+        "configs/mnist/weight_scale_8.yaml", "--data.permute_fraction=1",
+        "layers.3", "layers.2.weight", "mse",
+        (0, 100, 300, 450, 700, 1000, 1400, 1800, 2200, 2600, 3000, 3500, 4000, 4500, 5200, 6000),
+        50,
     ),
 }  # fmt: skip
 
