@@ -13,7 +13,6 @@ if TYPE_CHECKING:
 
 _WIDTH = 100
 _COLUMNS = ("claim", "verdict", "estimate [interval]", "seeds", "figure")
-_WIDTHS = (8, 11, 34, 7, 40)
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -73,16 +72,13 @@ def main(arguments: Sequence[str]) -> None:
 
 def verdict_lines(rows: "Sequence[Row]") -> list[str]:
     """The lines of the table: a line a claim, its statement and its reason under it."""
-    lines = [_line(_COLUMNS)]
-    for row in rows:
-        lines.append(_line((row.claim, row.verdict, row.estimate, row.seeds, row.figure)))
-        lines += [*_indented(row.statement), *_indented(row.reason)]
-    return lines
-
-
-def _line(cells: Sequence[str]) -> str:
-    padded = [cell.ljust(width) for cell, width in zip(cells, _WIDTHS, strict=True)]
-    return " ".join(padded)[:_WIDTH].rstrip()
+    table = [_COLUMNS, *(row[: len(_COLUMNS)] for row in rows)]
+    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
+    head, *lines = ["  ".join(map(str.ljust, cells, widths)).rstrip() for cells in table]
+    found = [head]
+    for row, line in zip(rows, lines, strict=True):
+        found += [line, *_indented(row.statement), *_indented(row.reason)]
+    return found
 
 
 def _indented(text: str) -> list[str]:

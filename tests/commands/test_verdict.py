@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 from claimed_runs import CLAIMS, N1000, ROWS, Truth, write_run, write_runs
 
-from lightning_grok.commands.verdict import main
+from lightning_grok.claims.table import Row
+from lightning_grok.commands.verdict import main, verdict_lines
 from lightning_grok.errors import InputError
 from lightning_grok.runs.run import read_runs
 
@@ -52,6 +53,15 @@ def test_the_table(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert lines[second].split()[1] == "held"
     assert lines[second + 1].startswith("  Capacity rises with generalization (estimate: layers.")
     assert lines[second + 2].startswith("  held: n1000:")
+
+
+def test_columns_stand_below_their_names_whatever_claims_are_called() -> None:
+    rest = ("1", "5", "", "It rises.", "held: n1000")
+    rows = [Row("a_long_name_of_a_claim", "held", *rest), Row("b", "undecided", *rest)]
+    lines = verdict_lines(rows)
+    columns = [lines[0].index(name) for name in ("verdict", "estimate", "seeds")]
+    for line, verdict in ((lines[1], "held"), (lines[4], "undecided")):
+        assert [line[at:].split()[0] for at in columns] == [verdict, "1", "5"]
 
 
 def test_output_that_nobody_reads_to_its_end_leaves_no_traceback(runs: Path) -> None:
