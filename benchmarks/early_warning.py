@@ -21,7 +21,7 @@ from benchmarks.page import markdown, write_section
 from lightning_grok.claims.cohort import SeedRun, cohort
 from lightning_grok.claims.content import read_claims
 from lightning_grok.claims.forecast import forecast_runs
-from lightning_grok.commands.forecast import summary, table
+from lightning_grok.commands.forecast import HEAD, summary, table
 from lightning_grok.commands.main import main as command
 from lightning_grok.paper.claims.verdict import CLAIMS
 from lightning_grok.runs.measures import BUILT_IN
@@ -175,14 +175,14 @@ def train(root: Path, name: str) -> tuple[list[Path], list[Path]]:
 def judged(runs: Sequence[Run], controls: Sequence[Run]) -> str:
     """What is said of some runs, and the table; without alarms of the best series alone."""
     found = forecast_runs(runs, series=[], controls=controls, rate=RATE, permutations=200)
-    head, *rows = [list(row) for row in table(found)]
+    rows = table(found)[1:]
     shown = [r for k, r in enumerate(rows) if controls or k < ROWS or r[0] in REFERENCES]
     further = len(rows) - len(shown)
     rest = f"\n\nAnd {further} further series with a smaller C-index." if further else ""
     left = [f"`{name}` ({reason})" for name, reason in found["left_out"].items()]
     without = f"Left out: {', '.join(left)}.\n\n" if left else ""
     said = summary(found).replace("\n", "\n\n")
-    return f"{said}.\n\n{without}{markdown([head, *shown])}{rest}"
+    return f"{said}.\n\n{without}{markdown([HEAD, *shown])}{rest}"
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

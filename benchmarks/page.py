@@ -3,7 +3,7 @@
 import ctypes
 import platform
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -78,7 +78,7 @@ def machine() -> str:
     return f"{name} (family {family}, model {model}), {cores} cores"
 
 
-def markdown(rows: list[list[Any]]) -> str:
+def markdown(rows: Sequence[Sequence[Any]]) -> str:
     """A table of Markdown; the first row is its head."""
     lines = ["| " + " | ".join(str(cell) for cell in row) + " |" for row in rows]
     return "\n".join([lines[0], "|" + "---|" * len(rows[0]), *lines[1:]])
