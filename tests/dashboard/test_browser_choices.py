@@ -20,6 +20,8 @@ from lightning_grok.runs.run import Run
 
 pytestmark = NEEDS_BROWSER
 KEY = "own/roundness"
+WIDER = """(which) => [...document.querySelectorAll(which)]
+  .filter((e) => e.scrollWidth > e.clientWidth).map((e) => e.textContent.slice(0, 80))"""
 
 
 def write_runs(root: Path) -> list[RunDirectory]:
@@ -148,6 +150,14 @@ def test_the_table_of_runs_with_long_names_fits_a_laptop(
     page = opened(f"{served.url}#page=runs", until="#table .actions")
     wide = "document.querySelector('#table > .scroll').scrollWidth"
     assert page.evaluate(wide) <= page.evaluate(wide.replace("scrollWidth", "clientWidth"))
+
+
+def test_a_long_path_leaves_room_for_the_size_of_a_file(
+    served: DashboardServer, opened: Callable[..., Any]
+) -> None:
+    write_run(served.folder.root, "lr0.001_wd1_betas0.9_0.999_batch_size_32" * 3)
+    page = opened(f"{served.url}#page=config", until="#table .facts td")
+    assert page.evaluate(WIDER, "#table .scroll") == []
 
 
 def test_configurations_and_their_difference(
@@ -326,11 +336,14 @@ def test_numbers_leave_room_for_the_title_and_breaks_stand_on_their_axes(
     assert max(found) < 4
 
 
-def test_a_telephone_at_twice_the_size_scrolls_down_only(
+def test_long_names_are_broken_and_a_telephone_at_twice_the_size_scrolls_down_only(
     served: DashboardServer, opened: Callable[..., Any]
 ) -> None:
-    write_runs(served.folder.root)
+    key = "a_name/without_a_place_to_break/" + "_and_still_goes_on" * 6
+    write_runs(served.folder.root)[0].log("own", 1, 8, {key: 1.0})
     page = opened(f"{served.url}#page=run&run=r0")
+    assert page.evaluate(WIDER, "#views section") == []
+    assert page.evaluate("document.documentElement.scrollWidth") <= 1440
     page.set_viewport_size({"width": 195, "height": 422})
     for name in ("runs", "run", "compare", "config"):
         page.locator(f"nav [data-page={name}]").click()
