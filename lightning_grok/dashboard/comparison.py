@@ -115,6 +115,7 @@ class _Compared(NamedTuple):
 
 def _quantity_view(groups: list[RunGroup], last: int, of: _Compared) -> View:
     traces: list[dict[str, Any]] = []
+    middles = []
     for k, group in enumerate(groups):
         style = series_style(k)
         look = {"label": group.label, "color": style["color"], "group": f"series {k}"}
@@ -124,9 +125,10 @@ def _quantity_view(groups: list[RunGroup], last: int, of: _Compared) -> View:
             continue
         if len(group.runs) > 1:
             traces.append(band(epochs, low, high, **look))
+        middles.append(middle)
         traces.append(curve(epochs, middle, dash=style["dash"], **look))
     panel, line, _ = of
-    figure = epoch_figure(traces, Events(None, None), last, y_axis(panel))
+    figure = epoch_figure(traces, Events(None, None), last, y_axis(panel, middles))
     name, title = f"compare-{slug(line.key)}", line.name
     if line.layer:
         name, title = f"compare-{panel.id}", f"{panel.title} of the last layer"

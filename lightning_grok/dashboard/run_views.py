@@ -7,6 +7,7 @@ for the arrays of pairs and maps.
 
 import hashlib
 import re
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -18,7 +19,7 @@ from lightning_grok.dashboard.umap_view import umap_view
 from lightning_grok.dashboard.view import SYMBOLS, TALL, View
 from lightning_grok.figures.epoch_axis import Events, axis_ends
 from lightning_grok.figures.kernel_distance import cells, pairs_of
-from lightning_grok.figures.panel import line_style
+from lightning_grok.figures.panel import is_logarithmic, line_style
 from lightning_grok.runs.names import printable
 from lightning_grok.runs.panels import panels_of
 from lightning_grok.runs.quantities import Line, Panel
@@ -54,7 +55,8 @@ def curves_view(run: Run, events: Events, panel: Panel) -> View:
             found, entry = _level(run, each, look["color"])
             levels += found
             named += entry
-    figure = epoch_figure([*levels, *traces], events, run.epoch, y_axis(panel))
+    y = y_axis(panel, (run.series(each.key)[1] for each in panel.lines))
+    figure = epoch_figure([*levels, *traces], events, run.epoch, y)
     sources = tuple((each.key, run.path, each.key) for each in panel.lines)
     words = (panel.id, panel.title, panel.note)
     return View(*words, "epoch", figure, legend + named, sources=sources)
@@ -68,11 +70,11 @@ def key_view(run: Run, events: Events, key: str) -> View:
     return curves_view(run, events, Panel(*words, (line,), known=False))
 
 
-def y_axis(panel: Panel) -> dict[str, Any]:
-    """The vertical axis of a panel, for Plotly."""
+def y_axis(panel: Panel, series: Iterable[np.ndarray]) -> dict[str, Any]:
+    """The vertical axis of a panel of these values, for Plotly."""
     symbol = re.sub(r"\b(\w)_(\w)\b", r"\1<sub>\2</sub>", harmless(panel.symbol))
     described: dict[str, Any] = {"title": {"text": harmless(panel.unit) or symbol}}
-    if panel.log:
+    if is_logarithmic(panel, series):
         return described | {"type": "log"}
     if panel.low is not None and panel.high is not None:
         margin = 0.03 * (panel.high - panel.low)

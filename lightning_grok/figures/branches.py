@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from lightning_grok.errors import InputError
 from lightning_grok.figures.layout import Part, page_figure
 from lightning_grok.figures.palette import EVENT, SERIES
-from lightning_grok.figures.panel import axis_label, plain
+from lightning_grok.figures.panel import axis_label, is_logarithmic, plain
 from lightning_grok.runs.folders import find_runs
 from lightning_grok.runs.panels import layer_names, panels_of
 from lightning_grok.runs.run import Run
@@ -97,7 +97,7 @@ def _part(key: str, lines: Mapping[str, Run]) -> Part:
 
     def draw(parent: "Figure | SubFigure") -> None:
         axes = parent.subplots()
-        if panel.log:
+        if is_logarithmic(panel, (run.series(key)[1] for run in lines.values())):
             axes.set_yscale("log", nonpositive="mask")
         low, high = _draw_axis(axes, list(lines.values()))
         for place, run in enumerate(lines.values()):

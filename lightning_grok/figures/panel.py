@@ -1,6 +1,7 @@
 """A panel of curves: how its lines look, in figures and on the page alike, and what draws it."""
 
 import re
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -68,6 +69,11 @@ def line_style(run: Runs, panel: Panel, line: Line) -> LineStyle:
     return LineStyle(line.label, COLORS.get(line.color, SERIES[place % len(SERIES)]), line.dash)
 
 
+def is_logarithmic(panel: Panel, series: Iterable[np.ndarray]) -> bool:
+    """Whether a panel of these values is logarithmic: with losses below 0 it is not."""
+    return panel.log and not any((values < 0).any() for values in series)
+
+
 def draw_panel(axes: "Axes", run: Runs, panel: Panel, *, alone: bool = True) -> "dict[str, Line2D]":
     """Draw all lines of a panel with their bands, levels and the run's events; the lines by key.
 
@@ -82,7 +88,8 @@ def draw_panel(axes: "Axes", run: Runs, panel: Panel, *, alone: bool = True) -> 
         draw_events(axes, find_events(run))
         axes.set_ylabel(axis_label(panel))
     axes.set_autoscaley_on(True)  # a call before this one may have set the lower end
-    if panel.log:
+    log = is_logarithmic(panel, (run.series(line.key)[1] for line in panel.lines))
+    if log:
         axes.set_yscale("log", nonpositive="mask")
     handles: dict[str, Line2D] = {}
     for line in panel.lines:
@@ -99,7 +106,7 @@ def draw_panel(axes: "Axes", run: Runs, panel: Panel, *, alone: bool = True) -> 
         axes.set_ylim(panel.low - margin, panel.high + margin)
     elif panel.low is not None:
         axes.set_ylim(bottom=panel.low - 0.01 * (panel.low == 0))
-    if any(line.layer for line in panel.lines) and not panel.log:
+    if any(line.layer for line in panel.lines) and not log:
         leave_off_scale(axes, run, list(handles))
     return handles
 

@@ -73,7 +73,7 @@ class Panel(NamedTuple):
         lines: in the order of a legend.
         symbol: the quantity and its sign, where the unit alone doesn't say.
         low, high: ends of the axis; None is where the values end.
-        log: whether the axis is logarithmic.
+        log: whether the axis is logarithmic, where no value is below 0.
         known: whether it is one of the catalogue's.
     """
 
@@ -143,7 +143,7 @@ CATALOGUE: tuple[Panel, ...] = (
         low=0, high=1,
     ),
     Panel(
-        "loss", "Loss", "On training samples and on held-out samples; logarithmic axis.", "{loss}",
+        "loss", "Loss", "On training samples and on held-out samples.", "{loss}",
         "Performance",
         (
             Line("train/loss", "train", "train"),
@@ -262,14 +262,12 @@ CATALOGUE: tuple[Panel, ...] = (
     ),
     Panel(
         "remaining", "What is left of the training loss",
-        "Mean loss of the training set in float64, which sees what a lower precision rounds to 0; "
-        "logarithmic axis.",
+        "Mean loss of the training set in float64, which sees what a lower precision rounds to 0.",
         "{loss}", "Stability", (Line("stability/loss", "in float64", "train"),), log=True,
     ),
     Panel(
         "optimizer", "Step of the optimizer",
-        "Root mean square of the update and, of Adam, of the square root of the second moment; "
-        "logarithmic axis.",
+        "Root mean square of the update and, of Adam, of the square root of the second moment.",
         "per parameter", "Stability",
         (
             Line("stability/update_rms", "update", "train"),
@@ -279,7 +277,7 @@ CATALOGUE: tuple[Panel, ...] = (
     ),
     Panel(
         "steps", "Step of every layer against its weights",
-        "Norm of the update, learning rate included, over the norm of the layer; logarithmic axis.",
+        "Norm of the update, learning rate included, over the norm of the layer.",
         "ratio", "Stability", (Line("stability/{layer}/update_over_weight"),), log=True,
     ),
     Panel(

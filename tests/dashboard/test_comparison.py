@@ -14,6 +14,8 @@ from lightning_grok.dashboard.comparison import (
 )
 from lightning_grok.dashboard.pages import Pages
 from lightning_grok.dashboard.run_folder import RunFolder
+from lightning_grok.dashboard.run_views import run_views
+from lightning_grok.figures.curves import performance_figure
 from lightning_grok.figures.epoch_axis import Events
 from lightning_grok.runs.run import Run
 
@@ -80,3 +82,16 @@ def test_lines_beyond_those_that_can_be_told_apart_are_counted_not_drawn(tmp_pat
     looks = {(entry["color"], entry["dash"]) for entry in page["legend"]}
     assert len(looks) == len(page["legend"]) == 21
     assert "the first 21 runs are shown" in page["note"]
+
+
+def test_losses_below_0_have_a_linear_axis(tmp_path: Path) -> None:
+    """A negative log likelihood; and a loss above 0 whose error is larger."""
+    for name, least, scale in (("density", -3.0, "linear"), ("wide", 0.01, "log")):
+        writer = write_run(tmp_path, name, groups=())
+        for epoch in (1, 10, 100):
+            loss = {"train/loss": 2.0 / epoch + least, "train/loss_se": 2.0}
+            writer.log("log", epoch, epoch, loss)
+        run = Run(writer.path)
+        (view,) = run_views(run, Events(None, None))
+        assert view.figure["layout"]["yaxis"].get("type", "linear") == scale
+        assert performance_figure(run).axes[0].get_yscale() == scale
