@@ -146,9 +146,9 @@ CATALOGUE: tuple[Panel, ...] = (
         "loss", "Loss", "On training samples and on held-out samples.", "{loss}",
         "Performance",
         (
-            Line("train/loss", "train", "train"),
-            Line("test/loss", "test", "test", name="test loss", predicts=True),
-            Line("val/loss", *VALIDATION),
+            Line("train/loss", "train", "train", name="train loss", compared=True),
+            Line("test/loss", "test", "test", name="test loss", compared=True, predicts=True),
+            Line("val/loss", *VALIDATION, name="validation loss", compared=True),
         ),
         log=True,
     ),

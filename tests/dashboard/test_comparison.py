@@ -84,7 +84,7 @@ def test_lines_beyond_those_that_can_be_told_apart_are_counted_not_drawn(tmp_pat
     assert "the first 21 runs are shown" in page["note"]
 
 
-def test_losses_below_0_have_a_linear_axis(tmp_path: Path) -> None:
+def test_losses_are_compared_and_those_below_0_have_a_linear_axis(tmp_path: Path) -> None:
     """A negative log likelihood; and a loss above 0 whose error is larger."""
     for name, least, scale in (("density", -3.0, "linear"), ("wide", 0.01, "log")):
         writer = write_run(tmp_path, name, groups=())
@@ -93,5 +93,8 @@ def test_losses_below_0_have_a_linear_axis(tmp_path: Path) -> None:
             writer.log("log", epoch, epoch, loss)
         run = Run(writer.path)
         (view,) = run_views(run, Events(None, None))
-        assert view.figure["layout"]["yaxis"].get("type", "linear") == scale
+        compared = comparison_views(groups_of([(run, Events(None, None))], "run"))[1]
+        assert compared.title == "Train loss"
+        for each in (view, compared):
+            assert each.figure["layout"]["yaxis"].get("type", "linear") == scale
         assert performance_figure(run).axes[0].get_yscale() == scale
