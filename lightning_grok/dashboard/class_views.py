@@ -16,7 +16,7 @@ from lightning_grok.dashboard.epoch_axis import (
 )
 from lightning_grok.dashboard.traces import epoch_figure, heatmap, numbers
 from lightning_grok.dashboard.view import View
-from lightning_grok.figures.epoch_axis import Events, axis_ends
+from lightning_grok.figures.epoch_axis import Events, limits
 from lightning_grok.figures.kernel_distance import cells
 from lightning_grok.figures.palette import SOUND_PROBE, TEST
 from lightning_grok.figures.umap import class_name
@@ -121,7 +121,7 @@ def _order_view(
         legend.append(
             {"label": label, "group": label, "color": SOUND_PROBE, "symbol": "diamond-open"}
         )
-    figure = epoch_figure(traces, events, run.epoch, _class_axis(rows))
+    figure = epoch_figure(traces, events, run.epoch, _class_axis(rows), run.first)
     first = [row for row, k in zip(rows, order, strict=True) if np.isfinite(onsets[k].t_half)][:3]
     note = "Mark: half of a class's rise; line: from a tenth to nine tenths of it."
     if first:
@@ -204,7 +204,7 @@ def _map(
     title, unit, options = words
     # The columns of a heatmap over pairs of epochs have the edges that are needed here.
     pairs = np.zeros((len(series.epochs), len(series.epochs)))
-    edges, gap = cells(series.epochs, pairs, axis_ends(run.epoch))
+    edges, gap = cells(series.epochs, pairs, limits(run), run.first)
     values = series.values[:, order].T  # (C, T)
     if len(gap) > values.shape[1]:
         values = np.insert(values, 1, np.nan, axis=1)
@@ -215,10 +215,10 @@ def _map(
     figure = {
         "data": [cell],
         "layout": {
-            "xaxis": axis(run.epoch, title={"text": "epoch"}),
+            "xaxis": axis(run.epoch, run.first, title={"text": "epoch"}),
             "yaxis": _class_axis(rows),
             "shapes": event_lines_on_heat(events),
-            "annotations": [break_mark()],
+            "annotations": [break_mark(first=run.first)],
         },
     }
     note = "Rows as in the order of generalization, first at the top."

@@ -67,7 +67,7 @@ def comparison_legend(groups: list[RunGroup]) -> list[dict[str, str]]:
 
 def comparison_views(groups: list[RunGroup]) -> list[View]:
     """When the runs memorize and generalize, and a view for every quantity that one of them has."""
-    last = max((run.epoch for group in groups for run, _ in group.runs), default=0)
+    ends = ends_of([run for group in groups for run, _ in group.runs])
     found: dict[tuple[str, str], _Compared] = {}
     for group in groups:
         for run, _ in group.runs:
@@ -75,12 +75,17 @@ def comparison_views(groups: list[RunGroup]) -> list[View]:
                 of = line.key.replace(line.layer, LAYER) if line.layer else line.key
                 compared = found.setdefault((panel.id, of), _Compared(panel, line, {}))
                 compared.keys[run.path] = line.key
-    views = {"compare-events": _events_view(groups, last)}
+    views = {"compare-events": _events_view(groups, ends)}
     for compared in found.values():
-        view = _quantity_view(groups, last, compared)
+        view = _quantity_view(groups, ends, compared)
         name = view.id if view.id not in views else f"{view.id}-{len(views)}"
         views[name] = view._replace(id=name)
     return list(views.values())
+
+
+def ends_of(runs: list[Run]) -> tuple[float, int]:
+    """Where the axis of several runs begins right of its break, and their newest epoch."""
+    return min((run.first for run in runs), default=1), max((run.epoch for run in runs), default=0)
 
 
 def over_seeds(series: list[Series]) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
@@ -113,7 +118,8 @@ class _Compared(NamedTuple):
     keys: dict[Path, str]
 
 
-def _quantity_view(groups: list[RunGroup], last: int, of: _Compared) -> View:
+def _quantity_view(groups: list[RunGroup], ends: tuple[float, int], of: _Compared) -> View:
+    first, last = ends
     traces: list[dict[str, Any]] = []
     middles = []
     for k, group in enumerate(groups):
@@ -124,11 +130,11 @@ def _quantity_view(groups: list[RunGroup], last: int, of: _Compared) -> View:
         if not len(epochs):
             continue
         if len(group.runs) > 1:
-            traces.append(band(epochs, low, high, **look))
+            traces.append(band(epochs, low, high, first=first, **look))
         middles.append(middle)
-        traces.append(curve(epochs, middle, dash=style["dash"], **look))
+        traces.append(curve(epochs, middle, first, dash=style["dash"], **look))
     panel, line, _ = of
-    figure = epoch_figure(traces, Events(None, None), last, y_axis(panel, middles))
+    figure = epoch_figure(traces, Events(None, None), last, y_axis(panel, middles), first)
     name, title = f"compare-{slug(line.key)}", line.name
     if line.layer:
         name, title = f"compare-{panel.id}", f"{panel.title} of the last layer"
@@ -140,8 +146,9 @@ def _quantity_view(groups: list[RunGroup], last: int, of: _Compared) -> View:
     return View(name, title, panel.note, "epoch", figure, [], sources=sources)
 
 
-def _events_view(groups: list[RunGroup], last: int) -> View:
+def _events_view(groups: list[RunGroup], ends: tuple[float, int]) -> View:
     """When every run memorized and generalized: a row a group, two marks a run."""
+    first, last = ends
     traces = []
     marks = (("memorization", "circle-open"), ("generalization", "circle"))
     for k, group in enumerate(groups):
@@ -169,7 +176,7 @@ def _events_view(groups: list[RunGroup], last: int) -> View:
         "title": {"text": "number in the legend"},
         "zeroline": False,
     }
-    figure = epoch_figure(traces, Events(None, None), last, y)
+    figure = epoch_figure(traces, Events(None, None), last, y, first)
     title = "When they memorize and generalize"
     note = "Open: train accuracy holds 99 %. Filled: half of the rise of test accuracy."
     return View("compare-events", title, note, "epoch", figure, [], max(220, 24 * len(groups) + 80))

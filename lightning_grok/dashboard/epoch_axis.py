@@ -1,15 +1,21 @@
 """The epoch axis of the page: that of all figures (`lightning_grok.figures.epoch_axis`) in Plotly.
 
-Epoch 0 stands at `INITIALIZATION`, left of a break; everything right of it is log10(epoch).
+Epoch 0 stands at `INITIALIZATION` times where the axis begins (`first`: epoch 1, or the earliest
+within it), left of a break; everything right of it is log10(epoch).
 """
 
-import math
 from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Num
 
-from lightning_grok.figures.epoch_axis import BREAK, INITIALIZATION, Events, axis_ends
+from lightning_grok.figures.epoch_axis import (
+    BREAK,
+    INITIALIZATION,
+    Events,
+    axis_ends,
+    axis_places,
+)
 from lightning_grok.figures.palette import EVENT
 
 _WHITE = "#fffffe"  # not among the colors that a dark theme exchanges
@@ -17,25 +23,23 @@ _ON_HEAT = {"color": "#14181e", "width": 1.4}
 _DASHES = {"memorization": "dash", "generalization": "solid"}
 
 
-def axis(last: int, **options: Any) -> dict[str, Any]:
+def axis(last: int, first: float = 1, **options: Any) -> dict[str, Any]:
     """A Plotly axis over the epochs 0 to `last`, labeled at powers of ten."""
-    low, high = axis_ends(last)
-    powers = [10**k for k in range(int(np.log10(high)) + 1)]
-    labels = powers if len(powers) > 2 else [d * p for p in powers for d in (1, 2, 5)]
-    labels = [each for each in labels if each <= high]
+    low, high = axis_ends(last, first)
+    labels, between = axis_places(first, high)
     return {
         "type": "log",
         "range": [float(np.log10(low)), float(np.log10(high))],
-        "tickvals": [INITIALIZATION, *labels],
-        "ticktext": ["0", *(f"{each:,}" for each in labels)],
-        "minor": {"tickvals": [d * p for p in powers for d in range(1, 10) if d * p <= high]},
+        "tickvals": [INITIALIZATION * first, *labels.tolist()],
+        "ticktext": ["0", *(f"{each:,.10g}" for each in labels)],
+        "minor": {"tickvals": between.tolist()},
         **options,
     }
 
 
-def break_mark(side: str = "x") -> dict[str, Any]:
-    """Two strokes across the axis between epochs 0 and 1."""
-    place = float(np.log10(np.sqrt(BREAK[0] * BREAK[1])))
+def break_mark(side: str = "x", first: float = 1) -> dict[str, Any]:
+    """Two strokes across the axis between epoch 0 and `first`."""
+    place = float(np.log10(first * np.sqrt(BREAK[0] * BREAK[1])))
     at = {"x": place, "y": 0} if side == "x" else {"x": 0, "y": place}
     other = "y" if side == "x" else "x"
     refs = {f"{side}ref": side, f"{other}ref": f"{other} domain"}  # a square plot has less than all
@@ -59,8 +63,8 @@ def thin(
     """
     if len(epochs) <= most:
         return epochs, values
-    low, high = (math.log10(max(float(end), INITIALIZATION)) for end in (epochs[0], epochs[-1]))
-    edges = np.ceil(10 ** np.linspace(low, high, most // 2 + 1)[1:-1]).astype(epochs.dtype)
+    low, high = np.log10(epochs[epochs > 0][[0, -1]])
+    edges = 10 ** np.linspace(low, high, most // 2 + 1)[1:-1]
     starts = np.unique([0, *np.searchsorted(epochs, edges)])
     starts = starts[starts < len(epochs)]
     ends = [*starts[1:], len(epochs)]
@@ -76,18 +80,26 @@ def thin(
     return epochs[at], values[at]
 
 
-def shown_epochs(epochs: Num[np.ndarray, " t"] | list[int], per_decade: int = 24) -> list[int]:
+def in_json(epochs: Num[np.ndarray, " t"]) -> list[float]:
+    """Epochs as numbers of JSON, whole ones without a point."""
+    return [int(epoch) if epoch == int(epoch) else epoch for epoch in epochs.tolist()]
+
+
+def shown_epochs(epochs: Num[np.ndarray, " t"] | list[int], per_decade: int = 24) -> list[float]:
     """At most so many epochs a decade, and the newest: for views that need a file an epoch.
 
     A list that grows keeps what was chosen before, but for its last epoch.
     """
     if not len(epochs):
         return []
-    last = math.ceil(math.log10(max(1, int(epochs[-1])))) * per_decade
-    edges = np.ceil(10 ** (np.arange(last + 2) / per_decade)).astype(np.int64)
-    firsts = np.searchsorted(epochs, [0, *np.unique([1, *edges])])
-    kept = np.unique(firsts[firsts < len(epochs)])
-    return sorted({*np.asarray(epochs)[kept].tolist(), int(epochs[-1])})
+    epochs = np.asarray(epochs)
+    ends = np.log10([epochs[epochs > 0].min(initial=1), max(1, epochs[-1])])
+    low, high = (
+        round(f(end)) * per_decade for f, end in zip((np.floor, np.ceil), ends, strict=True)
+    )
+    firsts = np.searchsorted(epochs, [0, *10 ** (np.arange(low, high + 2) / per_decade)])
+    kept = np.unique([*firsts[firsts < len(epochs)], len(epochs) - 1])
+    return in_json(epochs[kept])
 
 
 def event_lines(events: Events) -> list[dict[str, Any]]:

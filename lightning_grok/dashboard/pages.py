@@ -18,9 +18,10 @@ from lightning_grok.dashboard.comparison import (
     MOST,
     comparison_legend,
     comparison_views,
+    ends_of,
     groups_of,
 )
-from lightning_grok.dashboard.epoch_axis import shown_epochs
+from lightning_grok.dashboard.epoch_axis import in_json, shown_epochs
 from lightning_grok.dashboard.marks import Marks
 from lightning_grok.dashboard.run_facts import facts_of, final_values, settings_of
 from lightning_grok.dashboard.run_folder import RunFolder, reason_of
@@ -159,6 +160,7 @@ class Pages:
             "layers": layers if kind == "classes" else [],
             "layer": layer,
             "epochs": _stops([run]),
+            "first": run.first,
             "readings": _readings(run),
             "dark": dark_partners(*_layer_counts(run)),
             "views": self._described([*added, *views]),
@@ -192,6 +194,7 @@ class Pages:
             "note": note,
             "legend": comparison_legend(shown),
             "epochs": _stops([run for group in shown for run, _ in group.runs]),
+            "first": ends_of([run for group in shown for run, _ in group.runs])[0],
             "clock": {
                 f"series {k}": _clock([run for run, _ in group.runs])
                 for k, group in enumerate(shown)
@@ -275,11 +278,11 @@ def _clock(runs: list[Run]) -> dict[str, float]:
     return found
 
 
-def _stops(runs: list[Run]) -> list[int]:
+def _stops(runs: list[Run]) -> list[float]:
     """Epochs of the slider: those evaluated, thinned, and all that were measured."""
-    stops: set[int] = set()
+    stops: set[float] = set()
     for run in runs:
-        for event in set(run.event_names) - {"error", "log", "timing"}:
+        for event in set(run.event_names) - {"error", "timing"}:
             stops |= set(shown_epochs(run.epochs_of(event), _STOPS))
     return sorted(stops)
 
@@ -294,11 +297,11 @@ def _readings(run: Run) -> list[dict[str, Any]]:
     """Series whose values at the slider's epoch are shown beside it."""
     known = [panel for panel in panels_of(run) if panel.known]
     readings = []
-    stops = np.array(_stops([run]), dtype=np.int64)
+    stops = _stops([run])
     for _, line in headlines(known, "reading")[:_READINGS]:
         epochs, values = run.series(line.key)
         kept = np.flatnonzero(np.isin(epochs, stops))
         if len(kept):
-            shown = {"epochs": epochs[kept].tolist(), "values": numbers(values[kept])}
+            shown = {"epochs": in_json(epochs[kept]), "values": numbers(values[kept])}
             readings.append({"label": line.name, **shown})
     return readings

@@ -119,7 +119,7 @@ def _frames(pages: Pages, key: str, answer: dict[str, Any]) -> dict[int, Any]:
     frames: dict[int, Any] = {}
     for view in answer["views"]:
         if view["frames"]:
-            kept = shown_epochs(sorted(view["frames"]))
+            kept = [int(epoch) for epoch in shown_epochs(sorted(view["frames"]))]
             view["frames"] = {epoch: view["frames"][epoch] for epoch in kept}
             for epoch in kept:
                 try:

@@ -17,7 +17,7 @@ from lightning_grok.dashboard.epoch_axis import axis, break_mark, event_lines_on
 from lightning_grok.dashboard.traces import epoch_figure, heatmap, level, line
 from lightning_grok.dashboard.umap_view import umap_view
 from lightning_grok.dashboard.view import SYMBOLS, TALL, View
-from lightning_grok.figures.epoch_axis import Events, axis_ends
+from lightning_grok.figures.epoch_axis import Events, limits
 from lightning_grok.figures.kernel_distance import cells, pairs_of
 from lightning_grok.figures.panel import is_logarithmic, line_style
 from lightning_grok.runs.names import printable
@@ -56,7 +56,7 @@ def curves_view(run: Run, events: Events, panel: Panel) -> View:
             levels += found
             named += entry
     y = y_axis(panel, (run.series(each.key)[1] for each in panel.lines))
-    figure = epoch_figure([*levels, *traces], events, run.epoch, y)
+    figure = epoch_figure([*levels, *traces], events, run.epoch, y, run.first)
     sources = tuple((each.key, run.path, each.key) for each in panel.lines)
     words = (panel.id, panel.title, panel.note)
     return View(*words, "epoch", figure, legend + named, sources=sources)
@@ -89,7 +89,7 @@ def _level(run: Run, of: Line, color: str) -> tuple[list[dict[str, Any]], list[d
         return [], []
     look = {"color": color, "group": of.level}
     spread = spreads[0] if len(spreads) else np.nan
-    traces = level(values[0], spread, axis_ends(run.epoch)[1], **look)
+    traces = level(values[0], spread, limits(run), **look)
     label = f"{of.label}: {of.level_label}"
     return traces, [{"label": label, "dash": "dot", "band": "true", **look}]
 
@@ -104,13 +104,15 @@ def pairs_view(run: Run, events: Events) -> View | None:
     count = len(found.get("epochs", ()))
     if count < 2 or found["distance"].shape != (count, count):
         return None
-    edges, distance = cells(found["epochs"], found["distance"], axis_ends(run.epoch))
+    edges, distance = cells(found["epochs"], found["distance"], limits(run), run.first)
     cell = heatmap(edges, edges, distance, unit="kernel distance S", hover="%{z:.3f}", zmin=0)
     layout = {
-        "xaxis": axis(run.epoch, title={"text": "epoch"}, constrain="domain"),
-        "yaxis": axis(run.epoch, title={"text": "epoch"}, constrain="domain", scaleanchor="x"),
+        "xaxis": axis(run.epoch, run.first, title={"text": "epoch"}, constrain="domain"),
+        "yaxis": axis(
+            run.epoch, run.first, title={"text": "epoch"}, constrain="domain", scaleanchor="x"
+        ),
         "shapes": event_lines_on_heat(events, "xy"),
-        "annotations": [break_mark(), break_mark("y")],
+        "annotations": [break_mark(side, run.first) for side in "xy"],
     }
     figure = {"data": [cell], "layout": layout}
     title = "Kernel distance between epochs"

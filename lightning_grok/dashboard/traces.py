@@ -8,7 +8,7 @@ import numpy as np
 
 from lightning_grok.analysis.lag import at_shared_epochs
 from lightning_grok.dashboard.colors import faint, harmless
-from lightning_grok.dashboard.epoch_axis import axis, break_mark, event_lines, thin
+from lightning_grok.dashboard.epoch_axis import axis, break_mark, event_lines, in_json, thin
 from lightning_grok.figures.epoch_axis import INITIALIZATION, Events
 from lightning_grok.figures.palette import HEAT
 from lightning_grok.runs.run import Run
@@ -21,9 +21,9 @@ def numbers(values: Iterable[Any], digits: int = 5) -> list[float | None]:
     return [float(f"{v:.{digits}g}") if math.isfinite(v) else None for v in map(float, values)]
 
 
-def on_axis(epochs: np.ndarray) -> list[float]:
-    """Where epochs stand on the axis, exactly."""
-    return [INITIALIZATION if epoch == 0 else int(epoch) for epoch in epochs]
+def on_axis(epochs: np.ndarray, first: float = 1) -> list[float]:
+    """Where epochs stand on an axis that begins at `first`, exactly."""
+    return [epoch or INITIALIZATION * first for epoch in in_json(epochs)]
 
 
 def line(
@@ -49,13 +49,14 @@ def line(
     spread = run.series(error or f"{key}_se")
     if len(spread[0]):
         both, errors, middle = at_shared_epochs(spread, (epochs, values))
-        traces.append(band(both, middle - errors, middle + errors, **style))
-    return [*traces, curve(epochs, values, dash=dash, symbol=symbol, **style)]
+        traces.append(band(both, middle - errors, middle + errors, first=run.first, **style))
+    return [*traces, curve(epochs, values, run.first, dash=dash, symbol=symbol, **style)]
 
 
 def curve(
     epochs: np.ndarray,
     values: np.ndarray,
+    first: float = 1,
     *,
     label: str,
     color: str,
@@ -63,14 +64,14 @@ def curve(
     dash: str = "solid",
     symbol: str = "circle",
 ) -> dict[str, Any]:
-    """A line that begins at epoch 1; the value at epoch 0 is a point of its own."""
+    """A line right of the break (the axis begins at `first`); epoch 0 is a point of its own."""
     epochs, values = thin(epochs, values)
     start = 1 if len(epochs) and epochs[0] == 0 else 0
     alone = len(epochs) - start == 1
     size = 5 if alone or len(epochs) <= _MARKED else 0
-    x = [*on_axis(epochs[:start]), *[None] * start, *on_axis(epochs[start:])]
+    x = [*on_axis(epochs[:start], first), *[None] * start, *on_axis(epochs[start:])]
     shown = numbers(values)
-    at = [int(epoch) for epoch in epochs]
+    at = in_json(epochs)
     return {
         "type": "scatter",
         "mode": "lines+markers",
@@ -87,7 +88,7 @@ def curve(
             "opacity": 1,
             **({} if size else {"line": {"width": 0}}),  # sizes of their own bring an outline
         },
-        "hovertemplate": "%{y:.4g} at epoch %{customdata:,d}",
+        "hovertemplate": "%{y:.4g} at epoch %{customdata:,.4~f}",
     }
 
 
@@ -99,8 +100,9 @@ def band(
     label: str,
     color: str,
     group: str,
+    first: float = 1,
 ) -> dict[str, Any]:
-    """An area between two bounds from epoch 1 on, and a bar for epoch 0."""
+    """An area between two bounds right of the break, and a bar for epoch 0."""
     known = np.isfinite(low) & np.isfinite(high)
     epochs, low, high = epochs[known], low[known], high[known]
     kept = np.isin(epochs, [*thin(epochs, low)[0], *thin(epochs, high)[0]])
@@ -109,7 +111,7 @@ def band(
     y: list[float | None] = []
     for part in (epochs == 0, epochs > 0):
         if part.any():
-            at = on_axis(epochs[part])
+            at = on_axis(epochs[part], first)
             x += [None] if x else []
             y += [None] if y else []
             x += [*at, *reversed(at)]
@@ -128,9 +130,11 @@ def band(
     }
 
 
-def level(value: float, spread: float, last: float, *, color: str, group: str) -> list[dict]:
-    """A dotted line at a constant value with its spread as a band, along the whole axis."""
-    ends = [INITIALIZATION / 2, last * 10]
+def level(
+    value: float, spread: float, ends: tuple[float, float], *, color: str, group: str
+) -> list[dict]:
+    """A dotted line at a constant value with its spread as a band, beyond both ends of the axis."""
+    ends = (ends[0] / 2, ends[1] * 10)
     plain = {"type": "scatter", "mode": "lines", "legendgroup": group, "hoverinfo": "skip"}
     traces = []
     if math.isfinite(spread):
@@ -160,15 +164,15 @@ def heatmap(
 
 
 def epoch_figure(
-    traces: list[dict[str, Any]], events: Events, last: int, y: dict[str, Any]
+    traces: list[dict[str, Any]], events: Events, last: int, y: dict[str, Any], first: float = 1
 ) -> dict[str, Any]:
-    """Traces over the epoch axis with the events; `y` describes the other axis."""
+    """Traces over the axis from `first` to `last` with the events; `y` is the other axis."""
     return {
         "data": traces,
         "layout": {
-            "xaxis": axis(last, title={"text": "epoch"}),
+            "xaxis": axis(last, first, title={"text": "epoch"}),
             "yaxis": y,
             "shapes": event_lines(events),
-            "annotations": [break_mark()],
+            "annotations": [break_mark(first=first)],
         },
     }

@@ -1,7 +1,8 @@
 """The epoch axis that all figures share: logarithmic, with the initialization at its left.
 
-Epoch 0 has no logarithm. It stands at a fixed place left of epoch 1, behind a break of the axis,
-and no line crosses the break. Runs over several seeds (`Seeds`) may count steps instead.
+Epoch 0 has no logarithm. It stands at a fixed place left of epoch 1, or of what was logged before
+it was over, behind a break of the axis, and no line crosses the break. Runs over several seeds
+(`Seeds`) may count steps instead.
 """
 
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
@@ -73,14 +74,17 @@ def places(epochs: np.ndarray, first: float = 1) -> np.ndarray:
 
     Args:
         epochs: or steps.
-        first: steps of the first epoch, `first_place`; the axis begins with it.
+        first: where the axis begins, `first_place`.
     """
     return np.where(epochs == 0, INITIALIZATION * first, epochs)
 
 
 def first_place(run: Runs) -> float:
-    """Where epoch 1 stands: at 1, or at its last step where the axis counts steps."""
-    return float(run.factor) if isinstance(run, Seeds) else 1.0
+    """Where the axis begins, right of its break.
+
+    At epoch 1, or the earliest one within it; at the last step of epoch 1 where steps are counted.
+    """
+    return float(run.factor) if isinstance(run, Seeds) else run.first
 
 
 def limits(run: Runs) -> tuple[float, float]:
@@ -89,8 +93,16 @@ def limits(run: Runs) -> tuple[float, float]:
 
 
 def axis_ends(last: float, first: float = 1) -> tuple[float, float]:
-    """Both ends of an axis from epoch 0 to `last`, on which epoch 1 stands at `first`."""
+    """Both ends of an axis from epoch 0 to `last`, which begins at `first`."""
     return _LEFT * first, _MARGIN * max(last, _LEAST * first)
+
+
+def axis_places(first: float, high: float) -> tuple[np.ndarray, np.ndarray]:
+    """Where an axis from `first` to `high` has labels, and where ticks between them."""
+    powers = 10.0 ** np.arange(np.floor(np.log10(first)), np.floor(np.log10(high)) + 1)
+    ticks = (np.outer(powers, digits).ravel() for digits in ((1,), (1, 2, 5), range(1, 10)))
+    tens, fives, between = (each[(each >= first) & (each <= high)] for each in ticks)
+    return (tens if len(tens) > 2 else fives), between
 
 
 def draw_epoch_axis(axes: "Axes", run: Runs, side: Literal["x", "y"] = "x") -> None:
@@ -102,10 +114,7 @@ def draw_epoch_axis(axes: "Axes", run: Runs, side: Literal["x", "y"] = "x") -> N
     axis = axes.xaxis if side == "x" else axes.yaxis
     unit = run.unit if isinstance(run, Seeds) else "epoch"
     axes.set(**{f"{side}scale": "log", f"{side}lim": (low, high), f"{side}label": unit})
-    powers = 10.0 ** np.arange(np.floor(np.log10(high)) + 1)
-    steps = np.outer(powers, np.arange(1, 10)).ravel()
-    labeled = powers if len(powers) > 2 else np.outer(powers, (1, 2, 5)).ravel()
-    shown, between = (each[(each >= first) & (each <= high)] for each in (labeled, steps))
+    shown, between = axis_places(first, high)
     zero = INITIALIZATION * first
     axis.set_major_locator(FixedLocator([zero, *shown]))
     axis.set_major_formatter(FuncFormatter(lambda at, _: _tick_label(at, first, high)))
@@ -238,4 +247,4 @@ def _tick_label(place: float, first: float, high: float) -> str:
         return "0"
     power = round(np.log10(place))
     full = high < 10**4 or place < 100 or place != 10**power
-    return f"{place:.0f}" if full else f"$10^{{{power}}}$"
+    return f"{place:.10g}" if full else f"$10^{{{power}}}$"

@@ -137,7 +137,7 @@ def cells(
         epochs: (T,) increasing, from 0 on.
         values: (T, T).
         ends: of the axis.
-        first: where epoch 1 stands on it.
+        first: where it begins.
 
     Returns:
         Edges (K + 1,) and values (K, K). K = T, or T + 1 with 0 among the epochs: the break of the

@@ -72,6 +72,7 @@ class Columns:
         events: the epochs of every event, by its name; their values are 0.
         spent: seconds by what they were spent on.
         last: the newest epoch; 0 where there is none.
+        first: the earliest after 0, where that lies within epoch 1; else 1.
     """
 
     def __init__(self) -> None:
@@ -79,6 +80,7 @@ class Columns:
         self.events: dict[str, Column] = {}
         self.spent: dict[str, float] = {}
         self.last = 0
+        self.first = 1.0
         self._wrong: dict[str, int] = defaultdict(int)
 
     @property
@@ -116,6 +118,8 @@ class Columns:
         """Take events of the same keys, which stand at the places `at` among the lines."""
         epochs, names = _epochs_from(found["epoch"]), found["event"]
         self.last = max(self.last, int(epochs.max()))
+        if epochs.dtype.kind == "f":
+            self.first = float(epochs[epochs > 0].min(initial=self.first))
         different = set(names)
         for event in different:
             of: Any = slice(None)

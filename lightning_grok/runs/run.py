@@ -138,6 +138,11 @@ class Run:
         return self._log.columns.last
 
     @property
+    def first(self) -> float:
+        """The earliest logged epoch after 0, where that lies within epoch 1; else 1."""
+        return self._log.columns.first
+
+    @property
     def damage(self) -> str:
         """What is wrong with its files, in one line; empty where they are whole.
 

@@ -100,6 +100,30 @@ def test_a_reload_keeps_the_view_and_back_leaves_it(
     assert page.evaluate(look) == chosen
 
 
+def test_the_slider_goes_through_what_was_logged_within_an_epoch(
+    served: DashboardServer, opened: Callable[..., Any]
+) -> None:
+    writer = write_run(served.folder.root, groups=())
+    for epoch in (0, 0.125, 0.5, 1, 2.5):
+        writer.log("log", epoch, round(8 * epoch), {KEY: epoch})
+    page = opened(f"{served.url}#page=run&run=run")
+    assert page.locator("#epoch").inner_text() == "epoch 2.5"
+    page.evaluate("setEpoch(1)")
+    wait(page, "() => location.hash.includes('epoch=0.125')")
+    page.reload()
+    wait(page, "() => state.started && state.drawn.size")
+    assert page.locator("#epoch").inner_text() == "epoch 0.125"
+    assert page.locator("section .legend output").inner_text() == "0.125"
+    axis = "plot._fullLayout.xaxis"
+    place = f"""() => {{
+      const plot = document.querySelector('.plot');
+      const line = plot.querySelector('.cursor').getBoundingClientRect().left;
+      const share = (Math.log10(0.125) - {axis}.range[0]) / ({axis}.range[1] - {axis}.range[0]);
+      return line - plot.getBoundingClientRect().left - {axis}._offset - {axis}._length * share;
+    }}"""
+    assert abs(page.evaluate(place)) < 1.5
+
+
 def test_the_table_is_filtered_grouped_and_sorted_by_any_key(
     served: DashboardServer, opened: Callable[..., Any]
 ) -> None:

@@ -8,7 +8,9 @@ from hypothesis import given, strategies as st
 from watched_runs import write_run
 
 from lightning_grok.dashboard import epoch_axis as page
+from lightning_grok.dashboard.run_views import run_views
 from lightning_grok.figures import epoch_axis as figures
+from lightning_grok.figures.curves import performance_figure
 from lightning_grok.runs.run import Run
 
 
@@ -27,6 +29,30 @@ def test_every_label_is_on_the_axis_and_epoch_0_has_one() -> None:
         assert len(axis["tickvals"]) == len(axis["ticktext"]) >= 4
         assert axis["ticktext"][0] == "0"
         assert axis["tickvals"][0] == figures.INITIALIZATION
+
+
+def test_what_lies_within_an_epoch_stands_right_of_the_break(tmp_path: Path) -> None:
+    writer = write_run(tmp_path, groups=())
+    epochs = [0, 0.0625, 0.25, 1, 1.75, 3]
+    for epoch in epochs:
+        writer.log("log", epoch, round(16 * epoch), {"train/loss": 1 + epoch})
+    run = Run(writer.path)
+    start = figures.INITIALIZATION * 0.0625
+    (view,) = run_views(run, figures.Events(None, None))
+    (trace,) = view.figure["data"]
+    assert trace["x"] == [start, None, *epochs[1:]]
+    assert trace["customdata"] == [0, 0, *epochs[1:]]
+    axis = view.figure["layout"]["xaxis"]
+    assert axis["tickvals"] == [start, 0.1, 0.2, 0.5, 1, 2]
+    assert axis["ticktext"] == ["0", "0.1", "0.2", "0.5", "1", "2"]
+    drawn = performance_figure(run).axes[0]
+    assert drawn.get_xlim() == pytest.approx([10**end for end in axis["range"]])
+    assert [label.get_text() for label in drawn.get_xticklabels()] == axis["ticktext"]
+    break_ends = 0.0625 * np.array(figures.BREAK)
+    assert start < break_ends[0] < break_ends[1] < 0.0625
+    (mark,) = view.figure["layout"]["annotations"]
+    assert break_ends[0] < 10 ** mark["x"] < break_ends[1]
+    assert page.shown_epochs(run.epochs_of("log")) == epochs
 
 
 @given(seed=st.integers(0, 10_000), count=st.integers(2, 30_000), most=st.sampled_from([100, 1000]))

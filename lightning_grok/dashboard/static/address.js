@@ -42,7 +42,7 @@ function readAddress() {
   if (!PAGES.includes(state.page)) state.page = "";
   state.linear = words.get("axis") === "linear";
   state.smooth = Math.min(Math.max(Number(words.get("smooth")) || 0, 0), 0.99);
-  state.follow = !/^\d+$/.test(words.get("epoch") ?? "");
+  state.follow = !/^\d+(\.\d+)?$/.test(words.get("epoch") ?? "");
   if (!state.follow) state.epoch = Number(words.get("epoch"));
   state.zoom = words.has("zoom") ? ends(words.get("zoom")) : null;
   state.zooms = Object.create(null);

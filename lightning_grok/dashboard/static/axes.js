@@ -32,27 +32,29 @@ const paces = () => {
   return all.length ? [Math.min(...all), Math.max(...all)] : [1, 1];
 };
 
+const first = () => state.answer.first ?? 1; // where the axis begins right of its break
+
 function placed(x, rate) { // a place on the server's axis on the one that is drawn
   if (x === null) return null;
-  return state.linear && x <= INITIALIZATION ? 0 : x * rate;
+  return state.linear && x < 0.7 * first() ? 0 : x * rate;
 }
 
 function along(epoch) { // the coordinate of an epoch on the axis that is drawn
-  const x = placed(Math.max(epoch, INITIALIZATION), pace(""));
+  const x = placed(Math.max(epoch, INITIALIZATION * first()), pace(""));
   return state.linear ? x : Math.log10(x);
 }
 
 function epochAt(coordinate) { // the other way round
   const x = (state.linear ? coordinate : 10 ** coordinate) / pace("");
-  return x < 0.7 ? 0 : Math.round(x);
+  return x < 0.7 * first() ? 0 : first() < 1 ? x : Math.round(x);
 }
 
 function ticksOf([low, high], rate) { // finer labels where the axis shows less than three decades
   const digits = high - low < 1.1 ? [1, 2, 3, 4, 5, 6, 7, 8, 9] : high - low < 2.6 ? [1, 2, 5] : [1];
-  const values = [INITIALIZATION * rate], names = ["0"];
-  for (let power = Math.floor(Math.log10(rate) + 1e-9); power <= Math.ceil(high); power++) {
+  const values = [INITIALIZATION * first() * rate], names = ["0"];
+  for (let power = Math.floor(Math.log10(first() * rate) + 1e-9); power <= Math.ceil(high); power++) {
     for (const digit of digits) {
-      if (digit * 10 ** power < 0.99 * rate) continue;
+      if (digit * 10 ** power < 0.99 * first() * rate) continue;
       values.push(digit * 10 ** power);
       names.push((digit * 10 ** power).toLocaleString("en", { maximumSignificantDigits: 3 }));
     }
@@ -199,4 +201,4 @@ function leftOf({ kind, figure }) { // room for names of rows, the same for all 
 
 const heightOf = (view) => (state.full === view.id ? Math.max(view.height, innerHeight - 190) : view.height);
 const place = () => state.hover ?? state.epoch;
-const inWords = (epoch) => `epoch ${epoch.toLocaleString("en")}`;
+const inWords = (epoch) => `epoch ${epoch.toLocaleString("en", { maximumFractionDigits: 4 })}`;

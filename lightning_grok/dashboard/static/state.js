@@ -2,7 +2,7 @@
 // What all scripts of the page share.
 
 const $ = (id) => document.getElementById(id);
-const INITIALIZATION = 10 ** -0.4; // where epoch 0 stands on the epoch axis
+const INITIALIZATION = 10 ** -0.4; // where epoch 0 stands, times where the axis begins
 
 const state = { // the first block is what the address says (address.js)
   page: "", run: "", layer: "", by: "setup", // what is asked for
