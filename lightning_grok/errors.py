@@ -17,6 +17,14 @@ def first_line(error: BaseException) -> str:
     return (str(error).splitlines() or [type(error).__name__])[0]
 
 
+def line_of(error: BaseException | None) -> str | None:
+    """An error in one line, with its kind where it is not the user's to mend; None for none."""
+    if error is None:
+        return None
+    kind = [] if isinstance(error, InputError) else [type(error).__name__]
+    return ": ".join([*kind, *str(error).splitlines()[:1]])
+
+
 def hint(received: str, known: Iterable[str]) -> str:
     """`` (did you mean NAME?)`` with the known name that is nearest; empty where none is near."""
     near = get_close_matches(received, known, n=1)

@@ -26,7 +26,7 @@ from lightning_grok.commands.description import describe, note_machine
 from lightning_grok.commands.ending import say_how_it_went
 from lightning_grok.commands.run_options import RunOptions
 from lightning_grok.dashboard.live_page import live_page
-from lightning_grok.errors import InputError, first_line
+from lightning_grok.errors import InputError, first_line, line_of
 from lightning_grok.loggers.run_logger import RunLogger
 from lightning_grok.loggers.wandb_logger import GrokWandbLogger, WandbOptions, open_wandb
 from lightning_grok.runs.checkpoints import newest_checkpoint
@@ -261,7 +261,8 @@ class FitRun:
             with suppress(OSError):  # a full disk: a run without a writer counts as interrupted
                 run = Run(directory.path)
                 record = run_record(run, so_far=state != "finished")
-                directory.update_meta(state=state, logged=run.epoch, reason=_reason(), **record)
+                reason = line_of(sys.exception())
+                directory.update_meta(state=state, logged=run.epoch, reason=reason, **record)
             directory.close()
         place = self.logger.close(run_summary(Run(directory.path)), status) if self.logger else ""
         if not begun:
@@ -293,15 +294,6 @@ def _is_lightnings_alone(error: RuntimeError) -> bool:
 def _lack_of_room(error: OSError, directory: RunDirectory) -> str:
     place = error.filename or directory.path
     return f"expected room to write {place}, received: {error.strerror}"
-
-
-def _reason() -> str | None:
-    """Why the run ends before its end, from within the handling of what ends it."""
-    error = sys.exc_info()[1]
-    if error is None:
-        return None
-    what = "" if isinstance(error, InputError) else f"{type(error).__name__}: "
-    return what + first_line(error)
 
 
 def _resume_command() -> str:

@@ -51,8 +51,8 @@ def facts_of(run: Run, path: str) -> dict[str, Any]:
 
 
 def _going_on(run: Run, path: str) -> list[str] | None:
-    """What goes on with a run that stands still, in words and as a command."""
-    if run.state == "running":
+    """What goes on with a run of `fit` that stands still, in words and as a command."""
+    if run.state == "running" or "trainer" not in run.config:
         return None
     finished = run.state == "finished"
     command = extension_command(run, path) if finished else resume_command(path)

@@ -200,8 +200,8 @@ def _events_of(run: Run) -> tuple[Events, dict[str, Any]]:
 
 
 def reason_of(meta: Mapping[str, Any]) -> str | None:
-    """Why a run ended before its end, as run.json says; None where it does not."""
-    reason = meta.get("reason")
+    """Why a run ended before its end, as run.json says; None where it does not, or goes on."""
+    reason = None if meta.get("state") == "running" else meta.get("reason")
     return printable(reason) if isinstance(reason, str) and reason else None
 
 

@@ -6,6 +6,7 @@ import math
 import os
 import platform
 import re
+import sys
 import time
 import weakref
 from collections.abc import Mapping, Sized
@@ -21,6 +22,7 @@ from lightning.pytorch.loggers.logger import Logger
 from lightning.pytorch.utilities.rank_zero import rank_zero_info, rank_zero_only
 from torch import nn
 
+from lightning_grok.errors import line_of
 from lightning_grok.loggers.epochs import epochs_so_far
 from lightning_grok.runs.directory import RunDirectory
 from lightning_grok.runs.files import write_content
@@ -209,9 +211,12 @@ class RunLogger(Logger):
             directory.discard()
             self._resume = False
             return
-        state = "finished" if status == "success" else "failed"
+        error = None if status == "success" else sys.exception()
+        broken_off = "interrupted" if isinstance(error, KeyboardInterrupt) else "failed"
+        state = "finished" if status == "success" else broken_off
+        ended = {"state": state, "reason": line_of(error), "epoch": self._last}
         seconds = time.monotonic() - self._opened
-        directory.update_meta(state=state, epoch=self._last, logged=self._last, seconds=seconds)
+        directory.update_meta(**ended, logged=self._last, seconds=seconds)
         record = run_record(Run(directory.path), so_far=status != "success")
         directory.update_meta(**record)
         directory.close()

@@ -32,6 +32,8 @@ from lightning_grok.callbacks.measurement import Measurement
 from lightning_grok.callbacks.network import placed
 from lightning_grok.callbacks.progress import EpochProgress
 from lightning_grok.callbacks.reference import drawn_reference, given_reference
+from lightning_grok.dashboard.run_facts import facts_of
+from lightning_grok.dashboard.run_folder import reason_of
 from lightning_grok.errors import InputError
 from lightning_grok.geometry import empirical_ntk, kernel_distance, participation_ratio
 from lightning_grok.geometry.activations import record
@@ -655,6 +657,27 @@ def test_a_training_of_ones_own_ends_with_a_sentence(
     run = read_run(tmp_path / "mine")
     assert run.meta["outcome"] == run_outcome(run)
     assert f"{run_outcome(run)}\nrun: {tmp_path / 'mine'}" in caplog.messages
+
+
+@pytest.mark.parametrize("ends", [RuntimeError("no luck\nat all"), KeyboardInterrupt()])
+def test_what_ends_a_training_of_ones_own_is_said_until_it_goes_on(
+    ends: BaseException, tmp_path: Path
+) -> None:
+    class Ending(Convolutions):
+        def on_train_epoch_start(self) -> None:
+            if self.current_epoch == 1:
+                raise ends
+
+    with pytest.raises((RuntimeError, SystemExit)):
+        train(Ending(), [WeightNorm()], logger=RunLogger(tmp_path / "mine"))
+    run = read_run(tmp_path / "mine")
+    stopped = isinstance(ends, KeyboardInterrupt)
+    reason = "KeyboardInterrupt" if stopped else "RuntimeError: no luck"
+    assert (run.state, reason_of(run.meta)) == ("interrupted" if stopped else "failed", reason)
+    assert reason_of(run.meta | {"state": "running"}) is None
+    (run.path / "checkpoints").mkdir()
+    (run.path / "checkpoints/epoch=0.ckpt").touch()
+    assert facts_of(run, "mine")["next"] is None  # no command trains it: it is no run of fit
 
 
 def test_a_network_of_another_shape_is_not_loaded(measured: Path) -> None:
