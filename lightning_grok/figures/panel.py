@@ -48,21 +48,25 @@ class LineStyle(NamedTuple):
 def line_style(run: Runs, panel: Panel, line: Line) -> LineStyle:
     """The style of a line of `panel`.
 
-    A layer's follows its place in the network, or in the panel where the run doesn't name its
-    layers. Two layers share a shape of marker, of which the second, an MLP's activation, is hollow.
-    Other lines have the color of their meaning, or one after the other those of `SERIES`. A floor
-    has that of the line that is held against it, and no marker.
+    A layer's, and that of its weights, follows its place in the network, or in the panel where the
+    run doesn't name its layers. Two layers share a shape of marker, of which the second, an MLP's
+    activation, is hollow. Other lines have the color of their meaning, or one after the other those
+    of `SERIES`. A floor has that of the line that is held against it, and no marker.
     """
     if line.floor:
         key = line.key.rpartition("/")[0]
         held = line_style(run, panel, next(each for each in panel.lines if each.key == key))
         return LineStyle(f"{held.label}: {line.floor}", held.color, line.dash)
     if line.layer:
-        names = layer_names(run)
-        if line.layer not in names:
+        names, layer = layer_names(run), line.layer
+        known = layer in names
+        layer = layer if known else layer.removesuffix(".weight")
+        if layer not in names:
+            layer = line.layer
             names = [each.layer for each in panel.lines if each.layer and not each.floor]
-        place = names.index(line.layer)
-        label, color = _layer_label(run, line.layer, place), layer_color(place, len(names))
+        place = names.index(layer)
+        label = _layer_label(run, layer, place) if known else line.layer
+        color = layer_color(place, len(names))
         return LineStyle(label, color, line.dash, _MARKERS[place // 2 % 5], bool(place % 2))
     others = [each for each in panel.lines if each.color not in COLORS and not each.floor]
     place = others.index(line) if line in others else 0

@@ -77,6 +77,17 @@ def test_layers_are_named_and_colored_as_in_the_figures(views: dict[str, View]) 
     assert title == "dimension D<sub>M</sub>"  # it has no unit
 
 
+def test_weights_have_the_color_of_their_layer_and_are_no_activation(tmp_path: Path) -> None:
+    writer = write_run(tmp_path, groups=())
+    keys = [f"spectrum/layers.{k}.weight/tail" for k in (0, 2, 4)]
+    writer.log("spectrum", 1, 1, dict.fromkeys([*keys, "spectrum/other.7/tail"], 1.0))
+    (view,) = views_of(Run(writer.path)).values()
+    legend = {entry["label"]: entry["color"] for entry in view.legend}
+    assert list(legend) == ["layers.0.weight", "layers.2.weight", "layers.4.weight", "other.7"]
+    assert list(legend.values())[:3] == [layer_color(k, 5) for k in (0, 2, 4)]
+    assert "-open" not in str(view.legend[:3])
+
+
 def test_bands_lie_a_standard_error_about_the_line(run: Run, views: dict[str, View]) -> None:
     bands = [trace for trace in views["capacity"].figure["data"] if trace.get("fill")]
     top, bottom = {}, {}
