@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -98,6 +99,34 @@ def test_a_reload_keeps_the_view_and_back_leaves_it(
     page.go_back()
     wait(page, "() => state.answer.page === 'run' && state.drawn.size > 5")
     assert page.evaluate(look) == chosen
+
+
+def test_numbers_of_any_size_are_short_and_have_no_letters_for_powers_of_ten(
+    served: DashboardServer, opened: Callable[..., Any]
+) -> None:
+    writer = write_run(served.folder.root, groups=())
+    for epoch, value in ((1, 2.6e-7), (10, 5.4e-7)):
+        writer.log("log", epoch, epoch, {"small": value, "large": -1e16 * value})
+    page = opened(f"{served.url}#page=run&run=run")
+    for name in ("small", "large"):
+        texts = page.locator(f"#plot-own-{name} .ytick text").all_text_contents()
+        labels = [text.replace("\u200b", "") for text in texts]
+        assert labels
+        assert [label for label in labels if not re.fullmatch(r"−?[\d.]+×10−?\d+", label)] == []
+    values = [0, 3, 59000, 9144.23, 0.5761, 0.00870, -9.754e-6, 123456.7, -6.96e7, None]
+    shown = [
+        "0",
+        "3",
+        "59,000",
+        "9,144.23",
+        "0.576",
+        "0.00870",
+        "-9.75e-6",
+        "123,457",
+        "-6.96e7",
+        "–",
+    ]
+    assert page.evaluate("(values) => values.map(inShort)", values) == shown
 
 
 def test_the_slider_goes_through_what_was_logged_within_an_epoch(

@@ -151,7 +151,7 @@ function dressed(view) {
   const quiet = css("--quiet"), grid = css("--grid"), panel = css("--panel"), line = css("--line");
   const axis = {
     gridcolor: grid, linecolor: line, zerolinecolor: grid, tickcolor: line,
-    ticks: "outside", ticklen: 4, automargin: false, showline: true, ticklabeloverflow: "allow", tickangle: 0,
+    ticks: "outside", ticklen: 4, automargin: false, showline: true, exponentformat: "power", ticklabeloverflow: "allow", tickangle: 0,
   };
   const sides = { epoch: ["x"], pairs: ["x", "y"], plane: [] }[view.kind];
   for (const name of ["xaxis", "yaxis"]) {
@@ -176,7 +176,7 @@ function dressed(view) {
   }
   for (const trace of data) {
     if (state.hidden.has(trace.legendgroup)) trace.visible = false;
-    if (trace.colorbar) trace.colorbar = { tickfont: { color: quiet }, ...trace.colorbar, title: { ...trace.colorbar.title, font: { color: quiet, size: 12 } } };
+    if (trace.colorbar) trace.colorbar = { tickfont: { color: quiet }, exponentformat: "power", ...trace.colorbar, title: { ...trace.colorbar.title, font: { color: quiet, size: 12 } } };
   }
   if (view.kind === "epoch" && layout.yaxis.type === "log") Object.assign(layout.yaxis, valueTicks(state.zooms[view.id]?.yaxis ?? extent(data)));
   if (state.smooth) data = data.flatMap((trace) => (isCurve(trace) ? smoothed(trace) : [trace]));

@@ -110,7 +110,12 @@ function followPointer({ plot }) { // the line of the epoch goes with the pointe
   }, true);
 }
 
-const inShort = (value) => (value === null ? "–" : Math.abs(value) >= 0.1 && Math.abs(value) < 1e4 ? String(+value.toFixed(3)) : value.toPrecision(3));
+function inShort(value) { // four digits or so: 59,000, 9,144.2, 0.576, 0.00870, 9.75e-6
+  const size = Math.abs(value);
+  if (value === null) return "–";
+  if (size < 1e6 && (size >= 0.1 || value === 0)) return value.toLocaleString("en", { maximumFractionDigits: size < 1e4 ? 3 : 0 });
+  return size >= 1e-3 && size < 1 ? value.toPrecision(3) : value.toExponential(2).replace("+", "");
+}
 
 function linesOf(view, legend) { // buttons of a legend with the curve that each stands for
   const curves = view.figure.data.filter(isCurve);

@@ -37,12 +37,11 @@ function moveCursors() { // to the epoch of the slider, or to that under the poi
 }
 
 function drawReadings() {
-  const shown = (value) => (value === null ? "–" : Math.abs(value) >= 0.1 ? value.toFixed(3) : value.toPrecision(3));
   $("readings").replaceChildren(...(state.answer?.readings ?? []).map(({ label, epochs, values }) => {
     const at = epochs.filter((epoch) => epoch <= place()).length - 1;
     const pair = document.createElement("div");
     pair.append(Object.assign(document.createElement("dt"), { textContent: label }));
-    pair.append(Object.assign(document.createElement("dd"), { textContent: at < 0 ? "–" : shown(values[at]) }));
+    pair.append(Object.assign(document.createElement("dd"), { textContent: at < 0 ? "–" : inShort(values[at]) }));
     return pair;
   }));
 }
