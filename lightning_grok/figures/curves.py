@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING
 from lightning_grok.figures.epoch_axis import event_handles, find_events, published_handles
 from lightning_grok.figures.layout import Part, page_figure, part_figure
 from lightning_grok.figures.panel import (
+    broken,
     draw_panel,
     legend_handles,
     legend_labels,
     level_handles,
-    plain,
 )
 from lightning_grok.figures.seeds import Runs, Seeds
 from lightning_grok.runs.panels import panels_of
@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     from matplotlib.lines import Line2D
 
 _FULL = 12  # panels on one page
-_WIDE = 24  # characters of a label that leave no room for another beside it
+_WIDE = 24  # more characters of a label leave no room for another beside it
+_WIDE_OF_THREE = 18  # and these for two others
 
 
 def performance_figure(run: Runs) -> "Figure":
@@ -94,8 +95,10 @@ def geometry_part(run: Runs, *, name_events: bool = False) -> Part | None:
     if not panels:
         return None
     over_seeds = isinstance(run, Seeds)
-    columns = 2 if name_events or over_seeds else 3  # names of events and published are long
-    rows = -(-(len(legend_labels(run, panels[0])) + 2 * name_events + over_seeds) // columns)
+    labels = legend_labels(run, panels[0])
+    most = 2 if name_events or over_seeds else 3  # names of events and published are long
+    columns = _columns(labels, most)
+    rows = _rows(labels, columns, 2 * name_events + over_seeds)
     samples = f"{'train' if panels[0].id.endswith('-train') else 'test'} samples"
 
     def draw(parent: "Figure | SubFigure") -> None:
@@ -153,14 +156,25 @@ def _probes(run: Runs) -> list[Panel]:
     return [panel for panel in panels_of(run) if panel.id == "probe"]
 
 
+def _columns(labels: Sequence[str], most: int) -> int:
+    """Columns of a legend that has room for its longest label."""
+    longest = max(map(len, labels))
+    return 1 if longest > _WIDE else min(most, 2 if longest > _WIDE_OF_THREE else 3)
+
+
+def _rows(labels: Sequence[str], columns: int, others: int = 0) -> int:
+    """Lines of text in a legend, with so many `others` in it."""
+    return -(-(len(labels) + others) // columns) + sum(label.count("\n") for label in labels)
+
+
 def _further_part(run: Runs, panel: Panel) -> Part:
     """One panel with its legend."""
     labels = legend_labels(run, panel)
-    columns = 1 if max(map(len, labels)) > _WIDE else 2
-    rows = -(-len(labels) // columns) + any(line.level for line in panel.lines)
+    columns = _columns(labels, 2)
+    rows = _rows(labels, columns) + any(line.level for line in panel.lines)
 
     def draw(parent: "Figure | SubFigure") -> None:
         handles = [*draw_column(parent, run, [panel]), *level_handles(run, panel)]
         parent.legend(handles=handles, loc="outside lower center", ncols=columns)
 
-    return Part(plain(panel.title), 1.5 + 0.14 * rows, draw)
+    return Part(broken(panel.title), 1.5 + 0.14 * rows, draw)

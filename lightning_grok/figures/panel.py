@@ -1,6 +1,7 @@
 """A panel of curves: how its lines look, in figures and on the page alike, and what draws it."""
 
 import re
+import textwrap
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -23,6 +24,7 @@ _BETWEEN: Any = (0, (1.2, 0.9))  # activations over seeds, which have no markers
 MARKED = 60
 """More points than these are drawn as a line alone."""
 
+_LONGEST = 48  # characters of a name in a line
 _NO_BAND = ""  # no key
 _FLOOR: dict[str, Any] = {"linestyle": ":", "linewidth": 0.8}
 
@@ -147,6 +149,11 @@ def level_handles(run: Runs, panel: Panel) -> list["Line2D"]:
     return [Line2D([], [], color=TOTAL, label=label, **_FLOOR) for label in dict.fromkeys(known)]
 
 
+def broken(name: str) -> str:
+    """A name as it stands, in lines that fit a column where it is long."""
+    return textwrap.fill(plain(name), _LONGEST)
+
+
 def axis_label(panel: Panel) -> str:
     """What stands beside the vertical axis: the quantity with its sign, and the unit below."""
     if not panel.symbol:
@@ -179,7 +186,10 @@ def matplotlib_style(run: Runs, panel: Panel, line: Line) -> dict[str, Any]:
     Over seeds, where open markers are published points, lines have none and activations are dotted.
     """
     style = line_style(run, panel, line)
-    look: dict[str, Any] = {"label": plain(style.label), "color": style.color}
+    look: dict[str, Any] = {
+        "label": broken(style.label),
+        "color": style.color,
+    }
     dashes = _DASHES[style.dash]
     if isinstance(run, Seeds):
         return look | {"linestyle": _BETWEEN if style.hollow else dashes}

@@ -32,6 +32,7 @@ from lightning_grok.figures import (
     umap_figure,
     write_run_figures,
 )
+from lightning_grok.figures.curves import further_figures
 from lightning_grok.figures.epoch_axis import INITIALIZATION
 from lightning_grok.figures.layout import COLUMN, PAGE, setup_in_words
 from lightning_grok.figures.palette import TEST, TRAIN, class_color, layer_color
@@ -96,6 +97,16 @@ def test_a_layer_keeps_its_color_where_it_is_measured_alone(written: Writer) -> 
     changed = rewritten(run, [event | alone for event in run.events])
     (line,) = of_gid(geometry_figure(changed), "manifold_capacity/layers.3/capacity")
     assert line.get_color() == layer_color(4, 6)
+
+
+def test_legends_of_long_names_stay_in_their_column(written: Writer) -> None:
+    layers = [f"network.encoder.layers.encoder_layer_{k}.mlp.{k}" for k in range(4)]
+    run = written("evaluation", layer_names=layers)
+    geometry = {f"manifold_capacity/{layer}/capacity": 0.1 for layer in layers}
+    unbroken = "val/" + "a_name_without_a_place_to_break_" * 4
+    changed = rewritten(run, [event | geometry | {unbroken: 1.0} for event in run.events])
+    figures = [run_figure(changed), geometry_figure(changed), *further_figures(changed)]
+    assert [misplaced(figure) for figure in figures] == [[]] * 3
 
 
 def test_events_are_lines_in_every_panel_and_named_once(whole_figure: Figure) -> None:
