@@ -76,11 +76,12 @@ def panels_of(run: Described) -> list[Panel]:
     found: dict[tuple[str, str, str], list[tuple[int, Line]]] = {}
     unknown: list[str] = []
     for key in keys:
-        match = _known(key)
+        usual = key.removesuffix("_epoch")  # Lightning's, of what is logged by step as well
+        match = _known(key) or (None if usual in logged else _known(usual))
         if match is None:
             unknown.append(key)
         elif not (match.line.transferred and words["same"]):
-            line = _as_logged(match.line, accuracies)
+            line = _as_logged(match.line._replace(key=key), accuracies)
             found.setdefault(match.place, []).append((match.order, line))
     names = layer_names(run) or [str(name) for name in run.meta.get("modules") or []]
     levels = {line.level for lines in found.values() for _, line in lines}

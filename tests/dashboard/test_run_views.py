@@ -77,6 +77,15 @@ def test_layers_are_named_and_colored_as_in_the_figures(views: dict[str, View]) 
     assert title == "dimension D<sub>M</sub>"  # it has no unit
 
 
+def test_a_loss_by_step_and_epoch_stands_beside_that_of_validation(tmp_path: Path) -> None:
+    writer = write_run(tmp_path, groups=())
+    writer.log("log", 1, 1, {"train/loss_epoch": 2.0, "train/loss_step": 1.0, "val/loss": 3.0})
+    views = views_of(Run(writer.path))
+    assert list(views) == ["loss", "own-loss-step"]
+    assert [entry["label"] for entry in views["loss"].legend] == ["train", "validation"]
+    assert lines(views["loss"])["train"]["y"] == [2.0]
+
+
 def test_weights_have_the_color_of_their_layer_and_are_no_activation(tmp_path: Path) -> None:
     writer = write_run(tmp_path, groups=())
     keys = [f"spectrum/layers.{k}.weight/tail" for k in (0, 2, 4)]
