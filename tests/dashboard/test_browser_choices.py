@@ -13,8 +13,10 @@ import pytest
 from page_in_browser import NEEDS_BROWSER, drag, plot, wait
 from watched_runs import write_run
 
+from lightning_grok.analysis.onset import run_events
 from lightning_grok.dashboard.report import report_page
 from lightning_grok.dashboard.server import DashboardServer
+from lightning_grok.figures.epoch_axis import events_of
 from lightning_grok.runs.directory import RunDirectory
 from lightning_grok.runs.glossary import GLOSSARY
 from lightning_grok.runs.run import Run
@@ -203,6 +205,26 @@ def test_the_table_of_runs_with_long_names_fits_a_laptop(
     page = opened(f"{served.url}#page=runs", until="#table .actions")
     wide = "document.querySelector('#table > .scroll').scrollWidth"
     assert page.evaluate(wide) <= page.evaluate(wide.replace("scrollWidth", "clientWidth"))
+
+
+def test_half_of_a_rise_that_goes_on_is_a_bound(
+    served: DashboardServer, opened: Callable[..., Any]
+) -> None:
+    for state in ("finished", "interrupted"):
+        write_run(served.folder.root, state, last=2000, state=state).close()
+    page = opened(f"{served.url}#page=run&run=finished")
+    half = events_of(run_events(Run(served.folder.root / "finished"))).generalization
+    assert half is not None
+    bound = f"≥ {half:,.0f}"
+    rise = "half of the rise of test accuracy: epoch"
+    assert f"{rise} {bound}\n" in page.locator("#key").inner_text()
+    page.locator("nav [data-page=runs]").click()
+    page.wait_for_selector("#table tbody tr:nth-child(3)")
+    cells = page.locator("#table tbody tr td:nth-child(6)")
+    assert cells.all_inner_texts() == [bound, f"{bound} so far"]
+    page.locator("#table .link", has_text="interrupted").click()
+    wait(page, "() => state.answer.run === 'interrupted'")
+    assert f"{rise} {bound} so far" in page.locator("#key").inner_text()
 
 
 def test_a_long_path_leaves_room_for_the_size_of_a_file(
@@ -421,7 +443,8 @@ def test_notes_are_kept_and_hidden_runs_not_compared(
     wait(page, "() => document.querySelectorAll('#runs li').length === 1")
     page.locator("#filter").fill("")
     page.locator('nav [data-page="runs"]').click()
-    page.locator("#table tr", has_text="r0").get_by_role("button", name="Hide").click()
+    row = page.locator("#table tr", has=page.locator(".link", has_text="r0"))
+    row.get_by_role("button", name="Hide").click()
     page.locator("#by").select_option("run")
     page.locator('nav [data-page="compare"]').click()
     wait(page, "() => document.querySelectorAll('#legend button').length === 2")

@@ -104,11 +104,12 @@ function drawHead() {
 function drawKey(events, heading) { // what the lines in all figures mean
   const key = [{ label: "epoch of the slider, or under the pointer", color: "#101418", dash: "dot" }];
   if (events && state.answer.accuracies) {
+    const half = halfOf(state.rows.find((row) => row.id === state.answer.run) ?? {}) ?? counted(events.generalization);
     const yet = heading.state === "finished" ? "" : " so far";
     const unseen = (what) => `${what}: not seen${yet}`;
     key.unshift(
       { label: events.memorization === null ? unseen("memorization") : `memorization: ${inWords(events.memorization)}, train accuracy ≥ 99 %`, color: "#5a6270", dash: "dash" },
-      { label: events.generalization === null ? unseen("generalization") : `half of the rise of test accuracy: ${inWords(events.generalization)}${yet}`, color: "#5a6270" },
+      { label: events.generalization === null ? unseen("generalization") : `half of the rise of test accuracy: epoch ${half}`, color: "#5a6270" },
     );
   }
   $("key").replaceChildren(...key.map((entry) => {

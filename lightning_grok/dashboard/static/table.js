@@ -7,7 +7,7 @@ const COLUMNS = [ // of every table: head, value to sort by, and how it is shown
   ["state", (row) => row.state],
   ["epoch", (row) => row.epoch],
   ["memorized", (row) => row.memorization],
-  ["generalized", (row) => row.half],
+  ["generalized", (row) => row.half, (_, row) => halfOf(row)],
   ["test accuracy", (row) => valuesOf(row, "test/accuracy")[0]],
   ["duration", (row) => row.seconds, (value) => (value < 60 ? `${value.toFixed(0)} s` : value < 3600 ? `${(value / 60).toFixed(1)} min` : `${(value / 3600).toFixed(1)} h`)],
   ["date", (row) => row.created, (value) => value.slice(0, 16).replace("T", " ")],
@@ -20,6 +20,8 @@ const element = (name, properties = {}, ...children) => {
 };
 const shownValue = (value, show) => (value === undefined || value === null || value === "" ? "–"
   : show ? show(value) : typeof value === "number" ? (Number.isInteger(value) ? value.toLocaleString("en") : String(+value.toPrecision(4))) : String(value));
+
+const halfOf = (row) => row.words?.find((each) => each.startsWith("half "))?.slice(5); // "≥ 263", "50 so far"
 
 function groupOf(row) { // as a comparison groups them
   if (state.by === "run") return row.id;
@@ -75,7 +77,7 @@ function tableRow(row, columns, dot) {
   tick.hidden = !source.live;
   const mark = markOf(row.id);
   const cells = columns.map(([head, value, show]) => {
-    if (head !== "run") return element("td", { textContent: shownValue(value(row), show) });
+    if (head !== "run") return element("td", { textContent: shownValue(value(row), show && ((each) => show(each, row))) });
     const link = element("button", { type: "button", className: "link", textContent: nameOf(row), title: row.outcome ?? "" });
     link.onclick = () => { state.page = "run"; select(row.id); };
     const tags = (mark.tags ?? []).map((tag) => element("small", { className: "tag", textContent: tag }));
