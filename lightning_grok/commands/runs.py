@@ -118,7 +118,7 @@ def _rows(root: Path) -> list[dict[str, Any]]:
         meta = run.meta
         rows.append(
             {
-                "run": printable(run.path.relative_to(root)),
+                "run": run.name if run.path == root else printable(run.path.relative_to(root)),
                 "dataset": run.dataset,
                 "setup": run.setup,
                 "seed": run.seed,

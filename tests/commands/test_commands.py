@@ -50,6 +50,8 @@ def test_runs_are_listed_with_their_events(
     assert "finished" in lines[2]
     assert lines[2].endswith(late["outcome"])
     assert f"half at {late['half']:,}" in late["outcome"]
+    main(["runs", str(tmp_path / "late"), "--json"])
+    assert json.loads(capsys.readouterr().out) == late
 
 
 @pytest.mark.parametrize("width", [30, 50, 80, 100, 140])
