@@ -66,7 +66,9 @@ def test_the_verdict_stands_under_the_views(tmp_path: Path) -> None:
     assert shown["C3b"] == found["C3"]["C3b"]["verdict"] == "held"
     assert "forecast" in shown
     assert html.escape(found["C2"]["reason"]) in table
-    assert '<a href="figures/r/geometry.png">geometry.png</a>' in table
+    link = '<a href="figures/r/geometry.png">geometry.png</a>'
+    assert f"<td>2b 3a 15, {link}</td>" in table
+    assert f"<td>{link}</td>" in table  # of a claim without a figure of the paper's
 
 
 def test_nothing_from_a_run_ends_the_script_it_stands_in(tmp_path: Path) -> None:

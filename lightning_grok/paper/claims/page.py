@@ -57,9 +57,9 @@ def _rows(row: Row, figures: Sequence[Path]) -> str:
 
 def _linked(names: str, figures: Sequence[Path]) -> str:
     """`names`, with a link where it ends in one of our figures; of several runs the first's."""
-    panels, _, ours = names.rpartition(", ")
+    panels, comma, ours = names.rpartition(", ")
     found = next((figure for figure in figures if figure.name == ours), None)
     if found is None:
         return html.escape(names)
     link = f'<a href="{html.escape(found.as_posix())}">{html.escape(ours)}</a>'
-    return f"{html.escape(panels)}, {link}"
+    return f"{html.escape(panels)}{comma}{link}"
