@@ -20,6 +20,7 @@ from lightning_grok.analysis.instability import (
     ungrokking_epoch,
 )
 from lightning_grok.analysis.lag import on_common_epochs
+from lightning_grok.analysis.onset import GrokkingEvents
 from lightning_grok.analysis.reading import NotMeasuredError, Subject
 
 When = int | float | str
@@ -27,11 +28,11 @@ When = int | float | str
 _EVENTS: dict[str, Callable[[Subject], float]] = {
     "start": lambda run: 1.0,
     "end": lambda run: float(run.last),
-    "memorization": lambda run: run.events.t_mem,
-    "begins": lambda run: run.events.begins,
-    "onset": lambda run: run.events.test.t_10,
-    "half": lambda run: run.events.test.t_half,
-    "grokked": lambda run: run.events.test.t_half if run.events.grokked else math.inf,
+    "memorization": lambda run: _of_accuracies(run).t_mem,
+    "begins": lambda run: _of_accuracies(run).begins,
+    "onset": lambda run: _of_accuracies(run).test.t_10,
+    "half": lambda run: _of_accuracies(run).test.t_half,
+    "grokked": lambda run: run.events.test.t_half if _of_accuracies(run).grokked else math.inf,
     "collapse": lambda run: collapse_epoch(*run.series("stability/zero_loss_share")),
     "instability": lambda run: _first_instability(run),
     "ungrokking": lambda run: _ungrokking(run),
@@ -40,7 +41,7 @@ EVENTS = tuple(_EVENTS)
 """Names of events."""
 
 _MULTIPLE = re.compile(r"(?:([0-9.]+(?:e[+-]?[0-9]+)?) )?([a-z]+)")
-_LEVEL = re.compile(r"(\S.*\S) (>=|<=) ([-+0-9.e]+)")
+_LEVEL = re.compile(r"(\S|\S.*\S) (>=|<=) ([-+0-9.e]+)")
 
 
 def check_moment(when: When) -> None:
@@ -90,8 +91,15 @@ def _reached(run: Subject, key: str, sign: str, level: float) -> float:
     return math.inf if first is None else float(epochs[first])
 
 
+def _of_accuracies(run: Subject) -> GrokkingEvents:
+    """What the accuracies say, of a run that has both: of another it is not known what came."""
+    if math.isnan(run.events.test_accuracy):
+        raise NotMeasuredError("train/accuracy beside test/accuracy")
+    return run.events
+
+
 def _first_instability(run: Subject) -> float:
-    found = find_instabilities(*run.series("train/loss"), run.events.t_mem)
+    found = find_instabilities(*run.series("train/loss"), _of_accuracies(run).t_mem)
     return float(found[0].epoch) if found else math.inf
 
 

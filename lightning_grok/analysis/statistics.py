@@ -8,7 +8,7 @@ one series against another are in `lightning_grok.analysis.timing`.
 """
 
 import math
-from typing import Literal
+from typing import Annotated, ClassVar, Literal
 
 import msgspec
 import numpy as np
@@ -27,25 +27,50 @@ from lightning_grok.analysis.reading import Reading, Subject
 from lightning_grok.analysis.rule import Rule
 from lightning_grok.analysis.transition import Transition, find_transition
 
+_MOMENTS = ("at", "to_at", "start", "end", "until")
+
+Keys = Annotated[list[str], msgspec.Meta(min_length=1)]
+
 
 class Quantity(Rule, tag_field="statistic", frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One number a run, and what it must be."""
 
+    extremes: ClassVar[tuple[str, ...]] = ()
+    """What may stand in place of a moment."""
+
     def read(self, run: Subject) -> Reading:
-        """The number of one run.
+        """The number of one run; none where a moment that it needs never came.
 
         Raises:
             NotMeasuredError: it lacks a series.
         """
+        for when in self.moments:
+            if math.isinf(epoch_of(run, when)):
+                return Reading(math.nan, reason=f"{when} never came")
+        found = self.number(run)
+        if self.scale == "log" and found.value <= 0:
+            return Reading(math.nan, reason="it is not above 0 and has no logarithm")
+        if self.test == "share" and found.value not in (0, 1) and math.isfinite(found.value):
+            return Reading(math.nan, reason="it is neither 0 nor 1, which a share is of")
+        return found
+
+    def number(self, run: Subject) -> Reading:
+        """The same, of a run in which all `moments` came."""
         raise NotImplementedError
 
     def __post_init__(self) -> None:
         """Refuse moments that are none."""
         super().__post_init__()
-        for name in ("at", "to_at", "start", "end", "until", "event", "before"):
+        for name in (*_MOMENTS, "event", "before"):
             when = getattr(self, name, None)
-            if when not in (None, "largest", "smallest"):
+            if when is not None and when not in self.extremes:
                 check_moment(when)
+
+    @property
+    def moments(self) -> list[When]:
+        """Those that must come in a run."""
+        given = [getattr(self, name, None) for name in _MOMENTS]
+        return [when for when in given if when is not None and when not in self.extremes]
 
     @property
     def keys(self) -> list[str]:
@@ -62,7 +87,7 @@ class Value(Quantity, tag="value", frozen=True, kw_only=True):
     of: str
     at: When
 
-    def read(self, run: Subject) -> Reading:
+    def number(self, run: Subject) -> Reading:
         """The level; none beyond the measurements."""
         value = level_at(run, self.of, epoch_of(run, self.at))
         return Reading(value, reason=f"{self.of} was not measured there")
@@ -78,13 +103,17 @@ class Ratio(Quantity, tag="ratio", frozen=True, kw_only=True):
     at: When
     to: str = ""
     to_at: When
+    extremes: ClassVar[tuple[str, ...]] = ("largest", "smallest")
 
-    def read(self, run: Subject) -> Reading:
+    def number(self, run: Subject) -> Reading:
         """The ratio; none without a measurement by then, or over what is not above 0."""
         upper = _newest(run, self.of, self.at)
         lower = _newest(run, self.to or self.of, self.to_at)
-        if math.isnan(upper) or not lower > 0:
-            return Reading(math.nan, reason=f"{self.of} was not measured by then")
+        for key, level in ((self.of, upper), (self.to or self.of, lower)):
+            if math.isnan(level):
+                return Reading(math.nan, reason=f"{key} was not measured by then")
+        if not lower > 0:
+            return Reading(math.nan, reason=f"{self.to or self.of} is not above 0 there")
         return Reading(upper / lower)
 
 
@@ -100,7 +129,7 @@ class Change(Quantity, tag="change", frozen=True, kw_only=True):
     end: When = msgspec.field(name="to")
     window: float = 0.0
 
-    def read(self, run: Subject) -> Reading:
+    def number(self, run: Subject) -> Reading:
         """The difference."""
         start, end = (epoch_of(run, each) for each in (self.start, self.end))
         if not self.window:
@@ -108,7 +137,7 @@ class Change(Quantity, tag="change", frozen=True, kw_only=True):
             return Reading(change, reason=f"{self.of} was not measured at both epochs")
         epochs, values = _positive(run.series(self.of))
         x = np.log10(epochs)
-        low, high = _log(start), _log(end)
+        low, high = log_or_nan(start), log_or_nan(end)
         before = values[(x < low) & (x >= low - self.window)]
         after = values[(x >= high) & (x <= high + self.window)]
         if not len(after) or not len(before):
@@ -117,30 +146,33 @@ class Change(Quantity, tag="change", frozen=True, kw_only=True):
 
 
 class Growth(Quantity, tag="growth", frozen=True, kw_only=True):
-    """f / p − 1: by which part a series changes from its plateau at `start` to its final level."""
+    """(f − p) / |p|: by which part a series changes from its plateau at `start` to its end."""
 
     of: str
     start: When = msgspec.field(name="from", default="memorization")
 
-    def read(self, run: Subject) -> Reading:
-        """The relative change; below 0 for one that falls."""
+    def number(self, run: Subject) -> Reading:
+        """The relative change; below 0 for one that falls, none from a plateau of 0."""
         found = _passage(run, self.of, self.start)
-        return Reading(found.final / found.plateau - 1, reason=f"{self.of} has no plateau")
+        if not abs(found.plateau) > 0:
+            reason = "has no plateau" if math.isnan(found.plateau) else "begins at 0"
+            return Reading(math.nan, reason=f"{self.of} {reason}")
+        return Reading((found.final - found.plateau) / abs(found.plateau))
 
 
 class AllChange(Quantity, tag="all_change", frozen=True, kw_only=True):
     """1 where every series, for `each` of some names, ends on that side of its plateau, else 0."""
 
-    of: list[str]
-    each: list[str]
+    of: Keys
+    each: Keys
     direction: Literal["rise", "fall"]
     start: When = msgspec.field(name="from", default="memorization")
 
-    def read(self, run: Subject) -> Reading:
+    def number(self, run: Subject) -> Reading:
         """1 or 0; none where one of them has no plateau."""
         keys = [key.replace("{each}", name) for name in self.each for key in self.of]
         found = [_passage(run, key, self.start) for key in keys]
-        changes = np.array([each.final / each.plateau - 1 for each in found])
+        changes = np.array([each.final - each.plateau for each in found])
         if np.isnan(changes).any():
             return Reading(math.nan, reason="a series has no plateau")
         sign = 1 if self.direction == "rise" else -1
@@ -151,14 +183,14 @@ class Order(Quantity, tag="order", frozen=True, kw_only=True):
     """Spearman's ρ between the place in `each` and the growth of a series, log(f / p)."""
 
     of: str
-    each: list[str]
+    each: Annotated[list[str], msgspec.Meta(min_length=3)]
     start: When = msgspec.field(name="from", default="memorization")
 
-    def read(self, run: Subject) -> Reading:
-        """In [−1, 1]; 1 where the later ones grow more."""
+    def number(self, run: Subject) -> Reading:
+        """In [−1, 1]; 1 where the later ones grow more. None where one of them is not above 0."""
         found = [_passage(run, self.of.replace("{each}", name), self.start) for name in self.each]
-        growth = np.array([_log(each.final / each.plateau) for each in found])
-        reason = "it has no order"
+        growth = np.array([log_or_nan(each.final) - log_or_nan(each.plateau) for each in found])
+        reason = "a series is not above 0, or none grows more than another"
         return Reading(rank_correlation(growth, np.arange(len(growth), dtype=float)), reason=reason)
 
 
@@ -169,7 +201,7 @@ class Slope(Quantity, tag="slope", frozen=True, kw_only=True):
     start: When = msgspec.field(name="from")
     end: When = msgspec.field(name="to", default="end")
 
-    def read(self, run: Subject) -> Reading:
+    def number(self, run: Subject) -> Reading:
         """The slope; none for fewer than three measurements."""
         epochs, values = _positive(run.series(self.of))
         inside = (epochs >= epoch_of(run, self.start)) & (epochs <= epoch_of(run, self.end))
@@ -183,7 +215,7 @@ class Excursion(Quantity, tag="excursion", frozen=True, kw_only=True):
     start: When = msgspec.field(name="from", default="memorization")
     until: When = "0.5 onset"
 
-    def read(self, run: Subject) -> Reading:
+    def number(self, run: Subject) -> Reading:
         """How far it strays, as a part of its whole rise."""
         low, high = epoch_of(run, self.start), epoch_of(run, self.until)
         epochs, values = run.series(self.of)
@@ -203,11 +235,11 @@ class Correlation(Quantity, tag="correlation", frozen=True, kw_only=True):
     beside: str = msgspec.field(name="with")
     changes: bool = False
 
-    def read(self, run: Subject) -> Reading:
+    def number(self, run: Subject) -> Reading:
         """In [−1, 1]."""
         pair = _together(run, self.of, self.beside)
         first, second = _as_asked(pair, self.changes)
-        return Reading(correlation(first, second), reason="a series is constant")
+        return Reading(correlation(first, second), reason=_why_none(first))
 
 
 class CorrelationDifference(Quantity, tag="correlation_difference", frozen=True, kw_only=True):
@@ -218,11 +250,11 @@ class CorrelationDifference(Quantity, tag="correlation_difference", frozen=True,
     beside: str = msgspec.field(name="with")
     changes: bool = False
 
-    def read(self, run: Subject) -> Reading:
+    def number(self, run: Subject) -> Reading:
         """Above 0 where `of` goes more with it than `than` does."""
         all_three = _together(run, self.of, self.than, self.beside)
-        value = fisher_z_difference(*_as_asked(all_three, self.changes))
-        return Reading(value, reason="a series is constant")
+        asked = _as_asked(all_three, self.changes)
+        return Reading(fisher_z_difference(*asked), reason=_why_none(asked[0]))
 
 
 class Concordance(Quantity, tag="concordance", frozen=True, kw_only=True):
@@ -231,7 +263,7 @@ class Concordance(Quantity, tag="concordance", frozen=True, kw_only=True):
     of: str
     beside: str = msgspec.field(name="with")
 
-    def read(self, run: Subject) -> Reading:
+    def number(self, run: Subject) -> Reading:
         """In [−1, 1]; 1 where they are equal."""
         _, first, second = at_shared_epochs(run.series(self.of), run.series(self.beside))
         return Reading(concordance(first, second), reason="too few common epochs")
@@ -241,9 +273,9 @@ class LargestDifference(Quantity, tag="largest_difference", frozen=True, kw_only
     """The largest |difference| over epochs between a series and any of `others`."""
 
     of: str
-    others: list[str]
+    others: Keys
 
-    def read(self, run: Subject) -> Reading:
+    def number(self, run: Subject) -> Reading:
         """0 or more."""
         worst = 0.0
         for key in self.others:
@@ -260,15 +292,18 @@ class Happens(Quantity, tag="happens", frozen=True, kw_only=True):
     event: When
     before: When | None = None
 
-    def read(self, run: Subject) -> Reading:
+    def number(self, run: Subject) -> Reading:
         """1 or 0."""
         limit = math.inf if self.before is None else epoch_of(run, self.before)
         return Reading(float(epoch_of(run, self.event) < limit))
 
 
 def level_at(run: Subject, key: str, epoch: float) -> float:
-    """The value at an epoch above 0, a straight line in x between two; NaN beyond them."""
-    epochs, values = _positive(run.series(key))
+    """The value at an epoch, a straight line in x between two above 0; NaN beyond them."""
+    epochs, values = run.series(key)
+    if epoch == 0 and len(epochs) and epochs[0] == 0:
+        return float(values[0])
+    epochs, values = _positive((epochs, values))
     if not len(epochs) or not epochs[0] <= epoch <= epochs[-1]:
         return math.nan
     return float(np.interp(math.log10(epoch), np.log10(epochs), values))
@@ -279,7 +314,7 @@ def _positive(series: Series) -> Series:
     return epochs[epochs > 0], values[epochs > 0]
 
 
-def _log(value: float) -> float:
+def log_or_nan(value: float) -> float:
     """log10 of an epoch or of a ratio; NaN of what has none."""
     return math.log10(value) if value > 0 else math.nan
 
@@ -305,11 +340,15 @@ def _together(run: Subject, *keys: str) -> list[Series]:
     for other in read[1:]:
         coarsest, _ = on_common_epochs(coarsest, other)
     x = np.log10(coarsest[0])
-    found = []
-    for each in read:
-        epochs, values = _positive(each)
-        found.append((coarsest[0], np.interp(x, np.log10(epochs), values)))
-    return found
+    placed = [_positive(each) for each in read]
+    if not all(len(epochs) for epochs, _ in placed):
+        return [(epochs[:0], values[:0]) for epochs, values in placed]
+    return [(coarsest[0], np.interp(x, np.log10(epochs), values)) for epochs, values in placed]
+
+
+def _why_none(values: np.ndarray) -> str:
+    """Why there is no correlation."""
+    return "a series is constant" if len(values) >= 3 else "too few common epochs"
 
 
 def _as_asked(series: list[Series], changes: bool) -> list[np.ndarray]:

@@ -19,7 +19,7 @@ from lightning_grok.analysis.lag import (
 )
 from lightning_grok.analysis.moment import When, check_moment, epoch_of
 from lightning_grok.analysis.reading import Reading, Subject
-from lightning_grok.analysis.statistics import Quantity
+from lightning_grok.analysis.statistics import Quantity, log_or_nan
 
 
 class Timed(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -61,7 +61,12 @@ class Lag(Quantity, tag="lag", frozen=True, kw_only=True):
     of: str | Timed
     behind: str | Timed
 
-    def read(self, run: Subject) -> Reading:
+    @property
+    def moments(self) -> list[When]:
+        """Where the plateaus begin."""
+        return [_timed(each).start for each in (self.of, self.behind)]
+
+    def number(self, run: Subject) -> Reading:
         """The lag of one run."""
         return _lag(run, _timed(self.of), _timed(self.behind))
 
@@ -73,13 +78,18 @@ class LagDifference(Quantity, tag="lag_difference", frozen=True, kw_only=True):
     than: str | Timed
     behind: str | Timed
 
-    def read(self, run: Subject) -> Reading:
+    @property
+    def moments(self) -> list[When]:
+        """Where the plateaus begin."""
+        return [_timed(each).start for each in (self.of, self.than, self.behind)]
+
+    def number(self, run: Subject) -> Reading:
         """Below 0 where `of` is nearer to it in time."""
         behind = _timed(self.behind)
         own, other = (_lag(run, _timed(each), behind) for each in (self.of, self.than))
         if other.at_least:  # the difference would be an upper bound
             reason = f"{_timed(self.than).key} was not there by the end"
-            return Reading(math.nan, reason=own.reason or reason)
+            return Reading(math.nan, reason=own.reason if math.isnan(own.value) else reason)
         # A lower bound of a lag is one of its size only if it is above 0.
         value = max(own.value, 0.0) if own.at_least else abs(own.value)
         most = max(abs(own.value), own.at_most)
@@ -96,13 +106,18 @@ class TimeBetween(Quantity, tag="time_between", frozen=True, kw_only=True):
     start: When = msgspec.field(name="from")
     end: When = msgspec.field(name="to")
 
-    def read(self, run: Subject) -> Reading:
-        """A lower bound where `end` never came; none where `start` didn't."""
+    @property
+    def moments(self) -> list[When]:
+        """The first."""
+        return [self.start]
+
+    def number(self, run: Subject) -> Reading:
+        """A lower bound where `end` never came."""
         start, end = (epoch_of(run, each) for each in (self.start, self.end))
-        if not 0 < start < math.inf or not end > 0:
-            return Reading(math.nan, reason=f"{self.start} never came")
+        if not start > 0 or not end > 0:
+            return Reading(math.nan, reason="epoch 0 is no number of decades away")
         if math.isinf(end):
-            return Reading(math.log10(run.last / start), at_least=True)
+            return Reading(log_or_nan(run.last / start), at_least=True)
         return Reading(math.log10(end / start))
 
 
@@ -117,7 +132,7 @@ class Width(Quantity, tag="width", frozen=True, kw_only=True):
     start: When = msgspec.field(name="from", default="start")
     until: When = "end"
 
-    def read(self, run: Subject) -> Reading:
+    def number(self, run: Subject) -> Reading:
         """The width; a lower bound where nine tenths were not reached."""
         epochs, values = run.series(self.of)
         kept = epochs <= epoch_of(run, self.until)
@@ -142,7 +157,7 @@ class SpeedRatio(Quantity, tag="speed_ratio", frozen=True, kw_only=True):
     start: When = msgspec.field(name="from", default="2 memorization")
     window: float = 0.3
 
-    def read(self, run: Subject) -> Reading:
+    def number(self, run: Subject) -> Reading:
         """Above 1 where it jumps."""
         epochs, step = run.series(self.of)
         measured, _ = run.whole(self.of)  # breakdowns among them: each step is from the one before
@@ -152,7 +167,7 @@ class SpeedRatio(Quantity, tag="speed_ratio", frozen=True, kw_only=True):
         known &= ~np.isin(before, run.breakdown)
         start, end = np.log10(measured[at[known] - 1]), np.log10(epochs[known])
         speed = step[known] / (end - start)
-        moment, first = (math.log10(epoch_of(run, each)) for each in (self.at, self.start))
+        moment, first = (log_or_nan(epoch_of(run, each)) for each in (self.at, self.start))
         about = np.abs((start + end) / 2 - moment) <= self.window
         quiet = (start >= first) & (end <= moment - self.window)
         if not about.any() or not quiet.any() or not np.median(speed[quiet]) > 0:

@@ -120,4 +120,5 @@ def plateau_level(
     inside = (epochs >= start) & (epochs <= 2 * start)
     if inside.any():
         return float(np.median(values[inside]))
-    return float(np.interp(math.log10(start * math.sqrt(2)), np.log10(epochs), values))
+    x = math.log10(start * math.sqrt(2)) if start > 0 else -math.inf
+    return float(np.interp(x, np.log10(epochs), values))

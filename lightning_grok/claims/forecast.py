@@ -71,7 +71,8 @@ def forecast(
     """How long before an event a series had told, for the seeds of one setup.
 
     Args:
-        runs: one a seed; those in which `since` never came are left out.
+        runs: one a seed; those in which `since` never came, or that can't tell whether the event
+            did, are left out.
         series: name -> key of what may have told; None takes `telling_series`.
         event: a moment (`lightning_grok.analysis.moment`) or the name of a logged event.
         since: the moment from which on runs are watched; None: memorization, or the start where the
@@ -91,7 +92,8 @@ def forecast(
         ``alarms`` by series.
     """
     since = since or _since(event)
-    seeds = [run for run in runs if math.isfinite(_epoch(run, since))]
+    known = [run for run in runs if not math.isnan(_epoch(run, event))]
+    seeds = [run for run in known if math.isfinite(_epoch(run, since))]
     quiet = [run for run in controls if _epoch(run, event) == math.inf]
     wanted = telling_series(seeds) if series is None else series
     chosen = {n: key for n, key in wanted.items() if all(r.measured(key) for r in (*seeds, *quiet))}
