@@ -101,7 +101,8 @@ def lacking(readings: Sequence[Reading]) -> tuple[int, str]:
     """How many seeds have no value, and what most of them lack."""
     reasons = Counter(r.reason for r in readings if not math.isfinite(r.value))
     ((why, _),) = reasons.most_common(1) or [("", 0)]
-    return reasons.total(), why or "undefined" if reasons else ""
+    mostly = "mostly " if len(reasons) > 1 else ""
+    return reasons.total(), mostly + (why or "undefined") if reasons else ""
 
 
 def adjusted(tests: Sequence[SeedTest]) -> list[SeedTest]:

@@ -1,6 +1,6 @@
 """The runs that test a claim: which of many runs are of a setup, one a seed, come to their end."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from typing import Any, NamedTuple
 
@@ -127,6 +127,34 @@ class SeedRun:
         panel = panel_of(self.run, "weights")
         layers = [line.layer for line in panel.lines if line.layer] if panel else []
         return layers[-1] if layers else ""
+
+
+class Shortened:
+    """A run as it was at an epoch; what its accuracies say of it stays that of the whole run.
+
+    Args:
+        run: the whole run.
+        last: the epoch.
+    """
+
+    def __init__(self, run: SeedRun, last: int) -> None:
+        self._run = run
+        self.last = last
+        self.events = run.events
+        self.breakdown = run.breakdown
+
+    def series(self, key: str) -> Series:
+        """As of the run, up to the epoch."""
+        epochs, values = self.whole(key, self._run.series)
+        if not len(epochs):
+            raise NotMeasuredError(key)
+        return epochs, values
+
+    def whole(self, key: str, read: Callable[[str], Series] | None = None) -> Series:
+        """The same with NaN and breakdowns among them."""
+        epochs, values = (read or self._run.whole)(key)
+        kept = epochs <= self.last
+        return epochs[kept], values[kept]
 
 
 class Cohort(NamedTuple):

@@ -129,6 +129,17 @@ class Claim(_Strict, frozen=True):
             raise ValueError("expected one of quantities, repeats and published, received another")
         if self.controls and self.paired_with:
             raise ValueError("expected controls or paired_with, received both")
+        beside = "controls" if self.controls else "paired_with" if self.paired_with else ""
+        tests = ("above", "below", "within")[: 2 if self.controls else 3]
+        for name, given in self.quantities.items():
+            if not beside or not isinstance(given, dict):
+                continue
+            scale, test = given.get("scale", "linear"), given.get("test")
+            if scale != "linear" or test not in tests:
+                raise ValueError(
+                    f"expected a test of {', '.join(tests)} on a linear scale beside {beside}, "
+                    f"received {test} on a {scale} scale for {name}"
+                )
 
     def read_quantities(self) -> list[tuple[str, str, Quantity]]:
         """Name, layer (empty where it is of none) and statistic of everything that is tested."""

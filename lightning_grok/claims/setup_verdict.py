@@ -1,11 +1,9 @@
 """One claim on the runs of one setup: held, failed or undecided, and why."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import chain
-from typing import Any, NamedTuple
-
-import msgspec
+from typing import Any, Literal, NamedTuple
 
 from lightning_grok.analysis.decision import (
     Outcome,
@@ -22,10 +20,10 @@ from lightning_grok.analysis.interval import (
     median_difference,
     median_difference_p_value,
 )
-from lightning_grok.analysis.reading import NotMeasuredError, Reading
+from lightning_grok.analysis.reading import NotMeasuredError, Reading, Subject
 from lightning_grok.analysis.rule import Rule
 from lightning_grok.analysis.statistics import Quantity
-from lightning_grok.claims.cohort import Cohort, SeedRun, cohort
+from lightning_grok.claims.cohort import Cohort, SeedRun, Shortened, cohort
 from lightning_grok.claims.content import Claim, Claims, Setup
 from lightning_grok.claims.published import Curves, deviations
 from lightning_grok.claims.reasons import (
@@ -111,13 +109,17 @@ def setup_verdict(
     rules: dict[str, Rule] = {name: quantity for name, _, quantity in quantities}
     found = _cohort(runs, setup, quantities, content)
     seeds, lack, command = _usable(claim, setup, found, least)
-    readings, missing = _readings(quantities, seeds)
+    controls = _controls(claim, quantities, runs, content)
+    until = min((run.last for run in chain(seeds, *controls.values())), default=0)
+    looked_at = [Shortened(run, until) for run in seeds] if controls else seeds
+    readings, missing = _readings(quantities, looked_at)
     if missing and len(seeds) - missing[1] < least:
         lack = f"{missing[0]} was not measured"
         lack += f" in {missing[1]} of {len(seeds)} runs" if missing[1] < len(seeds) else ""
         command = measure_command(claim)
-    if claim.controls:
-        tests, short = _against_controls(claim, quantities, seeds, runs, content)
+    if controls:
+        cut = {n: [Shortened(run, until) for run in each] for n, each in controls.items()}
+        tests, short = _against_controls(claim, quantities, readings, cut, content)
         if not lack and short is not None:
             lack, command = short
     else:
@@ -213,7 +215,7 @@ def _cohort(runs: Sequence[SeedRun], setup: Setup, quantities: Tested, content: 
 
 
 def _readings(
-    quantities: Tested, runs: Sequence[SeedRun]
+    quantities: Tested, runs: Sequence[Subject]
 ) -> tuple[Readings, tuple[str, int] | None]:
     """What every quantity is in every run; and which key is missing, in how many runs."""
     found: list[dict[tuple[str, str], Reading]] = []
@@ -241,48 +243,48 @@ def _paired(
     found: Readings = {(name, label): [] for name, label, _ in quantities}
     for run in seeds:
         mine, _ = _readings(quantities, [run])
-        theirs, _ = _readings(quantities, [by_seed[run.seed]] if run.seed in by_seed else [])
+        theirs, lacks = _readings(quantities, [by_seed[run.seed]] if run.seed in by_seed else [])
         for key, each in found.items():
             pair = (*mine.get(key, ()), *theirs.get(key, ()))
             if len(pair) < 2:
-                each.append(Reading(math.nan, reason=f"no {claim.paired_with} of the same seed"))
+                missing = f"{lacks[0]} was not measured in" if lacks else "no"
+                same = f"{missing} {claim.paired_with} of the same seed"
+                each.append(Reading(math.nan, reason=same))
             elif pair[1].at_least:
                 each.append(Reading(math.nan, reason="the other is known from one side only"))
             else:
                 first, second = pair
                 difference = first.value - second.value
                 most = first.at_most - second.value
-                reason = first.reason or second.reason
+                reason = first.reason if math.isnan(first.value) else second.reason
                 each.append(first._replace(value=difference, at_most=most, reason=reason))
     return found
+
+
+def _controls(
+    claim: Claim, quantities: Tested, runs: Sequence[SeedRun], content: Claims
+) -> dict[str, list[SeedRun]]:
+    """The seeds of every control that did not grok."""
+    found = {n: _cohort(runs, content.setups[n], quantities, content) for n in claim.controls}
+    return {n: [run for run in c.runs if not run.events.grokked] for n, c in found.items()}
 
 
 def _against_controls(
     claim: Claim,
     quantities: Tested,
-    seeds: Sequence[SeedRun],
-    runs: Sequence[SeedRun],
+    ours: Readings,
+    controls: Mapping[str, Sequence[Subject]],
     content: Claims,
 ) -> tuple[list[SeedTest], tuple[str, str] | None]:
-    """Differences of medians from the seeds of all controls that did not grok.
+    """Differences of medians from the seeds of all controls.
 
     Both sides are looked at up to the last epoch that all of them reached. The second part says
     what is wanting, if anything is, and what makes it.
     """
-    groups = {
-        name: [
-            run
-            for run in _cohort(runs, content.setups[name], quantities, content).runs
-            if not run.events.grokked
-        ]
-        for name in claim.controls
-    }
-    until = min((run.last for run in (*seeds, *chain(*groups.values()))), default=0)
-    common = [(name, label, _ended(each, until)) for name, label, each in quantities]
     theirs: Readings = {}
     short: list[tuple[str, str]] = []
-    for name, own in groups.items():
-        readings, missing = _readings(common, own)
+    for name, own in controls.items():
+        readings, missing = _readings(quantities, own)
         for key, each in readings.items():
             theirs.setdefault(key, []).extend(each)
         lack = _lack_of_control(readings, missing, len(own), f"the control {name}", content)
@@ -290,8 +292,11 @@ def _against_controls(
             remedy = content.setups[name].command() if len(own) < content.min_seeds else ""
             measure = measure_command(claim) if missing is not None else ""
             short.append((lack, remedy or measure))
-    ours = _readings(common, seeds)[0]
-    tests = [_group_test(key, each, theirs.get(key, ()), claim) for key, each in ours.items()]
+    rules: dict[str, Rule] = {name: quantity for name, _, quantity in quantities}
+    tests = [
+        _group_test(key, each, theirs.get(key, ()), rules[key[0]], claim.level)
+        for key, each in ours.items()
+    ]
     return adjusted(tests), short[0] if short else None
 
 
@@ -308,31 +313,41 @@ def _lack_of_control(
     return f"{name}: {lack}" if lack else ""
 
 
-def _ended(quantity: Quantity, until: int) -> Quantity:
-    """A quantity that looks no further than an epoch, where it says until when it looks."""
-    fields = quantity.__struct_fields__
-    return msgspec.structs.replace(quantity, until=until) if "until" in fields else quantity
-
-
 def _group_test(
-    key: tuple[str, str], ours: Sequence[Reading], theirs: Sequence[Reading], claim: Claim
+    key: tuple[str, str],
+    ours: Sequence[Reading],
+    theirs: Sequence[Reading],
+    rule: Rule,
+    level: float,
 ) -> SeedTest:
-    """The difference of the medians, for the statement that it is below 0.
+    """The difference of the medians, beside the thresholds of ``above`` or ``below``.
 
     A lower bound counts as infinite where a large value is the more careful one to assume.
     """
-    level = claim.level
     known, others = ([r for r in each if math.isfinite(r.value)] for each in (ours, theirs))
-    seen, open_ended = _bounded(known), _open_ended(known)
-    largest = median_difference(open_ended, _bounded(others), level=level)
-    smallest = median_difference(seen, _open_ended(others), level=level)
-    p_held = p_failed = math.nan
-    if min(len(known), len(others)) > 1:
-        p_held = median_difference_p_value(open_ended, _bounded(others), "below")
-        p_failed = median_difference_p_value(seen, _open_ended(others), "above")
-    interval = largest._replace(low=smallest.low, seeds=len(known))
-    without, why = lacking(ours)
-    return SeedTest(*key, interval, p_held, p_failed, sum(r.at_least for r in known), without, why)
+    largest, smallest = (
+        (_open_ended(known), _bounded(others)),
+        (_bounded(known), _open_ended(others)),
+    )
+    high, low = (median_difference(*each, level=level) for each in (largest, smallest))
+    careful = {"below": largest, "above": smallest}
+
+    def p_value(side: Literal["above", "below"], threshold: float | None) -> float:
+        if threshold is None or min(len(known), len(others)) < 2:
+            return math.nan
+        first, second = careful[side]
+        return median_difference_p_value([v - threshold for v in first], second, side)
+
+    sides: tuple[Literal["above", "below"], ...] = ("above", "below")
+    held, failed = sides if rule.test == "above" else sides[::-1]
+    return SeedTest(
+        *key,
+        high._replace(low=low.low, seeds=len(known)),
+        p_value(held, rule.held),
+        p_value(failed, rule.failed),
+        sum(r.at_least for r in known),
+        *lacking(ours),
+    )
 
 
 def _bounded(readings: Sequence[Reading]) -> list[float]:

@@ -2,14 +2,20 @@
 
 import json
 import math
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 from claimed_runs import SMALL_OUTPUT, Truth, by_layer, judged, write_run, write_runs
 
 from lightning_grok.analysis.interval import Interval, wilson_interval
 from lightning_grok.claims.cohort import Cohort
+from lightning_grok.claims.content import parse_claims
 from lightning_grok.claims.setup_verdict import SetupVerdict
+from lightning_grok.claims.verdict import judge
+from lightning_grok.errors import InputError
 from lightning_grok.runs.run import Run
 
 FLAT = Truth(half=0.8, width=1.0)  # generalizes while it memorizes
@@ -99,3 +105,89 @@ def test_measurements_too_far_apart_time_nothing(tmp_path: Path) -> None:
     found = judged(tmp_path, "C2", [Run(run.path) for run in runs])
     assert found["verdict"] == "undecided"
     assert "measured too sparsely: 0.25 decades apart" in found["reason"]
+
+
+EPOCHS = [0, 1, 2, 5, 10, 20, 50, 100, 200, 500, 1000]
+VALUE = {"statistic": "value", "of": "level", "at": "end"}
+
+
+def write_own(
+    root: Path, setup: str, levels: Mapping[str, float], *, last: int = 1000, seeds: int = 6
+) -> list[Run]:
+    """Runs without accuracies of which each series is a level plus its seed's share of log10."""
+    for seed in range(seeds):
+        path = root / f"{setup}_{seed}"
+        path.mkdir(parents=True)
+        meta = {"dataset": "own", "setup": setup, "seed": seed, "state": "finished"}
+        (path / "run.json").write_text(json.dumps(meta))
+        (path / "config.yaml").write_text("model: {betas: [0.9, 0.99], width: 8}")
+        slope = 1 + (seed - 2.5) / 100
+        rows = [
+            {"event": "evaluation", "epoch": epoch, "step": epoch}
+            | {key: each + slope * np.log10(max(epoch, 1)) for key, each in levels.items()}
+            for epoch in EPOCHS
+            if epoch <= last
+        ]
+        (path / "events.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return [Run(root / f"{setup}_{seed}") for seed in range(seeds)]
+
+
+def own_verdict(runs: Sequence[Run], **claim: Any) -> dict[str, Any]:
+    """Of one claim on the setup `own`."""
+    setups = {name: {"where": {"setup": name}} for name in ("own", "other")}
+    content = {"setups": setups, "claims": {"C": {"statement": "S", "setups": ["own"]} | claim}}
+    return judge(parse_claims(content, "test"), runs)["C"]
+
+
+@pytest.mark.parametrize(
+    ("test", "held", "failed", "expected"),
+    [
+        ("above", 0, 0, "failed"), ("above", -2, -3, "held"), ("above", 1, -2, "undecided"),
+        ("below", 0, 0, "held"), ("below", -2, -0.5, "undecided"), ("below", -5, -5, "failed"),
+    ],
+)  # fmt: skip
+def test_controls_are_compared_by_the_claims_own_thresholds(
+    test: str, held: float, failed: float, expected: str, tmp_path: Path
+) -> None:
+    runs = write_own(tmp_path, "own", {"level": 0}) + write_own(tmp_path, "other", {"level": 1})
+    rule = {"test": test, "held": held, "failed": failed}
+    found = own_verdict(runs, controls=["other"], quantities={"q": VALUE | rule})
+    assert found["estimate"] == pytest.approx(-1)
+    assert found["verdict"] == expected
+
+
+def test_controls_that_ended_sooner_are_compared_at_their_end(tmp_path: Path) -> None:
+    runs = write_own(tmp_path, "own", {"level": 0})
+    runs += write_own(tmp_path, "other", {"level": 1}, last=100)
+    for statistic, expected in (
+        (VALUE, -1),
+        ({"statistic": "ratio", "of": "level", "at": "largest", "to_at": 10}, 2 - 3 / 2),
+        ({"statistic": "happens", "event": "level >= 2.5", "before": "end"}, 0),
+    ):
+        each = {"q": statistic | {"test": "below", "held": 0}}
+        found = own_verdict(runs, controls=["other"], quantities=each)
+        assert found["estimate"] == pytest.approx(expected, abs=1e-3)
+    at_200 = {"q": VALUE | {"at": 200, "test": "below", "held": 0}}
+    found = own_verdict(runs, controls=["other"], quantities=at_200)
+    assert "level was not measured there in 6 seeds" in found["reason"]
+
+
+def test_what_a_pair_lacks_is_said(tmp_path: Path) -> None:
+    runs = write_own(tmp_path, "own", {"level": 0, "more": 0})
+    runs += write_own(tmp_path, "other", {"level": 1}, seeds=5)
+    above = {"test": "above", "held": 0}
+    found = own_verdict(runs, paired_with="other", quantities={"q": VALUE | above})
+    assert found["estimate"] == pytest.approx(-1)
+    assert "1 seed without q: no other of the same seed" in found["reason"]
+    of_more = {"q": VALUE | above | {"of": "more"}}
+    found = own_verdict(runs, paired_with="other", quantities=of_more)
+    assert "mostly more was not measured in other of the same seed in 6 seeds" in found["reason"]
+
+
+@pytest.mark.parametrize("beside", [{"controls": ["other"]}, {"paired_with": "other"}])
+@pytest.mark.parametrize("rule", [{"test": "share"}, {"test": "above", "scale": "log"}])
+def test_differences_are_no_shares_and_have_no_logarithms(
+    beside: dict[str, Any], rule: dict[str, Any]
+) -> None:
+    with pytest.raises(InputError, match=r"expected a test of above, below.* received .* for q"):
+        own_verdict([], **beside, quantities={"q": VALUE | {"held": 0.5} | rule})
