@@ -31,8 +31,16 @@ class Rule(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
         given = [each for each in (self.held, self.failed) if each is not None]
         if not given or not all(map(math.isfinite, given)):
             raise ValueError("expected a finite number as held or failed, received none")
-        if self.test == "share" and self.held is None:
-            raise ValueError("expected held for a share, received none")
+        if self.test == "share" and (self.held is None or not all(0 <= e <= 1 for e in given)):
+            raise ValueError(f"expected held for a share, in [0, 1], received {given}")
+        if self.held is not None and self.failed is not None:
+            down = self.test in ("above", "share")
+            if self.failed > self.held if down else self.failed < self.held:
+                side = "at most" if down else "at least"
+                raise ValueError(
+                    f"expected failed {side} held beside {self.test}, received {self.failed:g} "
+                    f"beside {self.held:g}"
+                )
         linear_within = self.test == "within" and self.scale == "linear"
         if self.around and not (linear_within and math.isfinite(self.around)):
             raise ValueError(f"expected around beside a linear within, received {self.around}")

@@ -127,7 +127,7 @@ class Change(Quantity, tag="change", frozen=True, kw_only=True):
     of: str
     start: When = msgspec.field(name="from")
     end: When = msgspec.field(name="to")
-    window: float = 0.0
+    window: Annotated[float, msgspec.Meta(ge=0)] = 0.0
 
     def number(self, run: Subject) -> Reading:
         """The difference."""

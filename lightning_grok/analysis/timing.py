@@ -4,7 +4,7 @@ They belong to the language of `lightning_grok.analysis.statistics`.
 """
 
 import math
-from typing import Literal
+from typing import Annotated, Literal
 
 import msgspec
 import numpy as np
@@ -155,7 +155,7 @@ class SpeedRatio(Quantity, tag="speed_ratio", frozen=True, kw_only=True):
     of: str
     at: When = "onset"
     start: When = msgspec.field(name="from", default="2 memorization")
-    window: float = 0.3
+    window: Annotated[float, msgspec.Meta(gt=0)] = 0.3
 
     def number(self, run: Subject) -> Reading:
         """Above 1 where it jumps."""

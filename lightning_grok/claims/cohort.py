@@ -1,6 +1,6 @@
 """The runs that test a claim: which of many runs are of a setup, one a seed, come to their end."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import Any, NamedTuple
 
@@ -106,11 +106,16 @@ class SeedRun:
             value = value.get(name) if isinstance(value, dict) else None
         return value
 
+    @property
+    def options(self) -> set[str]:
+        """The keys that `option` takes."""
+        return {*_dotted(self._options)}
+
     def matches(self, where: Where) -> bool:
-        """Whether all options are, by `option`, what they must be."""
+        """Whether all options are, by `option`, what they must be, or among it."""
         return all(
-            self.option(key) in (wanted if isinstance(wanted, list) else [wanted])
-            for key, wanted in where.items()
+            value == wanted or (isinstance(wanted, list) and value in wanted)
+            for value, wanted in ((self.option(key), wanted) for key, wanted in where.items())
         )
 
     @property
@@ -127,6 +132,12 @@ class SeedRun:
         panel = panel_of(self.run, "weights")
         layers = [line.layer for line in panel.lines if line.layer] if panel else []
         return layers[-1] if layers else ""
+
+
+def _dotted(options: Mapping[str, Any]) -> Iterator[str]:
+    for key, value in options.items():
+        yield key
+        yield from (f"{key}.{each}" for each in _dotted(value)) if isinstance(value, dict) else ()
 
 
 class Shortened:

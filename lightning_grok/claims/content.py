@@ -18,9 +18,15 @@ from lightning_grok.errors import InputError, first_line, hint
 from lightning_grok.runs.yaml_file import parse_yaml, read_yaml
 
 Plain = str | int | float | bool | None
-Where = dict[str, Plain | list[Plain]]
-"""Dotted keys of run.json or config.yaml with the value, or the list of values, that they have;
-null is none."""
+Where = dict[str, Plain | list[Plain | list[Plain]]]
+"""Dotted keys of run.json or config.yaml with their value, or a list of which they have one; null
+is none."""
+
+_WORDS = {
+    "statement", "verdict", "quantity", "estimate", "interval", "seeds", "setup", "figure",
+    "reason", "setups", "claims", "definitions", "variants", "forecast",
+}  # fmt: skip
+"""What stands beside claims and parts under a key of its own."""
 
 _QUANTITIES: dict[str, type[Quantity]] = {
     str(each.__struct_config__.tag): each
@@ -113,8 +119,8 @@ class Claim(_Strict, frozen=True):
     grokked: bool = False
     controls: list[str] = []
     paired_with: str = ""
-    needs: int = 0
-    spacing: float | None = None
+    needs: Annotated[int, msgspec.Meta(ge=0)] = 0
+    spacing: Annotated[float, msgspec.Meta(gt=0)] | None = None
     holm: bool = False
     measure: str = ""
     parts: dict[str, "Claim"] = {}
@@ -129,6 +135,9 @@ class Claim(_Strict, frozen=True):
             raise ValueError("expected one of quantities, repeats and published, received another")
         if self.controls and self.paired_with:
             raise ValueError("expected controls or paired_with, received both")
+        nested = [name for name, part in self.parts.items() if part.parts]
+        if nested:
+            raise ValueError(f"expected parts without parts of their own, received {nested[0]}")
         beside = "controls" if self.controls else "paired_with" if self.paired_with else ""
         tests = ("above", "below", "within")[: 2 if self.controls else 3]
         for name, given in self.quantities.items():
@@ -274,9 +283,16 @@ def parse_claims(content: Any, source: str) -> Claims:
             _convert(each, _QUANTITIES[each["statistic"]], f"{quantity} of {of}")
         _convert(claim, Claim, of)
     found = _convert(content, Claims, source)
+    told: list[str] = []
     for name, claim in found.claims.items():
-        for each in (claim, *claim.parts.values()):
-            _check_names(each, found, f"claim {name} in {source}")
+        for of, each in ((name, claim), *claim.parts.items()):
+            _check_names(each, found, f"claim {of} in {source}")
+            if of in told or of in _WORDS:
+                raise InputError(
+                    f"expected claims and parts under names of their own in {source}, received "
+                    f"{of}{' twice' if of in told else ', a word of every verdict'}"
+                )
+            told.append(of)
     if found.arm and found.arm not in found.arms:
         raise InputError(f"expected an arm that is defined in {source}, received {found.arm}")
     setups = {n: msgspec.structs.replace(s, name=n) for n, s in found.setups.items()}
@@ -326,6 +342,9 @@ def _check_names(claim: Claim, found: Claims, of: str) -> None:
                 raise InputError(
                     f"{of}: expected names that are defined, received {name}{hint(name, known)}"
                 )
+    deep = [name for name in claim.repeats if found.claims[name].repeats]
+    if deep:
+        raise InputError(f"{of}: expected repeats of claims with quantities, received {deep[0]}")
     placed = any("{layer}" in str(each) for each in claim.quantities.values())
     if placed != bool(claim.layers):
         raise InputError(f"{of}: expected layers where a key holds {{layer}}, received one of both")

@@ -10,8 +10,31 @@ from lightning_grok.analysis.decision import Outcome, SeedTest, lacking
 from lightning_grok.analysis.interval import wilson_interval
 from lightning_grok.analysis.reading import Reading
 from lightning_grok.analysis.rule import Rule
-from lightning_grok.claims.cohort import Cohort
-from lightning_grok.claims.content import Claim
+from lightning_grok.claims.cohort import Cohort, SeedRun
+from lightning_grok.claims.content import Claim, Setup
+from lightning_grok.errors import hint
+
+
+def no_runs(setup: Setup, runs: Sequence[SeedRun], unfinished: int) -> str:
+    """That there are none of a setup, and which of its options no run has at all."""
+    waiting = f"; {unfinished} not finished" if unfinished else ""
+    known = {option for run in runs for option in run.options}
+    for key, wanted in setup.where.items():
+        if runs and key not in known and None not in (wanted, *_listed(wanted)):
+            return f"no runs of this setup: none has an option {key}{hint(key, known)}"
+    return f"no runs of this setup{waiting}"
+
+
+def _listed(wanted: Any) -> list[Any]:
+    return wanted if isinstance(wanted, list) else []
+
+
+def not_measured(key: str, missing: int, runs: Sequence[SeedRun], claim: Claim) -> str:
+    """That a series is missing, and which it may be called where the claim doesn't measure it."""
+    if missing < len(runs):
+        return f"{key} was not measured in {missing} of {len(runs)} runs"
+    logged = {each for run in runs for each in run.keys}
+    return f"{key} was not measured{'' if claim.measure else hint(key, logged)}"
 
 
 def lacking_values(readings: Mapping[tuple[str, str], Sequence[Reading]], least: int) -> str:
@@ -120,8 +143,8 @@ def induction(claim: Claim, found: Cohort) -> str:
 
 
 def measure_command(claim: Claim) -> str:
-    """What takes the claim's measurements of a run afterwards."""
-    return f"python -m lightning_grok measure RUN {claim.measure}".rstrip()
+    """What takes the claim's measurements of a run afterwards; empty where it doesn't say."""
+    return f"python -m lightning_grok measure RUN {claim.measure}" if claim.measure else ""
 
 
 def count_seeds(count: int) -> str:

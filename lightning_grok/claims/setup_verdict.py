@@ -35,6 +35,8 @@ from lightning_grok.claims.reasons import (
     lacking_values,
     left_out,
     measure_command,
+    no_runs,
+    not_measured,
     too_sparse,
     unmeasured,
     why_decided,
@@ -108,14 +110,13 @@ def setup_verdict(
     least, quantities = content.min_seeds, claim.read_quantities()
     rules: dict[str, Rule] = {name: quantity for name, _, quantity in quantities}
     found = _cohort(runs, setup, quantities, content)
-    seeds, lack, command = _usable(claim, setup, found, least)
+    seeds, lack, command = _usable(claim, setup, found, runs, least)
     controls = _controls(claim, quantities, runs, content)
     until = min((run.last for run in chain(seeds, *controls.values())), default=0)
     looked_at = [Shortened(run, until) for run in seeds] if controls else seeds
     readings, missing = _readings(quantities, looked_at)
     if missing and len(seeds) - missing[1] < least:
-        lack = f"{missing[0]} was not measured"
-        lack += f" in {missing[1]} of {len(seeds)} runs" if missing[1] < len(seeds) else ""
+        lack = not_measured(*missing, seeds, claim)
         command = measure_command(claim)
     if controls:
         cut = {n: [Shortened(run, until) for run in each] for n, each in controls.items()}
@@ -158,7 +159,7 @@ def published_verdict(
     of = claim.published
     assert of is not None
     found = cohort(runs, setup)
-    _, lack, command = _usable(claim, setup, found, least)
+    _, lack, command = _usable(claim, setup, found, runs, least)
     rows: list[dict[str, Any]] = []
     if published is None:
         lack, command = "no published values: add --published FILE", ""
@@ -187,13 +188,12 @@ def published_verdict(
 
 
 def _usable(
-    claim: Claim, setup: Setup, found: Cohort, least: int
+    claim: Claim, setup: Setup, found: Cohort, runs: Sequence[SeedRun], least: int
 ) -> tuple[list[SeedRun], str, str]:
     """The seeds that a claim may use, what is wanting if anything is, and a command against it."""
     command = setup.command()
     if not found.runs:
-        waiting = f"; {found.unfinished} not finished" if found.unfinished else ""
-        return [], f"no runs of this setup{waiting}", command
+        return [], no_runs(setup, runs, found.unfinished), command
     seeds = found.grokked if claim.grokked else found.runs
     if len(found.runs) < least:
         return seeds, f"{count_seeds(len(found.runs))}, at least {least} needed", command

@@ -11,8 +11,14 @@ from lightning_grok.errors import InputError
 
 LAG = {
     "statistic": "lag", "of": "a/{layer}", "behind": "b",
-    "test": "within", "held": 0.1, "failed": 0.1,
+    "test": "within", "held": 0.1, "failed": 0.5,
 }  # fmt: skip
+VALUE = {"statistic": "value", "of": "a/{layer}", "at": "end", "held": 0}
+PART: dict[str, Any] = {
+    "statement": "S", "setups": ["s"],
+    "quantities": {"q": {"statistic": "value", "of": "a", "at": 1, "test": "above", "held": 0}},
+}  # fmt: skip
+REPEAT: dict[str, Any] = {"statement": "S", "setups": ["s"]}
 CONTENT: dict[str, Any] = {
     "setups": {"s": {"where": {"setup": "x"}}},
     "arms": {"double": {"model.loss_precision": "float64"}},
@@ -71,6 +77,21 @@ Q = "claims.C.quantities.q"
         (f"{Q}.held", -0.1, "expected margins above 0"),
         (f"{Q}.behind", {"key": "b", "part": 0.3}, "expected a part of 0.1, 0.5 or 0.9"),
         (f"{Q}.behind", {"key": "b", "from": "unset"}, "expected an epoch, an event of start"),
+        (f"{Q}.failed", 0.05, "expected failed at least held beside within, received 0.05"),
+        (Q, VALUE | {"test": "above", "failed": 1}, "expected failed at most held beside above"),
+        (Q, VALUE | {"test": "below", "failed": -1}, "expected failed at least held beside below"),
+        (Q, VALUE | {"test": "share", "held": 90}, r"a share, in \[0, 1\], received \[90.0\]"),
+        (Q, {"statistic": "largest_difference", "of": "a", "others": []}, "length >= 1"),
+        ("claims.C.needs", -1, ">= 0"),
+        ("claims.C.spacing", 0, "> 0"),
+        ("claims.C.parts", {"C": PART}, "names of their own in test, received C twice"),
+        ("claims.C.parts", {"reason": PART}, "received reason, a word of every verdict"),
+        (
+            "claims.C.parts",
+            {"D": PART | {"parts": {"E": PART}}},
+            "parts without parts of their own",
+        ),
+        ("claims.D", REPEAT | {"repeats": ["D"]}, "repeats of claims with quantities, received D"),
         ("min_seeds", 1, ">= 2"),
         ("arm", "single", "an arm that is defined in test, received single"),
         ("setups.s.where", {}, "length >= 1"),
@@ -129,7 +150,7 @@ def test_variants_are_the_file_with_other_values(tmp_path: Path) -> None:
     path.write_text(yaml.safe_dump(CONTENT))
     (wide,) = read_variants(path).values()
     ((_, _, quantity), _) = wide.claims["C"].read_quantities()
-    assert (quantity.held, quantity.failed) == (0.5, 0.1)
+    assert (quantity.held, quantity.failed) == (0.5, 0.5)
     assert wide.digest != read_claims(path).digest
     path.write_text(yaml.safe_dump(changed("variants", {"v": {"claims.D.level": 0.9}})))
     with pytest.raises(InputError, match=r"variant v in .*: expected a key of the file, received"):

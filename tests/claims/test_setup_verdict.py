@@ -132,9 +132,10 @@ def write_own(
     return [Run(root / f"{setup}_{seed}") for seed in range(seeds)]
 
 
-def own_verdict(runs: Sequence[Run], **claim: Any) -> dict[str, Any]:
-    """Of one claim on the setup `own`."""
+def own_verdict(runs: Sequence[Run], where: Any = None, **claim: Any) -> dict[str, Any]:
+    """Of one claim on the setup `own`, or on runs with other options."""
     setups = {name: {"where": {"setup": name}} for name in ("own", "other")}
+    setups["own"] = {"where": where or {"setup": "own"}}
     content = {"setups": setups, "claims": {"C": {"statement": "S", "setups": ["own"]} | claim}}
     return judge(parse_claims(content, "test"), runs)["C"]
 
@@ -191,3 +192,30 @@ def test_differences_are_no_shares_and_have_no_logarithms(
 ) -> None:
     with pytest.raises(InputError, match=r"expected a test of above, below.* received .* for q"):
         own_verdict([], **beside, quantities={"q": VALUE | {"held": 0.5} | rule})
+
+
+def test_what_may_have_been_meant_is_said(tmp_path: Path) -> None:
+    runs = write_own(tmp_path, "own", {"level": 0})
+    misspelled = {"q": VALUE | {"of": "levle", "test": "above", "held": 0}}
+    found = own_verdict(runs, quantities=misspelled)
+    assert found["reason"] == "undecided: own: levle was not measured (did you mean level?)"
+    measured = own_verdict(runs, quantities=misspelled, measure="--config a.yaml")
+    assert (
+        "levle was not measured. To test own: python -m lightning_grok measure RUN --config"
+        in (measured["reason"])
+    )
+    found = own_verdict(runs, {"modle.width": 8}, quantities=misspelled)
+    assert "none has an option modle.width (did you mean model.width?)" in found["reason"]
+    for where in ({"setup": "none"}, {"modle.width": [8, None], "setup": "none"}):
+        found = own_verdict(runs, where, quantities=misspelled)
+        assert found["reason"] == "undecided: own: no runs of this setup"
+
+
+@pytest.mark.parametrize(
+    ("betas", "seeds"),
+    [([0.9, 0.99], 6), ([[0.9, 0.99], [0.9, 0.999]], 6), ([0.9], 0), ([[0.9, 0.999]], 0)],
+)
+def test_an_option_that_is_a_list(betas: list[Any], seeds: int, tmp_path: Path) -> None:
+    runs = write_own(tmp_path, "own", {"level": 0})
+    each = {"q": VALUE | {"test": "above", "held": 0}}
+    assert own_verdict(runs, {"model.betas": betas}, quantities=each)["seeds"] == seeds
