@@ -40,7 +40,8 @@ _EVENTS: dict[str, Callable[[Subject], float]] = {
 EVENTS = tuple(_EVENTS)
 """Names of events."""
 
-_MULTIPLE = re.compile(r"(?:([0-9.]+(?:e[+-]?[0-9]+)?) )?([a-z]+)")
+_NUMBER = re.compile(r"[0-9.]+(?:e[+-]?[0-9]+)?")
+_MULTIPLE = re.compile(rf"(?:({_NUMBER.pattern}) )?([a-z]+)")
 _LEVEL = re.compile(r"(\S|\S.*\S) (>=|<=) ([-+0-9.e]+)")
 
 
@@ -69,7 +70,7 @@ def epoch_of(run: Subject, when: When) -> float:
 def _parse(when: When) -> tuple[float, str, tuple[str, str, float] | None]:
     """A factor, the event that it multiplies (empty: it is an epoch), or a series and its level."""
     try:
-        if not isinstance(when, str):
+        if not isinstance(when, str) or _NUMBER.fullmatch(when):
             epoch = float(when)
             if epoch >= 0 and math.isfinite(epoch):
                 return epoch, "", None

@@ -32,6 +32,7 @@ from lightning_grok.analysis.moment import EVENTS, check_moment, epoch_of
 from lightning_grok.analysis.reading import NotMeasuredError
 from lightning_grok.claims.cohort import SeedRun, cohort
 from lightning_grok.claims.content import Setup
+from lightning_grok.claims.reasons import count_seeds
 from lightning_grok.errors import InputError, hint
 from lightning_grok.runs.panels import panels_of
 from lightning_grok.runs.quantities import CATALOGUE, PERFORMANCE
@@ -87,9 +88,9 @@ def forecast(
         Plain values: ``lead`` (decades; None for none: ``reason`` says whether not at all or
         undecided), ``predictor``, ``c_index`` and ``interval`` at that lead (at lead 0 if there is
         none), ``gain_over_epoch``, ``p_permuted``, ``epoch_c_index``, ``performance_c_index`` (the
-        better of test accuracy and test loss), ``seeds``, ``generalized`` (those with the event),
-        ``controls``, ``reason``, ``left_out`` (series, and why), ``leads`` with all of them, and
-        ``alarms`` by series.
+        better of test accuracy and test loss; None without), ``seeds``, ``generalized`` (those with
+        the event), ``controls``, ``reason``, ``left_out`` (series, and why), ``leads`` with all of
+        them, and ``alarms`` by series.
     """
     since = since or _since(event)
     known = [run for run in runs if not math.isnan(_epoch(run, event))]
@@ -98,7 +99,10 @@ def forecast(
     wanted = telling_series(seeds) if series is None else series
     chosen = {n: key for n, key in wanted.items() if all(r.measured(key) for r in (*seeds, *quiet))}
     left_out = {name: "not measured in all runs" for name in wanted if name not in chosen}
-    watched, sparse = _watched([*seeds, *quiet], chosen, event, since)
+    references = {
+        n: key for n, key in _REFERENCES.items() if all(r.measured(key) for r in (*seeds, *quiet))
+    }
+    watched, sparse = _watched([*seeds, *quiet], chosen, references, event, since)
     chosen = {name: key for name, key in chosen.items() if name not in sparse}
     own, further = watched[: len(seeds)], watched[len(seeds) :]
     further = [*further, *(each for each in own if not each.observed)]
@@ -107,22 +111,23 @@ def forecast(
         "event": event, "since": since, "seeds": len(own), "generalized": len(happened),
         "controls": len(further), "lead": None, "left_out": left_out | sparse,
     }  # fmt: skip
-    lack = _lacking(chosen, own)
+    lack = "" if known else _untold(runs, event)
+    lack = lack or _lacking(chosen, own)
     if lack:
         return found | {"reason": f"undecided: {lack}"}
     forecaster = Forecaster(
-        own, list(chosen), list(_REFERENCES), permutations=permutations, seed=seed
+        own, list(chosen), list(references), permutations=permutations, seed=seed
     )
     rows: list[Forecast] = []
     for lead in LEADS:
-        row = _at_lead(lead, forecaster.at_lead(lead), list(chosen))
+        row = _at_lead(lead, forecaster.at_lead(lead), list(chosen), list(references))
         rows += [row] if row else []
         if not row or not row["told"]:
             break
     found |= _told(rows, "t_half" if event == "half" else event) | {"leads": rows}
     if rate is not None:
         found |= {"rate": rate, "least_controls": least_controls(rate)}
-        names = [*chosen, *_REFERENCES, EPOCH]
+        names = [*chosen, *references, EPOCH]
         found["alarms"] = {n: _plain(alarms(happened, further, n, rate)) for n in names}
     return found
 
@@ -252,7 +257,11 @@ def _epoch(run: SeedRun, event: str) -> float:
 
 
 def _watched(
-    runs: Sequence[SeedRun], keys: Mapping[str, str], event: str, since: str
+    runs: Sequence[SeedRun],
+    keys: Mapping[str, str],
+    references: Mapping[str, str],
+    event: str,
+    since: str,
 ) -> tuple[list[Watched], dict[str, str]]:
     """The runs from `since` on, and the series that were measured too rarely."""
     found, sparse = [], {}
@@ -263,14 +272,14 @@ def _watched(
         begin = begin if math.isfinite(begin) else 1.0
         grid = epochs[(2 * counts >= len(measured)) & (epochs > 0) & (epochs >= begin)]
         levels = {}
-        for name, key in {**keys, **_REFERENCES}.items():
+        for name, key in {**keys, **references}.items():
             levels[name] = _known(run, key, grid)
             if name in keys and not np.isfinite(levels[name]).all():
                 sparse[name] = f"measured from epoch {run.series(key)[0][0]:g} on only"
         when = _epoch(run, event)
         end = when if math.isfinite(when) else run.last
         found.append(Watched(np.log10(grid), levels, math.log10(max(end, 1)), end == when))
-    for name in {**keys, **_REFERENCES}:
+    for name in {**keys, **references}:
         values = np.concatenate([[], *(each.levels[name] for each in found)])
         if len(values) and values.min() > 0 and values.max() > _SPAN * values.min():
             for each in found:
@@ -279,13 +288,20 @@ def _watched(
 
 
 def _known(run: SeedRun, key: str, grid: np.ndarray) -> np.ndarray:
-    """The newest value at each epoch; NaN before the first, 0 where there is none at all."""
-    try:
-        epochs, values = run.series(key)
-    except NotMeasuredError:
-        return np.zeros(len(grid))
+    """The newest value at each epoch; NaN before the first."""
+    epochs, values = run.series(key)
     place = np.searchsorted(epochs, grid, side="right") - 1
     return np.where(place >= 0, values[place], np.nan)
+
+
+def _untold(runs: Sequence[SeedRun], event: str) -> str:
+    """What runs lack that would tell of the event."""
+    for run in runs:
+        try:
+            epoch_of(run, event)
+        except NotMeasuredError as error:
+            return f"{error} was not measured, which tells of it"
+    return ""
 
 
 def _lacking(names: Mapping[str, str], runs: Sequence[Watched]) -> str:
@@ -293,13 +309,15 @@ def _lacking(names: Mapping[str, str], runs: Sequence[Watched]) -> str:
     if not names:
         return "no measurement that all runs have"
     if len(happened) < LEAST_SEEDS:
-        return f"the event in {len(happened)} seeds, at least {LEAST_SEEDS} needed"
+        return f"the event in {count_seeds(len(happened))}, at least {LEAST_SEEDS} needed"
     if np.median([np.sum(each.x < each.event) for each in runs]) < _LEAST_EPOCHS:
         return "too few measurements before the event"
     return ""
 
 
-def _at_lead(lead: float, found: Mapping[str, Foresight], names: Sequence[str]) -> Forecast:
+def _at_lead(
+    lead: float, found: Mapping[str, Foresight], names: Sequence[str], references: Sequence[str]
+) -> Forecast:
     """The best measurement at one lead, beside the epoch and chance; empty without a pair."""
     if not found:
         return {}
@@ -309,7 +327,7 @@ def _at_lead(lead: float, found: Mapping[str, Foresight], names: Sequence[str]) 
         "predictor": best,
         **_plain(found[best]),
         "epoch_c_index": found[EPOCH].c_index,
-        "performance_c_index": max(found[name].c_index for name in _REFERENCES),
+        "performance_c_index": max((found[name].c_index for name in references), default=None),
         "told": _beyond_the_epoch(found[best]),
         "series": {name: _plain(each) for name, each in found.items()},
     }

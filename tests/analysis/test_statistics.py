@@ -132,6 +132,7 @@ def test_time_between_moments() -> None:
         ("test/accuracy >= 0.9", 500),
         ("fall <= 1.1", 1000),
         ("x >= 1", 1),
+        ("500", 500),
         ("fall >= 6.9", math.inf),  # at one measurement only, not at three in a row
         ("collapse", 2000),
         ("instability", math.inf),

@@ -126,3 +126,36 @@ def test_a_series_that_stands_in_every_table_stands_there_once(tmp_path: Path) -
     found = forecast_runs(runs, series=["test/accuracy"], permutations=10)
     assert "test accuracy" in found["leads"][0]["series"]
     assert "test/accuracy" not in found["leads"][0]["series"]
+
+
+def without(runs: list[Run], *keys: str) -> list[SeedRun]:
+    """The runs as if some keys had never been logged."""
+    for run in runs:
+        log = run.path / "events.jsonl"
+        lines = [json.loads(line) for line in log.read_text().splitlines()]
+        kept = [{k: each for k, each in line.items() if k not in keys} for line in lines]
+        log.write_text("".join(json.dumps(line) + "\n" for line in kept))
+    return [SeedRun(Run(run.path)) for run in runs]
+
+
+def test_what_was_never_logged_stands_in_no_table(tmp_path: Path) -> None:
+    runs = [write_run(tmp_path, Truth(half=half), seed=k) for k, half in enumerate(HALVES[:5])]
+    found = forecast(without(runs, "test/loss"), rate=0.1, permutations=10)
+    assert "test accuracy" in found["leads"][0]["series"]
+    assert "test loss" not in found["leads"][0]["series"]
+    assert "test loss" not in found["alarms"]
+    event = "test/accuracy >= 0.3"
+    bare = without(runs, "train/accuracy")
+    assert forecast(bare, event=event, since="start", permutations=10)["generalized"] == 5
+
+
+def test_a_run_that_cannot_tell_is_no_control(tmp_path: Path) -> None:
+    runs = [write_run(tmp_path, Truth(half=half), seed=k) for k, half in enumerate(HALVES[:6])]
+    event = "kernel_distance/full/own >= 0.1"
+    some = [*map(SeedRun, runs[:5]), *without(runs[5:], "kernel_distance/full/own")]
+    found = forecast(some, event=event, permutations=10)
+    assert (found["seeds"], found["generalized"], found["controls"]) == (5, 5, 0)
+    nobody = forecast(without(runs, "kernel_distance/full/own"), event=event)
+    assert nobody["reason"] == (
+        "undecided: kernel_distance/full/own was not measured, which tells of it"
+    )
