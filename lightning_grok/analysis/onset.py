@@ -93,6 +93,11 @@ class GrokkingEvents(NamedTuple):
         """What test accuracy still does at the end of the run."""
         return "rising" if self.gain > 0 else "falling" if self.gain < 0 else ""
 
+    @property
+    def bound(self) -> Literal["", "≥ ", "≤ "]:
+        """What stands before a half that the final level will move."""
+        return "≥ " if self.gain > 0 else "≤ " if self.gain < 0 else ""
+
 
 class RunLike(Protocol):
     """Anything that hands out logged series by key, such as a `lightning_grok.runs.run.Run`."""

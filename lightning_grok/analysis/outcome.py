@@ -44,11 +44,10 @@ def event_record(events: GrokkingEvents, *, so_far: bool = False) -> dict[str, A
 
 def event_words(events: GrokkingEvents, *, so_far: bool = False) -> list[str]:
     """Its times, each in a word or two: ``memorized 316``, ``begins 2,000``, ``half ≥ 3,000``."""
-    bound = {"rising": "≥ ", "falling": "≤ ", "": ""}[events.moving]
     times = {"memorized": events.t_mem, "begins": events.begins, "half": events.test.t_half}
     after = {"half": " so far"} if so_far else {}
     return [
-        f"{name} {bound if name == 'half' else ''}{in_epochs(epoch)}{after.get(name, '')}"
+        f"{name} {events.bound if name == 'half' else ''}{in_epochs(epoch)}{after.get(name, '')}"
         for name, epoch in times.items()
         if math.isfinite(epoch)
     ]

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from lightning_grok.figures.epoch_axis import event_handles, find_events, published_handles
+from lightning_grok.figures.epoch_axis import event_handles, published_handles
 from lightning_grok.figures.layout import Part, page_figure, part_figure
 from lightning_grok.figures.panel import (
     broken,
@@ -75,7 +75,7 @@ def performance_part(run: Runs) -> Part | None:
     def draw(parent: "Figure | SubFigure") -> None:
         handles = draw_column(parent, run, panels)
         several = isinstance(run, Seeds)  # more to say in the same room
-        named = event_handles(find_events(run), meaning=not several)
+        named = event_handles(run, meaning=not several)
         handles += [*named, *published_handles(run, "test/")]
         parent.legend(handles=handles, loc="outside lower center", ncols=2)
 
@@ -103,7 +103,7 @@ def geometry_part(run: Runs, *, name_events: bool = False) -> Part | None:
 
     def draw(parent: "Figure | SubFigure") -> None:
         handles = draw_column(parent, run, panels)
-        handles += event_handles(find_events(run)) if name_events else []
+        handles += event_handles(run) if name_events else []
         handles += published_handles(run, "manifold_capacity")
         parent.legend(handles=handles, loc="outside lower center", ncols=columns)
 
@@ -123,7 +123,7 @@ def probe_part(run: Runs) -> Part | None:
 
     def draw(parent: "Figure | SubFigure") -> None:
         handles = draw_column(parent, run, panels)
-        handles += [*event_handles(find_events(run)), *published_handles(run, "linear_probe/")]
+        handles += [*event_handles(run), *published_handles(run, "linear_probe/")]
         parent.legend(handles=handles, loc="outside lower center")
 
     return Part(heading, 2.9, draw)

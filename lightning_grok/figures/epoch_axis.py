@@ -228,15 +228,16 @@ def event_style(name: str) -> dict[str, Any]:
     return {"color": EVENT, "linestyle": _LINES[name], "linewidth": 0.9}
 
 
-def event_handles(events: Events, *, meaning: bool = False) -> list["Line2D"]:
+def event_handles(run: Runs, *, meaning: bool = False) -> list["Line2D"]:
     """What a legend says of the events, with how they are defined if `meaning`."""
     from matplotlib.lines import Line2D
 
+    bound = "" if isinstance(run, Seeds) else run_events(run).bound
     handles = []
-    for name, epoch in events._asdict().items():
+    for name, epoch in find_events(run)._asdict().items():
         if epoch is not None:
             what = f"{name}: {EVENT_MEANINGS[name]}" if meaning else name
-            label = f"{what}, epoch {epoch:,.0f}"
+            label = f"{what}, epoch {bound if name == 'generalization' else ''}{epoch:,.0f}"
             handles.append(Line2D([], [], label=label, **event_style(name)))
     return handles
 

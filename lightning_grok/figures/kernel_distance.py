@@ -95,7 +95,7 @@ def _draw_pairs(
     axes.set_box_aspect(1)
     bar = parent.colorbar(mesh, ax=axes, shrink=0.9, label="kernel distance $S$, full kernel")
     bar.outline.set_linewidth(0.6)
-    handles = event_handles(find_events(run))
+    handles = event_handles(run)
     if name_events and handles:
         parent.legend(handles=handles, loc="outside lower center", ncols=2)
 

@@ -1,15 +1,18 @@
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pytest
-from watched_runs import HALF, MEMORIZED
+from watched_runs import HALF, MEMORIZED, write_run
 
+from lightning_grok.analysis.onset import run_events
 from lightning_grok.figures.epoch_axis import (
     BREAK,
     INITIALIZATION,
     Events,
     draw_epoch_axis,
     draw_series,
+    event_handles,
     find_events,
     limits,
     places,
@@ -132,3 +135,13 @@ def test_a_test_accuracy_that_falls_is_no_generalization(written: Callable[..., 
     events = find_events(Run(run.path))
     assert events.memorization is not None
     assert events.generalization is None
+
+
+def test_a_half_that_may_move_is_a_bound(tmp_path: Path) -> None:
+    for last, bound in ((10_000, ""), (1500, "≥ ")):
+        run = Run(write_run(tmp_path, f"to_{last}", last=last).path)
+        assert run_events(run).bound == bound
+        memorized, half = (handle.get_label() for handle in event_handles(run, meaning=True))
+        assert memorized == f"memorization: train accuracy ≥ 99 %, epoch {MEMORIZED}"
+        epoch = f"{find_events(run).generalization:,.0f}"
+        assert half == f"generalization: half of the rise, epoch {bound}{epoch}"
