@@ -1,8 +1,10 @@
 """Somebody's own training, as small as it can be: a module, loaders and a Trainer."""
 
+import random
 from typing import Any
 
 import lightning as L
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -102,6 +104,16 @@ class Whole(Convolutions):
 
     def val_dataloader(self) -> DataLoader:
         return loaders()[1]
+
+
+class Noisy(Whole):
+    """Draws from every global generator in every step, and drops out."""
+
+    def training_step(self, batch: Any, batch_idx: int) -> Tensor:
+        images, labels = batch
+        noise = random.random() + float(np.random.rand())  # noqa: NPY002
+        images = F.dropout(images + 0.1 * noise * torch.rand_like(images))
+        return super().training_step((images, labels), batch_idx)
 
 
 class Plateau(Whole):

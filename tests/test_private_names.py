@@ -15,6 +15,7 @@ import torch
 from lightning.pytorch.callbacks import ModelCheckpoint, Timer
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from lightning.pytorch.loggers import WandbLogger
+from own_training import train
 from torch import nn
 
 import lightning_grok
@@ -99,6 +100,23 @@ def epoch_loop() -> None:
     assert type(loop) is _TrainingEpochLoop
     assert callable(loop._should_check_val_fx)
     assert loop._batches_that_stepped == 0
+
+
+def end_of_an_epoch() -> None:
+    logged = []
+
+    class Ends(L.Callback):
+        def on_train_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+            fetcher = trainer.fit_loop._data_fetcher
+            assert fetcher is not None
+            iter(fetcher)
+
+        def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+            logged.append(trainer._logger_connector.metrics["log"])
+
+    trainer, _ = train(callbacks=[Ends()])
+    assert trainer.global_step == 2 * 3
+    assert ["train_acc" in each for each in logged] == [True, True]
 
 
 def compiled_module() -> None:
@@ -195,6 +213,7 @@ CHECKS: dict[tuple[str, ...], Callable[[], Any]] = {
         "_optimizer_step_pre_hooks", "_optimizer_step_post_hooks",
     ): optimizer_hooks,
     ("_TrainingEpochLoop", "_should_check_val_fx"): epoch_loop,
+    ("_data_fetcher", "_logger_connector"): end_of_an_epoch,
     ("_compiler_ctx",): compiled_module,
     ("_every_n_train_steps", "_train_time_interval"): when_callbacks_act,
     ("_foreach_mul_",): foreach_mul,

@@ -2,14 +2,16 @@
 
 import math
 import os
+import random
 import signal
 import time
-from collections.abc import Container
+from collections.abc import Container, Mapping
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
 import lightning as L
+import numpy as np
 import torch
 from lightning.pytorch.callbacks import Checkpoint
 from lightning.pytorch.utilities.rank_zero import rank_zero_info
@@ -18,6 +20,7 @@ from lightning_grok.callbacks.measurement import Measurement
 from lightning_grok.callbacks.network import network_of
 from lightning_grok.callbacks.recording import (
     callbacks_of,
+    directory_loggers,
     ends_by_itself,
     is_resumed,
     trained_epochs,
@@ -198,12 +201,35 @@ class Signals(L.Callback):
                 os.close(nowhere)
 
 
+def random_states() -> dict[str, Any]:
+    """The states of all global generators of random numbers, as a checkpoint can hold them."""
+    name, keys, *rest = np.random.get_state()  # noqa: NPY002  # what others draw from
+    cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_available() else []
+    return {
+        "torch": torch.get_rng_state(),
+        "cuda": cuda,
+        "numpy": (name, np.asarray(keys).tolist(), *rest),
+        "python": random.getstate(),
+    }
+
+
+def set_random_states(states: Mapping[str, Any]) -> None:
+    """Put them back, those of GPUs where there are as many."""
+    torch.set_rng_state(states["torch"])
+    np.random.set_state(states["numpy"])  # noqa: NPY002
+    random.setstate(states["python"])
+    if len(states["cuda"]) == torch.cuda.device_count():
+        torch.cuda.set_rng_state_all(states["cuda"])
+
+
 class RunCheckpoint(Checkpoint):
     """Writes ``checkpoints/last.ckpt`` in Lightning's format, always whole, at the end of epochs.
 
     It is written every so many seconds, at the end, and after the epoch in which a signal came; the
-    one before it is kept as ``previous.ckpt``. It holds the length of the event log, so that a
-    resumed run neither loses nor doubles a line. Lightning runs this callback last.
+    one before it is kept as ``previous.ckpt``. It holds the length of the event log and what
+    Lightning logs of the epoch after it, so that a resumed run neither loses nor doubles a line,
+    and the random states, with which loaders that shuffle and dropout go on (where one process
+    trains). Lightning runs this callback last.
 
     Args:
         directory: of the run.
@@ -226,6 +252,8 @@ class RunCheckpoint(Checkpoint):
         self.signals = signals
         self.stopped = False  # by a callback, at its last epoch
         self.metrics: dict[str, float] = {}  # that callbacks and schedulers may monitor
+        self._unlogged: dict[str, float] = {}  # of the checkpoint's epoch
+        self._random: dict[str, Any] | None = None
         self._opened = self._written = time.monotonic()
         self._spent = float(directory.meta.get("seconds", 0.0))  # before this process
 
@@ -240,12 +268,16 @@ class RunCheckpoint(Checkpoint):
             "log_size": self.directory.log_size,
             "stopped": self.stopped,
             "metrics": self.metrics,
+            "unlogged": self._unlogged,
+            "random": self._random,
             "seconds": self._seconds(),
         }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Take back what Lightning does not keep."""
         self.stopped, self.metrics = state_dict["stopped"], state_dict["metrics"]
+        self._unlogged = state_dict.get("unlogged", {})  # which older checkpoints don't have
+        self._random = state_dict.get("random")
 
     def on_fit_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Train no further where a callback had stopped the run before it was killed."""
@@ -263,10 +295,28 @@ class RunCheckpoint(Checkpoint):
         """
         for key, value in self.metrics.items():
             trainer.callback_metrics[key] = torch.tensor(value)
+        self._log_left(trainer)
         progress = trainer.fit_loop.epoch_progress.current
         progress.completed -= 1  # by which a scheduler's frequency is counted
         trainer.fit_loop.epoch_loop.update_lr_schedulers("epoch", update_plateau_schedulers=True)
         progress.completed += 1
+
+    def _log_left(self, trainer: L.Trainer) -> None:
+        left, self._unlogged = self._unlogged, {}
+        for run in directory_loggers(trainer) if left else []:
+            run.log_event("log", trained_epochs(trainer), trainer.global_step, left, {})
+
+    def on_train_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Draw from here on what the run would have drawn that the checkpoint is of."""
+        fetcher = trainer.fit_loop._data_fetcher
+        if self._random is not None and trainer.world_size == 1 and fetcher is not None:
+            set_random_states(self._random)
+            iter(fetcher)  # which has drawn already
+        self._random, self._unlogged = None, {}
+
+    def on_fit_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Log it also where a run is resumed that was killed after its last epoch."""
+        self._log_left(trainer)
 
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Write the checkpoint when it is time, and stop where a signal has come."""
@@ -290,8 +340,12 @@ class RunCheckpoint(Checkpoint):
         """Write a checkpoint whole, with the newest metrics, once the log is on the disk."""
         newest = trainer.callback_metrics.items()
         self.metrics = {key: float(value) for key, value in newest if "seconds" not in key}
+        of_the_epoch = trainer._logger_connector.metrics["log"].items()
+        self._unlogged = {key: float(value) for key, value in of_the_epoch}
+        self._random = random_states()
         self.directory.sync()
         write_atomically(path, lambda part: trainer.save_checkpoint(part, weights_only=False))
+        self._random, self._unlogged = None, {}
 
     def write(self, trainer: L.Trainer) -> None:
         """Write the checkpoint whole, then move it into place."""

@@ -10,7 +10,7 @@ import pytest
 import torch
 import yaml
 from cifar_files import write_cifar
-from small_runs import signaled
+from small_runs import OFF, signaled, untimed
 
 from lightning_grok.commands.main import main
 from lightning_grok.runs.network import load_model
@@ -89,13 +89,24 @@ def test_a_configuration_names_the_classes_and_a_run_is_resumed(tmp_path: Path) 
         fit(tmp_path, *given, name="broken")
     resumed = fit(tmp_path, *given, "--resume", name="broken")
     assert resumed.state == "finished"
-    assert resumed.series("weight_norm/total")[0].tolist() == [0, 1, 2, 3, 4]
+    assert untimed(resumed) == untimed(whole)
     assert resumed.setup == whole.setup
     other = fit(tmp_path, *given, "--model.init_args.width=4", name="other")
     assert other.setup != whole.setup
     assert other.meta["config_digest"] != whole.meta["config_digest"]
     seed = fit(tmp_path, *given, "--seed_everything=1", name="seed")
     assert seed.setup == whole.setup
+
+
+def test_random_numbers_and_lines_go_on_where_a_run_was_left(tmp_path: Path) -> None:
+    given = ("--model=own_training.Noisy", "--weight_norm.enabled=false", *OFF)
+    points = ("--run.branch_points=[2]", "--trainer.max_epochs=3")
+    trunk = fit(tmp_path, *given, *points, name="trunk")
+    assert trunk.series("train_acc")[0].tolist() == [1, 2, 3]
+    begins = (f"--run.branches={trunk.path}", "--run.from_epoch=2", "--run.name=branch")
+    main(["fit", *begins])
+    branch = read_run(tmp_path / "branch")
+    assert untimed(branch) == untimed(trunk)
 
 
 def test_a_module_may_bring_its_loaders(tmp_path: Path) -> None:
