@@ -116,6 +116,23 @@ class Noisy(Whole):
         return super().training_step((images, labels), batch_idx)
 
 
+class Chosen(Whole):
+    """Its optimizer and its schedule are options of its own."""
+
+    def __init__(self, momentum: float = 0.9, adam: bool = False, decays: bool = True) -> None:
+        super().__init__()
+        self.save_hyperparameters()
+
+    def configure_optimizers(self) -> Any:
+        if self.hparams["adam"]:
+            return torch.optim.AdamW(self.parameters(), lr=0.01)
+        momentum = self.hparams["momentum"]
+        optimizer = torch.optim.SGD(self.parameters(), lr=0.01, momentum=momentum)
+        if not self.hparams["decays"]:
+            return optimizer
+        return [optimizer], [torch.optim.lr_scheduler.StepLR(optimizer, 1, gamma=0.5)]
+
+
 class Plateau(Whole):
     """Its scheduler waits for what a measurement logs."""
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import lightning as L
 import torch
+from lightning.pytorch.utilities.rank_zero import rank_zero_info
 from torch import Tensor, nn
 
 from lightning_grok.callbacks.network import network_of
@@ -16,7 +17,7 @@ _OPTIMIZER_KEYS = {"model.optimizer", "optimizer", "optimizer.class_path"}
 
 _MOMENTS = {
     "first_moment": ("exp_avg", "momentum_buffer"),
-    "second_moment": ("exp_avg_sq", "max_exp_avg_sq"),
+    "second_moment": ("exp_avg_sq", "max_exp_avg_sq", "square_avg", "sum"),
     "steps": ("step",),
 }
 """What of an optimizer's state a change scales, by the words of `check_changes`."""
@@ -46,6 +47,7 @@ class Branching(L.Callback):
         self.new_schedule = new_schedule or new_optimizer
         self._begun = False
         self._own: list[list[dict[str, Any]]] = []  # options of groups, before a checkpoint's
+        self._checkpoint: dict[str, Any] = {}  # the trunk's, until it is restored
 
     @property
     def state_key(self) -> str:
@@ -62,15 +64,32 @@ class Branching(L.Callback):
         """Leave out of the trunk's checkpoint what the branch begins without."""
         state = checkpoint["callbacks"].get(self.state_key, {})
         self._begun = state.get("origin") == self.origin
-        if self._begun:
-            return
+        if not self._begun:
+            self._checkpoint = checkpoint
+            self._leave_out()
+
+    def _leave_out(self) -> None:
         if self.new_optimizer:
-            checkpoint["optimizer_states"] = []
+            self._checkpoint["optimizer_states"] = []
         if self.new_schedule:
-            checkpoint["lr_schedulers"] = []
+            self._checkpoint["lr_schedulers"] = []
 
     def on_fit_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Remember the options of the configuration, which a checkpoint replaces next."""
+        """Remember the options of the configuration, which a checkpoint replaces next.
+
+        A module may make another optimizer, or a schedule where there was none, of any option.
+        """
+        if self._checkpoint:
+            theirs = self._checkpoint["callbacks"].get("RunCheckpoint", {}).get("optimizers")
+            ours = optimizer_names(trainer)
+            if theirs is not None and theirs != ours and not self.new_optimizer:
+                old, new = (", ".join(each) for each in (theirs, ours))
+                rank_zero_info(f"begins without the trunk's moments: {new} instead of {old}")
+                self.new_optimizer = self.new_schedule = True
+            if len(self._checkpoint["lr_schedulers"]) != len(trainer.lr_scheduler_configs):
+                self.new_schedule = True
+            self._leave_out()
+            self._checkpoint = {}
         self._own = [[dict(group) for group in each.param_groups] for each in trainer.optimizers]
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
@@ -99,6 +118,12 @@ class Branching(L.Callback):
             group["lr"] *= rate / before  # as far as the schedule has come
         if "initial_lr" in own:
             group["initial_lr"] = own["initial_lr"]
+
+
+def optimizer_names(trainer: L.Trainer) -> list[str]:
+    """Classes of the optimizers that the module has made."""
+    kinds = [type(each) for each in trainer.optimizers]
+    return [f"{kind.__module__}.{kind.__qualname__}" for kind in kinds]
 
 
 def branching(branches: Mapping[str, Any]) -> Branching:
@@ -148,6 +173,28 @@ def check_changes(network: nn.Module, changes: Mapping[str, float]) -> None:
             raise InputError(f"expected a layer that can draw its weights anew, received {key}")
 
 
+def check_kept(changes: Mapping[str, float], optimizer_states: Iterable[Mapping[str, Any]]) -> None:
+    """Refuse changes of what no optimizer of a checkpoint keeps.
+
+    Raises:
+        InputError: in one line.
+    """
+    states = [state for each in optimizer_states for state in each["state"].values()]
+    kept = {name for state in states for name in state}
+    for key in changes:
+        names = _MOMENTS.get(key.partition("/")[0])
+        if names is not None and kept.isdisjoint(names):
+            raise _not_kept(key)
+
+
+def _not_kept(key: str) -> InputError:
+    what = key.partition("/")[0]
+    return InputError(
+        f"expected an optimizer that keeps {' or '.join(_MOMENTS[what])}, which run.set.{key} "
+        "changes, received one without"
+    )
+
+
 def change_state(
     network: nn.Module, optimizers: Iterable[torch.optim.Optimizer], changes: Mapping[str, float]
 ) -> None:
@@ -167,23 +214,24 @@ def change_state(
                 continue
             if what == "reinitialize":
                 _draw_anew(network, layer, int(value))
-            for quantity in _MOMENTS if what == "reinitialize" else (what,):
-                factor = 0.0 if what == "reinitialize" else value
-                scaled = _scale(states, parameters, _MOMENTS[quantity], factor)
-                if not scaled and what != "reinitialize":
-                    raise InputError(f"expected an optimizer with a {what}, which run.set changes")
+                _scale(states, parameters, None, 0.0)
+            elif not _scale(states, parameters, _MOMENTS[what], value):
+                raise _not_kept(key)
 
 
 def _scale(
-    states: list[Any], parameters: list[nn.Parameter], names: tuple[str, ...], factor: float
+    states: list[Any],
+    parameters: list[nn.Parameter],
+    names: tuple[str, ...] | None,
+    factor: float,
 ) -> int:
-    """Scale entries of optimizers' states; how many there were."""
+    """Scale entries of optimizers' states, of any name without `names`; how many there were."""
     found = [
-        state[parameter][name]
+        entry
         for state in states
         for parameter in parameters
-        for name in names
-        if isinstance(state.get(parameter, {}).get(name), Tensor)
+        for name, entry in state.get(parameter, {}).items()
+        if isinstance(entry, Tensor) and (names is None or name in names)
     ]
     for tensor in found:
         tensor.mul_(factor)

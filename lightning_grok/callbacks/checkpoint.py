@@ -16,6 +16,7 @@ import torch
 from lightning.pytorch.callbacks import Checkpoint
 from lightning.pytorch.utilities.rank_zero import rank_zero_info
 
+from lightning_grok.callbacks.branching import optimizer_names
 from lightning_grok.callbacks.measurement import Measurement
 from lightning_grok.callbacks.network import network_of
 from lightning_grok.callbacks.recording import (
@@ -254,6 +255,7 @@ class RunCheckpoint(Checkpoint):
         self.metrics: dict[str, float] = {}  # that callbacks and schedulers may monitor
         self._unlogged: dict[str, float] = {}  # of the checkpoint's epoch
         self._random: dict[str, Any] | None = None
+        self._kinds: list[str] = []
         self._opened = self._written = time.monotonic()
         self._spent = float(directory.meta.get("seconds", 0.0))  # before this process
 
@@ -270,6 +272,7 @@ class RunCheckpoint(Checkpoint):
             "metrics": self.metrics,
             "unlogged": self._unlogged,
             "random": self._random,
+            "optimizers": self._kinds,
             "seconds": self._seconds(),
         }
 
@@ -342,7 +345,7 @@ class RunCheckpoint(Checkpoint):
         self.metrics = {key: float(value) for key, value in newest if "seconds" not in key}
         of_the_epoch = trainer._logger_connector.metrics["log"].items()
         self._unlogged = {key: float(value) for key, value in of_the_epoch}
-        self._random = random_states()
+        self._random, self._kinds = random_states(), optimizer_names(trainer)
         self.directory.sync()
         write_atomically(path, lambda part: trainer.save_checkpoint(part, weights_only=False))
         self._random, self._unlogged = None, {}

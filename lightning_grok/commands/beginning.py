@@ -6,7 +6,7 @@ from typing import Any
 
 from torch import nn
 
-from lightning_grok.callbacks.branching import check_changes
+from lightning_grok.callbacks.branching import check_changes, check_kept
 from lightning_grok.callbacks.network import network_of
 from lightning_grok.commands.run_options import RunOptions
 from lightning_grok.errors import InputError
@@ -25,7 +25,7 @@ def beginning_of(
         module: that is to be trained.
 
     Raises:
-        InputError: it can't begin with that run (`longer`, `branch`, `check_changes`).
+        InputError: it can't begin with that run (`longer`, `branch`, or its changes).
     """
     if options.extends is not None:
         return longer(Path(options.extends), config, defaults)
@@ -33,6 +33,7 @@ def beginning_of(
         return None
     check_changes(network_of(module), options.set or {})
     trunk = branch(Path(options.branches), options.from_epoch, config, defaults)
+    check_kept(options.set or {}, trunk.content["optimizer_states"])
     theirs, ours = (
         {key: tuple(value.shape) for key, value in state.items()}
         for state in (trunk.content["state_dict"], module.state_dict())

@@ -104,9 +104,36 @@ def test_random_numbers_and_lines_go_on_where_a_run_was_left(tmp_path: Path) -> 
     trunk = fit(tmp_path, *given, *points, name="trunk")
     assert trunk.series("train_acc")[0].tolist() == [1, 2, 3]
     begins = (f"--run.branches={trunk.path}", "--run.from_epoch=2", "--run.name=branch")
-    main(["fit", *begins])
+    main(["fit", *begins, "--run.figures=false"])
     branch = read_run(tmp_path / "branch")
     assert untimed(branch) == untimed(trunk)
+
+
+def test_a_branch_with_another_optimizer_or_schedule_of_its_module(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    given = ("--model=own_training.Chosen", "--weight_norm.enabled=false", *OFF)
+    points = ("--run.branch_points=[2]", "--trainer.max_epochs=3")
+    trunk = fit(tmp_path, *given, *points, name="trunk")
+    leave = ["fit", f"--run.branches={trunk.path}", "--run.from_epoch=2", "--run.figures=false"]
+
+    def rate(name: str, *options: str) -> float:
+        main([*leave, f"--run.name={name}", *options])
+        assert read_run(tmp_path / name).state == "finished"
+        last = torch.load(tmp_path / name / "checkpoints/last.ckpt", weights_only=True)
+        return float(last["optimizer_states"][0]["param_groups"][0]["lr"])
+
+    assert rate("same") == pytest.approx(0.01 / 8)
+    assert untimed(read_run(tmp_path / "same")) == untimed(trunk)
+    assert rate("constant", "--model.decays=false") == 0.01
+    assert rate("adam", "--model.adam=true") == 0.01
+    said = capsys.readouterr()
+    assert "begins without the trunk's moments: torch.optim.adamw.AdamW" in said.out + said.err
+    for name, changes in (("second", "{second_moment: 0}"), ("steps", "{steps/backbone.0: 0}")):
+        with pytest.raises(SystemExit):
+            main([*leave, f"--run.name={name}", f"--run.set={changes}"])
+        assert "expected an optimizer that keeps" in capsys.readouterr().err
+        assert not (tmp_path / name).exists()
 
 
 def test_a_module_may_bring_its_loaders(tmp_path: Path) -> None:
