@@ -16,11 +16,16 @@ from lightning_grok.errors import hint
 
 
 def no_runs(setup: Setup, runs: Sequence[SeedRun], unfinished: int) -> str:
-    """That there are none of a setup, and which of its options no run has at all."""
+    """That there are none of a setup; where nothing makes one, which option no run has at all."""
     waiting = f"; {unfinished} not finished" if unfinished else ""
     known = {option for run in runs for option in run.options}
     for key, wanted in setup.where.items():
-        if runs and key not in known and None not in (wanted, *_listed(wanted)):
+        if (
+            runs
+            and not setup.configs
+            and key not in known
+            and None not in (wanted, *_listed(wanted))
+        ):
             return f"no runs of this setup: none has an option {key}{hint(key, known)}"
     return f"no runs of this setup{waiting}"
 
