@@ -5,12 +5,16 @@
 
 from collections import defaultdict
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 
 from benchmarks.page import markdown
 from lightning_grok.analysis.instability import find_instabilities
 from lightning_grok.analysis.onset import run_events
+from lightning_grok.claims.content import read_claims
+from lightning_grok.claims.table import verdict_rows
+from lightning_grok.claims.verdict import judge
 from lightning_grok.figures.branches import change_in_words
 from lightning_grok.runs.run import Run
 
@@ -36,6 +40,13 @@ def branches_table(runs: Sequence[Run]) -> str:
         seeds = ", ".join(str(run.seed) for run in branches)
         rows.append([f"{epoch:,}", change or "nothing", seeds, when, _each(before), _each(after)])
     return markdown(rows)
+
+
+def effects_table(runs: Sequence[Run], claims: Path) -> str:
+    """What was claimed of every change, and what came of it over seeds, less what no change did."""
+    rows = verdict_rows(judge(read_claims(claims), runs))
+    told = [(row.statement, row.verdict, row.estimate, row.seeds) for row in rows]
+    return markdown([("claim", "outcome", "effect [interval]", "seeds"), *told])
 
 
 def twins_table(runs: Sequence[Run]) -> str:

@@ -24,7 +24,7 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.causes import branches_table, twins_table
+from benchmarks.causes import branches_table, effects_table, twins_table
 from benchmarks.coverage import coverage_table
 from benchmarks.page import markdown
 from benchmarks.task_claims import task_claims_table, task_events_table
@@ -44,7 +44,7 @@ from lightning_grok.runs.run import Run, read_runs
 
 RESULTS = Path(__file__).parents[1] / "docs" / "results"
 RUNS, CAUSE, TASKS = (RESULTS / f"{name}.zip" for name in ("runs", "cause", "tasks"))
-TASK_CLAIMS = RESULTS / "tasks.yaml"
+BRANCHES, TASK_CLAIMS = RESULTS / "branches.yaml", RESULTS / "tasks.yaml"
 
 Setups = dict[str, list[Run]]
 
@@ -195,6 +195,7 @@ def tables(published: Path | None) -> dict[str, str]:
         "cost": cost_table(setups),
         "verdict": f"```text\n{verdict_text()}```",
         "branches": branches_table(read_runs([CAUSE])),
+        "effects": effects_table(read_runs([CAUSE]), BRANCHES),
         "twins": twins_table(read_runs([RUNS, CAUSE])),
         "task_claims": task_claims_table(read_runs([TASKS]), TASK_CLAIMS),
         "task_events": task_events_table(read_runs([TASKS]), TASK_CLAIMS),

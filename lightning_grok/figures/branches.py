@@ -4,6 +4,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import PureWindowsPath
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from lightning_grok.errors import InputError
 from lightning_grok.figures.layout import Part, page_figure
 from lightning_grok.figures.palette import EVENT, SERIES
@@ -25,7 +27,8 @@ _MOST = 8  # panels of whatever else they logged, where they have nothing of tha
 _WHATEVER = ("trainer.max_epochs", "evaluation.every")
 _DASHES = ("-", "--", ":")
 _BEFORE = 0.15  # of the axis: epochs that all share
-_COLUMNS = 3  # of the legend
+_TOGETHER = 10  # branches in one figure, where they left at several epochs
+_WIDTH = 125  # characters across the legend
 
 
 def branches_of(trunk: Run) -> list[Run]:
@@ -41,6 +44,17 @@ def change_in_words(branch: Run) -> str:
              if key not in _WHATEVER and not key.endswith(".enabled")]  # fmt: skip
     parts += [f"{key} × {value:g}" for key, value in (given.get("set") or {}).items()]
     return ", ".join(parts)
+
+
+def drawn_together(branches: Sequence[Run]) -> dict[str, list[Run]]:
+    """Branches by the figure that they are in: all, or those of each epoch where they are many."""
+    epochs = sorted({run.meta["branches"]["epoch"] for run in branches})
+    if len(epochs) == 1 or len(_named(branches)) <= _TOGETHER:
+        return {"branches": list(branches)}
+    return {
+        f"branches_from_{epoch}": [r for r in branches if r.meta["branches"]["epoch"] == epoch]
+        for epoch in epochs
+    }
 
 
 def branches_figure(trunk: Run, branches: Sequence[Run] | None = None) -> "Figure":
@@ -126,10 +140,20 @@ def _legend(lines: Mapping[str, Run]) -> Part:
         handles = [
             Line2D([], [], label=plain(name), **_style(place)) for place, name in enumerate(lines)
         ]
-        parent.legend(handles=handles, loc="lower left", ncols=_COLUMNS)
+        parent.legend(handles=handles, loc="lower left", ncols=columns)
 
-    height = 0.13 * -(-len(lines) // _COLUMNS)
+    columns = _columns(list(lines))
+    height = 0.13 * -(-len(lines) // columns)
     return Part("What each branch changed; dashed: where it left", height, draw)
+
+
+def _columns(names: list[str]) -> int:
+    """As many columns of a legend, three at most, as fit beside each other."""
+    for columns in (3, 2):
+        parts = [part for part in np.array_split(names, columns) if len(part)]
+        if sum(max(map(len, part)) + 6 for part in parts) <= _WIDTH:
+            return columns
+    return 1
 
 
 def _style(place: int) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lightning_grok.errors import InputError
-from lightning_grok.figures.branches import branches_figure, branches_of
+from lightning_grok.figures.branches import branches_figure, branches_of, drawn_together
 from lightning_grok.figures.curves import (
     further_figures,
     geometry_figure,
@@ -105,6 +105,8 @@ def write_run_figures(
 def write_branches_figure(run_path: str | os.PathLike[str]) -> list[Path]:
     """Write `branches_figure` of a trunk into its folder of figures, as PNG and PDF.
 
+    Where many branches left at several epochs it is one figure an epoch.
+
     Returns:
         The files written; none for a run from which nothing beside it branches.
 
@@ -113,9 +115,10 @@ def write_branches_figure(run_path: str | os.PathLike[str]) -> list[Path]:
     """
     run = read_run(run_path)
     branches = branches_of(run)
-    if not branches:
-        return []
-    return write_figure(branches_figure(run, branches), _folder_of(run) / "branches")
+    files = []
+    for name, some in drawn_together(branches).items() if branches else ():
+        files += write_figure(branches_figure(run, some), _folder_of(run) / name)
+    return files
 
 
 def _folder_of(run: Run) -> Path:

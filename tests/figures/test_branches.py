@@ -10,7 +10,7 @@ from claimed_runs import N1000, Truth, write_run
 from lightning_grok.commands.main import main
 from lightning_grok.errors import InputError
 from lightning_grok.figures import branches_figure
-from lightning_grok.figures.branches import branches_of, change_in_words
+from lightning_grok.figures.branches import branches_of, change_in_words, drawn_together
 from lightning_grok.runs.compact import write_compact
 from lightning_grok.runs.folders import find_runs
 from lightning_grok.runs.run import Run
@@ -73,6 +73,27 @@ def test_one_change_at_two_epochs_is_two_lines(trunk: Run) -> None:
     drawn = {str(line.get_gid()).partition("/")[0] for line in figure.findobj(match=_is_curve)}
     assert {"later", "eps"} <= drawn
     assert "short" not in drawn  # the same as eps, which went on
+
+
+def test_many_branches_of_several_epochs_are_a_figure_an_epoch_with_legends_that_fit(
+    tmp_path: Path,
+) -> None:
+    trunk = write_run(tmp_path, Truth())
+    for epoch in (1000, 2000):
+        for k in range(6):
+            given = {f"model.an_option_of_a_long_name_{k}": [0, "a value of many letters"]}
+            write_branch(tmp_path, f"{epoch}_{k}", Truth(), changed=given, epoch=epoch)
+    branches = branches_of(trunk)
+    few = [run for run in branches if run.name.endswith(("0", "1"))]
+    assert list(drawn_together(few)) == ["branches"]
+    together = drawn_together(branches)
+    assert list(together) == ["branches_from_1000", "branches_from_2000"]
+    figure = branches_figure(trunk, together["branches_from_2000"])
+    figure.canvas.draw()
+    (legend,) = _legends(figure)
+    labels = [text.get_text() for text in legend.get_texts()]
+    assert len(labels) == 7
+    assert all(text.get_window_extent().x1 <= figure.bbox.x1 for text in legend.get_texts())
 
 
 def test_runs_that_log_other_things_and_a_branch_that_has_just_begun(tmp_path: Path) -> None:
