@@ -119,7 +119,7 @@ def test_lower_bounds_help_nobody() -> None:
 
 
 def test_with_lower_bounds_the_interval_is_of_what_is_tested() -> None:
-    of = claim("below", held=4.0, failed=0.5)
+    of = claim("below", held=0.5, failed=0.5)
     for most, high in ((9.0, 9.0), (math.inf, math.inf)):
         late = [Reading(3.0, at_least=True, at_most=most)] * 2
         readings = {("q", ""): [*map(Reading, (1.0, 2.0, 3.0)), *late]}
@@ -130,7 +130,7 @@ def test_with_lower_bounds_the_interval_is_of_what_is_tested() -> None:
         assert test.interval.low == mean_interval(least).low
         assert test.interval.high == (high if high == math.inf else mean_interval(largest).high)
         # Held and failed are what its two ends say.
-        assert (test.p_held < 0.025) == (test.interval.high < 4)
+        assert (test.p_held < 0.025) == (test.interval.high < 0.5)
         assert (test.p_failed < 0.025) == (test.interval.low > 0.5)
 
 
