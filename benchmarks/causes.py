@@ -44,9 +44,12 @@ def branches_table(runs: Sequence[Run]) -> str:
 
 def effects_table(runs: Sequence[Run], claims: Path) -> str:
     """What was claimed of every change, and what came of it over seeds, less what no change did."""
-    rows = verdict_rows(judge(read_claims(claims), runs))
-    told = [(row.statement, row.verdict, row.estimate, row.seeds) for row in rows]
-    return markdown([("claim", "outcome", "effect [interval]", "seeds"), *told])
+    found = judge(read_claims(claims), runs)
+    told = [
+        (each["statement"], each["quantity"] or "", row.verdict, row.estimate, row.seeds)
+        for each, row in zip(found.values(), verdict_rows(found), strict=True)
+    ]
+    return markdown([("claim", "of", "outcome", "effect [interval]", "seeds"), *told])
 
 
 def twins_table(runs: Sequence[Run]) -> str:
