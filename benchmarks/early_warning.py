@@ -65,6 +65,7 @@ class Task(NamedTuple):
         every: epochs, of an evaluation.
         pool: of a layer's positions.
         without: measures that can't be taken.
+        event: that is to be foreseen, after memorization.
     """
 
     config: str
@@ -76,6 +77,7 @@ class Task(NamedTuple):
     every: int
     pool: str = "auto"
     without: tuple[str, ...] = ()
+    event: str = "half"
 
 
 _KINKS = ("local_complexity",)  # of tokens there are no directions
@@ -107,6 +109,7 @@ TASKS = {
         "layers.5", "layers.4.weight", "cross_entropy",
         (0, 30, 100, 300, 700, 1300, 2000, 2600, 3000, 3300, 3600, 3900, 4200, 4600, 5200, 6000),
         50,
+        event="test/accuracy >= 0.2",
     ),
     "mnist": Task(
         "configs/mnist/weight_scale_8.yaml", "--data.permute_fraction=1",
@@ -172,9 +175,12 @@ def train(root: Path, name: str) -> tuple[list[Path], list[Path]]:
     return found["grok"], found["control"]
 
 
-def judged(runs: Sequence[Run], controls: Sequence[Run]) -> str:
+def judged(runs: Sequence[Run], controls: Sequence[Run], event: str = "half") -> str:
     """What is said of some runs, and the table; without alarms of the best series alone."""
-    found = forecast_runs(runs, series=[], controls=controls, rate=RATE, permutations=200)
+    found = forecast_runs(
+        runs, series=[], event=event, since="memorization", controls=controls, rate=RATE,
+        permutations=200,
+    )  # fmt: skip
     rows = table(found)[1:]
     shown = [r for k, r in enumerate(rows) if controls or k < ROWS or r[0] in REFERENCES]
     further = len(rows) - len(shown)
@@ -194,7 +200,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     names = [options.only] if options.only else list(TASKS)
     subjects = {name: train(options.root, name) for name in names}
-    sections = {f"On {name}": judged(*map(read_runs, each)) for name, each in subjects.items()}
+    sections = {
+        f"On {name}": judged(*map(read_runs, each), event=TASKS[name].event)
+        for name, each in subjects.items()
+    }
     if not options.only:
         sections |= committed()
     for title, text in sections.items():
