@@ -70,7 +70,8 @@ def place_inside(base: Path, *parts: str) -> Path:
     path = base.joinpath(*parts)
     try:
         root, real = base.resolve(), path.resolve()
-        inside = real != root and real.is_relative_to(root)
+        is_loop = real.is_symlink()  # which Python 3.13 leaves as it is
+        inside = real != root and real.is_relative_to(root) and not is_loop
     except (OSError, RuntimeError, ValueError):  # a loop of links, a NUL
         inside = False
     if not inside:
