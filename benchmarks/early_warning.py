@@ -201,8 +201,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     names = [options.only] if options.only else list(TASKS)
     subjects = {name: train(options.root, name) for name in names}
     sections = {
-        f"On {name}": judged(*map(read_runs, each), event=TASKS[name].event)
-        for name, each in subjects.items()
+        f"On {name}": judged(read_runs(runs), read_runs(controls), TASKS[name].event)
+        for name, (runs, controls) in subjects.items()
     }
     if not options.only:
         sections |= committed()
