@@ -2,16 +2,14 @@
 
 import math
 import os
-import random
 import signal
 import time
-from collections.abc import Container, Mapping
+from collections.abc import Container
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
 import lightning as L
-import numpy as np
 import torch
 from lightning.pytorch.callbacks import Checkpoint
 from lightning.pytorch.utilities.rank_zero import rank_zero_info
@@ -19,6 +17,7 @@ from lightning.pytorch.utilities.rank_zero import rank_zero_info
 from lightning_grok.callbacks.branching import optimizer_names
 from lightning_grok.callbacks.measurement import Measurement
 from lightning_grok.callbacks.network import network_of
+from lightning_grok.callbacks.random_states import random_states, set_random_states
 from lightning_grok.callbacks.recording import (
     callbacks_of,
     directory_loggers,
@@ -200,27 +199,6 @@ class Signals(L.Callback):
                 nowhere = os.open(os.devnull, os.O_WRONLY)
                 os.dup2(nowhere, number)
                 os.close(nowhere)
-
-
-def random_states() -> dict[str, Any]:
-    """The states of all global generators of random numbers, as a checkpoint can hold them."""
-    name, keys, *rest = np.random.get_state()  # noqa: NPY002  # what others draw from
-    cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_available() else []
-    return {
-        "torch": torch.get_rng_state(),
-        "cuda": cuda,
-        "numpy": (name, np.asarray(keys).tolist(), *rest),
-        "python": random.getstate(),
-    }
-
-
-def set_random_states(states: Mapping[str, Any]) -> None:
-    """Put them back, those of GPUs where there are as many."""
-    torch.set_rng_state(states["torch"])
-    np.random.set_state(states["numpy"])  # noqa: NPY002
-    random.setstate(states["python"])
-    if len(states["cuda"]) == torch.cuda.device_count():
-        torch.cuda.set_rng_state_all(states["cuda"])
 
 
 class RunCheckpoint(Checkpoint):
