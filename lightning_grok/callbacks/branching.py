@@ -9,8 +9,8 @@ import torch
 from lightning.pytorch.utilities.rank_zero import rank_zero_info
 from torch import Tensor, nn
 
-from lightning_grok.callbacks.network import network_of
 from lightning_grok.errors import InputError
+from lightning_grok.runs.network import network_of
 
 _OPTIMIZER_KEYS = {"model.optimizer", "optimizer", "optimizer.class_path"}
 """Options of which each means an optimizer of another class."""

@@ -16,7 +16,6 @@ from lightning.pytorch.utilities.rank_zero import rank_zero_info
 
 from lightning_grok.callbacks.branching import optimizer_names
 from lightning_grok.callbacks.measurement import Measurement
-from lightning_grok.callbacks.network import network_of
 from lightning_grok.callbacks.random_states import random_states, set_random_states
 from lightning_grok.callbacks.recording import (
     callbacks_of,
@@ -30,6 +29,7 @@ from lightning_grok.loggers.epochs import completed_epochs
 from lightning_grok.runs.checkpoints import LAST, PREVIOUS, kept_path, newest_checkpoint
 from lightning_grok.runs.directory import RunDirectory
 from lightning_grok.runs.files import write_atomically
+from lightning_grok.runs.network import network_of
 from lightning_grok.runs.snapshots import snapshot_epochs
 from lightning_grok.schedule import ROUND_EPOCHS
 

@@ -13,12 +13,12 @@ from torch import Tensor, nn
 
 from lightning_grok.callbacks.floor import Floor, Floors, Fresh, imported, state_of
 from lightning_grok.callbacks.measurement import Measurement
-from lightning_grok.callbacks.network import network_of
 from lightning_grok.callbacks.recording import LoggedValue
 from lightning_grok.callbacks.scheduled import Epochs
 from lightning_grok.errors import InputError
 from lightning_grok.geometry import optimizer_scale
 from lightning_grok.ranges import Range, Seed, within_ranges
+from lightning_grok.runs.network import network_of
 from lightning_grok.tasks.reference_set import ReferenceSet
 
 _REMEMBERED = ("start", "previous")

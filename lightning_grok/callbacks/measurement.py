@@ -13,7 +13,7 @@ from lightning.pytorch.utilities.rank_zero import rank_zero_warn
 from torch import Tensor, nn
 
 from lightning_grok.callbacks.forgiving import Forgiving, is_passing
-from lightning_grok.callbacks.network import check_inputs, network_of, selected, undisturbed
+from lightning_grok.callbacks.network import check_inputs, selected, undisturbed
 from lightning_grok.callbacks.recording import (
     LoggedValue,
     announce,
@@ -35,6 +35,7 @@ from lightning_grok.geometry.ntk.network import Output
 from lightning_grok.loggers.epochs import completed_epochs, epochs_so_far
 from lightning_grok.runs.directory import RunDirectory
 from lightning_grok.runs.names import validate_measurements
+from lightning_grok.runs.network import network_of
 from lightning_grok.tasks.reference_set import ReferenceSet
 
 
@@ -203,7 +204,7 @@ class Measurement(Scheduled, WithSamples, Forgiving, ABC):
         on_rank_zero(trainer, lambda: self.prepare(network, self._found(trainer)))
         self._looked = trainer.global_step
         for run in directory_loggers(trainer):
-            run.begin(pl_module, network)
+            run.begin(pl_module)
         if is_resumed(trainer):
             return
         self.start(network)

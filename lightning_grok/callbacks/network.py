@@ -22,12 +22,6 @@ from lightning_grok.geometry.samples import (
 )
 
 
-def network_of(module: nn.Module) -> nn.Module:
-    """The network inside a LightningModule: its attribute ``network``, else the module itself."""
-    network = getattr(module, "network", None)
-    return network if isinstance(network, nn.Module) else module
-
-
 def placed(inputs: Any, model: nn.Module) -> Any:
     """Inputs of any nesting on the device of the model's parameters, real ones in their precision.
 

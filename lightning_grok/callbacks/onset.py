@@ -10,7 +10,6 @@ from lightning_grok.analysis.detector import OnsetDetector
 from lightning_grok.analysis.onset import counted_on
 from lightning_grok.analysis.outcome import in_epochs
 from lightning_grok.callbacks.measurement import enabled_measurements
-from lightning_grok.callbacks.network import network_of
 from lightning_grok.callbacks.recording import directory_loggers, record_event
 from lightning_grok.errors import InputError
 from lightning_grok.loggers.epochs import completed_epochs
@@ -63,7 +62,7 @@ class Onset(L.Callback):
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Take what the accuracies are counted on from the run's description."""
         for logger in directory_loggers(trainer):
-            logger.begin(pl_module, network_of(pl_module))
+            logger.begin(pl_module)
             self.detector.of = counted_on(logger.directory.meta)
 
     def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:

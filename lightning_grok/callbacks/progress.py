@@ -15,9 +15,9 @@ from tqdm.auto import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
 
 from lightning_grok.callbacks.measurement import Measurement, enabled_measurements
-from lightning_grok.callbacks.network import network_of
 from lightning_grok.callbacks.recording import directory_loggers
 from lightning_grok.loggers.epochs import completed_epochs
+from lightning_grok.runs.network import network_of
 from lightning_grok.runs.panels import Logged, headlines, panels_of
 
 _MOST = 5  # numbers on the bar

@@ -7,10 +7,10 @@ from typing import Any
 from torch import nn
 
 from lightning_grok.callbacks.branching import check_changes, check_kept
-from lightning_grok.callbacks.network import network_of
 from lightning_grok.commands.run_options import RunOptions
 from lightning_grok.errors import InputError
 from lightning_grok.runs.extension import Beginning, branch, longer
+from lightning_grok.runs.network import network_of
 
 
 def beginning_of(

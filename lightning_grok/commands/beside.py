@@ -24,11 +24,11 @@ import torch
 
 from lightning_grok.callbacks.forgiving import is_passing
 from lightning_grok.callbacks.measurement import Measurement, enabled_measurements
-from lightning_grok.callbacks.network import network_of
 from lightning_grok.callbacks.reference import loaders_from
 from lightning_grok.commands.sweep_cluster import end_with_parent
 from lightning_grok.errors import InputError, first_line
 from lightning_grok.runs.directory import RunDirectory
+from lightning_grok.runs.network import network_of
 from lightning_grok.runs.run import Run
 from lightning_grok.runs.snapshots import load_snapshot
 

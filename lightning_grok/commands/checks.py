@@ -9,11 +9,12 @@ import lightning as L
 from jsonargparse import Namespace
 
 from lightning_grok.callbacks.measurement import Measurement
-from lightning_grok.callbacks.network import check_inputs, network_of, undisturbed
+from lightning_grok.callbacks.network import check_inputs, undisturbed
 from lightning_grok.callbacks.recording import callbacks_of
 from lightning_grok.errors import InputError, hint, hint_path
 from lightning_grok.ranges import number_text
 from lightning_grok.runs.checkpoints import is_checkpoint
+from lightning_grok.runs.network import network_of
 from lightning_grok.runs.snapshots import load_torch
 from lightning_grok.tasks.module import SETS, GrokModule
 from lightning_grok.tasks.reference_set import ReferenceSet

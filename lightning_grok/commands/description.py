@@ -6,14 +6,13 @@ from typing import Any
 import lightning as L
 
 import lightning_grok
-from lightning_grok.callbacks.network import network_of
 from lightning_grok.callbacks.reference import loaders_from
 from lightning_grok.commands.one_process import taken
 from lightning_grok.errors import InputError
 from lightning_grok.loggers.run_logger import machine
 from lightning_grok.runs.directory import RunDirectory
 from lightning_grok.runs.identity import setup_name
-from lightning_grok.runs.network import module_names
+from lightning_grok.runs.network import module_names, network_of
 from lightning_grok.runs.provenance import provenance
 from lightning_grok.tasks.mlp import MLP
 from lightning_grok.tasks.reference_set import Transfer, dataset_of

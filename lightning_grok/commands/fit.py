@@ -28,7 +28,6 @@ from lightning_grok.callbacks import (
     WeightNorm,
 )
 from lightning_grok.callbacks.measurement import check_names, enabled_measurements
-from lightning_grok.callbacks.network import network_of
 from lightning_grok.callbacks.progress import EpochProgress
 from lightning_grok.callbacks.recording import callbacks_of
 from lightning_grok.commands.arguments import given_groups
@@ -52,6 +51,7 @@ from lightning_grok.errors import InputError, first_line
 from lightning_grok.loggers.wandb_logger import WandbOptions
 from lightning_grok.paths import expand_path
 from lightning_grok.runs.identity import newest_run
+from lightning_grok.runs.network import network_of
 from lightning_grok.tasks import cifar, networks, synthetic, tables
 from lightning_grok.tasks.images import GrokData
 from lightning_grok.tasks.module import GrokModule

@@ -4,7 +4,6 @@ from pathlib import Path
 from typing import Any
 
 from lightning_grok.callbacks.measurement import Measurement, enabled_measurements
-from lightning_grok.callbacks.network import network_of
 from lightning_grok.callbacks.reference import loaders_from
 from lightning_grok.commands.arguments import given_groups, resolve_configs
 from lightning_grok.commands.fit import GROUPS, GrokCLI
@@ -12,6 +11,7 @@ from lightning_grok.errors import InputError, first_line
 from lightning_grok.loggers.run_logger import RunLogger
 from lightning_grok.runs.checkpoints import newest_checkpoint
 from lightning_grok.runs.directory import RunDirectory
+from lightning_grok.runs.network import check_importable, network_of
 from lightning_grok.runs.run import Run, read_run
 from lightning_grok.tasks.reference_set import dataset_of
 
@@ -53,6 +53,7 @@ def measure_run(path: Path, arguments: list[str]) -> dict[str, int]:
     config = path / "config.yaml"
     if not run.config:  # a pipe would be waited for
         raise InputError(f"expected the configuration of the run in {config}, received none")
+    check_importable(run)
     cli = GrokCLI(["--config", str(config), *arguments], run=False)
     measurements = _named(cli, arguments)
     used = dataset_of(cli.datamodule)

@@ -10,6 +10,18 @@ def completed_epochs(trainer: L.Trainer) -> int:
     return trainer.current_epoch + 1
 
 
+def epochs_behind(trainer: L.Trainer) -> float:
+    """How many epochs are trained, from within any hook, with the part of the current one.
+
+    Of a loader without a length the one in progress counts as completed.
+    """
+    batches = float(trainer.num_training_batches)
+    if not math.isfinite(batches):
+        return completed_epochs(trainer)
+    epochs = trainer.fit_loop.epoch_loop.batch_progress.total.completed / batches
+    return int(epochs) if epochs.is_integer() else round(epochs, 6)
+
+
 def epochs_so_far(trainer: L.Trainer) -> float | None:
     """How many epochs are trained, with the part of the current one, after a batch of it.
 

@@ -19,14 +19,15 @@ import numpy as np
 import torch
 import yaml
 from lightning.pytorch.loggers.logger import Logger
+from lightning.pytorch.trainer.states import TrainerFn
 from lightning.pytorch.utilities.rank_zero import rank_zero_info, rank_zero_only
 from torch import nn
 
 from lightning_grok.errors import line_of
-from lightning_grok.loggers.epochs import epochs_so_far
+from lightning_grok.loggers.epochs import epochs_behind, epochs_so_far
 from lightning_grok.runs.directory import RunDirectory
 from lightning_grok.runs.files import write_content
-from lightning_grok.runs.network import module_names
+from lightning_grok.runs.network import module_names, network_of
 from lightning_grok.runs.run import Run
 from lightning_grok.runs.snapshots import snapshot_path
 from lightning_grok.runs.summary import run_record
@@ -67,6 +68,7 @@ class RunLogger(Logger):
         self._path = directory.path if isinstance(directory, RunDirectory) else Path(directory)
         self._resume = resume
         self._hparams: dict[str, Any] = {}
+        self._module: weakref.ref[L.LightningModule] | None = None  # whose fit is announced
         self._trainer: weakref.ref[L.Trainer] | None = None
         self._fit: weakref.ref[Any] | None = None  # the loop of the newest fit that was written
         self._last = 0  # whole epochs with a line in the log
@@ -118,24 +120,33 @@ class RunLogger(Logger):
         self._hparams = dict(params or {}) if isinstance(params, Mapping | None) else vars(params)
 
     @rank_zero_only
-    def begin(self, module: L.LightningModule, network: nn.Module) -> None:
+    def log_graph(self, model: Any, input_array: Any = None) -> None:
+        """Remember whose training begins; Lightning calls it before one."""
+        self._module = weakref.ref(model)
+
+    @rank_zero_only
+    def begin(self, module: L.LightningModule) -> None:
         """Write what is known of the run that a fit begins, or forget what a resumed one redoes.
 
-        Callbacks call it before the first step; only the first call of a fit counts.
+        Callbacks call it before the first step; only the first call of a fit counts. Where none
+        does, the first line of the fit begins the run.
         """
+        self._begin(module, module.trainer.global_step > 0)
+
+    def _begin(self, module: L.LightningModule, resumed: bool) -> None:
         trainer = module.trainer
         self._trainer = weakref.ref(trainer)
         if not self._owns or (self._fit is not None and self._fit() is trainer.fit_loop):
             return
         if self._fit is not None:  # the logger of an earlier fit serves another one
             self.finalize("success")
-        resumed = trainer.global_step > 0
         self._resume = resumed or (self._resume and self._fit is None)
         self._fit = weakref.ref(trainer.fit_loop)
         if resumed and self.directory.meta.get("config_digest"):
             self.directory.forget_after(trainer.current_epoch)
             self.directory.update_meta(state="running", epoch=trainer.current_epoch)
             return
+        network = network_of(module)
         config = {"model": {"class_path": _path(module), "init_args": _plain(self._hparams)}}
         data = getattr(trainer, "datamodule", None)
         if data is not None:
@@ -167,6 +178,9 @@ class RunLogger(Logger):
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
         """Write what was logged by ``self.log``, or without an epoch by another callback."""
         values, taken = dict(metrics), step or 0
+        module = None if self._module is None else self._module()
+        if module is not None and module.trainer.state.fn == TrainerFn.FITTING:
+            self._begin(module, module.trainer.ckpt_path is not None)
         trainer = None if self._trainer is None else self._trainer()
         epoch: float
         if "epoch" in values:  # from Lightning, which numbers the step in progress, too, from 0
@@ -174,7 +188,7 @@ class RunLogger(Logger):
             if trainer is not None:
                 epoch, taken = epochs_so_far(trainer) or epoch, trainer.global_step
         elif trainer is not None:
-            epoch = trainer.current_epoch + 1
+            epoch = epochs_behind(trainer)
         else:
             epoch = taken // (self.directory.meta.get("steps_per_epoch") or 1) + 1
         self._note(epoch, taken)
@@ -197,7 +211,8 @@ class RunLogger(Logger):
 
     def _note(self, epoch: float, step: int) -> None:
         """Remember the newest whole epoch, and of the first how many steps it had."""
-        if epoch == 1 and self._last == 0 and self.directory.meta.get("steps_per_epoch") != step:
+        known = self.directory.meta.get("steps_per_epoch")
+        if epoch == 1 and self._last <= 1 and step > 0 and step != known:
             self.directory.update_meta(steps_per_epoch=step)  # which not every loader knows
         self._last = max(self._last, math.floor(epoch))
 

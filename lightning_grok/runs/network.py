@@ -1,8 +1,9 @@
 """The network of a run, built again with the weights of a snapshot."""
 
 import os
+import sys
 from collections.abc import Callable, Mapping
-from functools import partial, reduce
+from functools import partial
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,14 @@ if TYPE_CHECKING:
 
 
 _MOST_MODULES = 10_000
+
+
+def network_of(module: "nn.Module") -> "nn.Module":
+    """The network inside a LightningModule: its attribute ``network``, else the module itself."""
+    from torch import nn
+
+    network = getattr(module, "network", None)
+    return network if isinstance(network, nn.Module) else module
 
 
 def module_names(network: "nn.Module") -> list[str]:
@@ -41,16 +50,35 @@ def load_model(
     """
     directory = read_run(run)
     state = load_snapshot(directory.path, epoch)
+    if model is None:
+        check_importable(directory)
     try:
         built: Any = model or _checked(_builder(directory), state)
         built = built if hasattr(built, "state_dict") and not isinstance(built, type) else built()
-        network = getattr(built, "network", built)
+        network = network_of(built)
         network.load_state_dict(state)
     except (KeyError, TypeError, ValueError, RuntimeError, AttributeError, ImportError) as error:
         raise InputError(
             f"expected a network of the weights in {run}, received: {first_line(error)}"
         ) from None
     return network.eval()
+
+
+def check_importable(run: Run) -> None:
+    """Refuse a run whose class stands in a function, or stood in a script that isn't running.
+
+    Raises:
+        InputError: in one line.
+    """
+    path = str(run.config.get("model", {}).get("class_path", ""))
+    module, _, name = path.rpartition(".")
+    gone = module == "__main__" and not hasattr(sys.modules[module], name)
+    if gone or "<locals>" in path:
+        raise InputError(
+            f"expected a model that can be imported, received {path} in {run.path}: call "
+            "load_model(..., model=...) in the script that has it, or move it to a file of its own "
+            "and name that in config.yaml"
+        )
 
 
 def _checked(
@@ -67,10 +95,10 @@ def _checked(
 
     try:
         with torch.device("meta"):
-            network: Any = build()
+            network = network_of(build())
     except (NotImplementedError, RuntimeError):  # its start looks at numbers
         return build
-    for name, value in getattr(network, "network", network).state_dict().items():
+    for name, value in network.state_dict().items():
         shapes = [tuple(getattr(each, "shape", ())) for each in (value, state.get(name))]
         if shapes[0] != shapes[1]:
             raise ValueError(f"{name} of shape {shapes[0]} for weights of shape {shapes[1]}")
@@ -94,7 +122,7 @@ def _builder(run: Run) -> "Callable[[], nn.Module]":
         arguments.pop("matmul", None)  # of 0.1.0, where it chose a library
         return partial(MLP, **arguments)
     module, _, name = str(named["class_path"]).rpartition(".")
-    kind = reduce(getattr, name.split("."), import_module(module))
+    kind = getattr(import_module(module), name)
     if not (isinstance(kind, type) and issubclass(kind, nn.Module)):
         raise InputError(f"expected a network's class in {run.path}, received {kind}")
     return partial(kind, **named.get("init_args", {}))

@@ -12,6 +12,7 @@ import lightning as L
 import pandas as pd
 import pytest
 import torch
+from lightning.pytorch.callbacks import LearningRateMonitor
 from lightning.pytorch.loggers import CSVLogger
 from own_training import QUIET, Convolutions, blobs, loaders, train
 from torch import Tensor, nn
@@ -32,6 +33,7 @@ from lightning_grok.callbacks.measurement import Measurement
 from lightning_grok.callbacks.network import placed
 from lightning_grok.callbacks.progress import EpochProgress
 from lightning_grok.callbacks.reference import drawn_reference, given_reference
+from lightning_grok.commands.main import main
 from lightning_grok.dashboard.run_facts import facts_of
 from lightning_grok.dashboard.run_folder import reason_of
 from lightning_grok.errors import InputError
@@ -623,6 +625,50 @@ def test_steps_of_two_optimizers_count_alike_everywhere(tmp_path: Path) -> None:
     assert places(run, "log")[0] == (pytest.approx(1 / 3, abs=1e-6), 2)
     assert places(run, "log")[-1] == (2, 12)
     assert run.meta["steps_per_epoch"] == 6
+
+
+def test_a_class_that_cannot_be_imported_is_told_from_a_wrong_one(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    class Hidden(Convolutions):
+        pass
+
+    path = tmp_path / "mine"
+    train(Hidden(), [WeightNorm()], logger=RunLogger(path), max_epochs=1)
+    assert isinstance(load_model(path, 1, model=Hidden), Hidden)
+    for name in (".*<locals>.Hidden", "__main__.Hidden"):
+        with pytest.raises(InputError, match=rf"^expected a model that can be imported.* {name}"):
+            load_model(path, 1)
+        with pytest.raises(SystemExit):
+            main(["measure", str(path), "--weight_norm.enabled=true"])
+        assert "error: expected a model that can be imported" in capsys.readouterr().err
+        config = (path / "config.yaml").read_text()
+        given = read_run(path).config["model"]["class_path"]
+        (path / "config.yaml").write_text(config.replace(given, "__main__.Hidden"))
+
+
+class Halving(Convolutions):
+    """With a schedule whose rate a callback of Lightning's logs, without an epoch."""
+
+    def configure_optimizers(self) -> Any:
+        optimizer = torch.optim.SGD(self.parameters(), lr=1.0)
+        return [optimizer], [torch.optim.lr_scheduler.StepLR(optimizer, 1, 0.5)]
+
+
+def test_a_training_without_any_callback_of_ours_is_a_run(tmp_path: Path) -> None:
+    path, rates = tmp_path / "mine", [LearningRateMonitor()]
+    trainer, _ = train(Halving(), rates, logger=RunLogger(path), max_epochs=3)
+    run = read_run(path)
+    assert (run.state, run.epoch, run.meta["steps_per_epoch"]) == ("finished", 3, 3)
+    assert run.meta["seed"] == 0
+    assert run.config["model"]["class_path"].endswith("Halving")
+    assert [each.tolist() for each in run.series("lr-SGD")] == [[0, 1, 2], [1, 0.5, 0.25]]
+    assert run.series("val_acc")[0].tolist() == [1, 2, 3]
+    trainer.save_checkpoint(tmp_path / "three.ckpt")
+    again = L.Trainer(max_epochs=5, logger=RunLogger(path), **QUIET)
+    again.fit(Halving(), *loaders(), ckpt_path=tmp_path / "three.ckpt")
+    assert read_run(path).series("val_acc")[0].tolist() == [1, 2, 3, 4, 5]
+    assert not (tmp_path / "mine_2").exists()
 
 
 def test_a_resumed_fit_goes_on_in_its_directory(tmp_path: Path) -> None:
