@@ -119,7 +119,14 @@ class Noisy(Whole):
 class Chosen(Whole):
     """Its optimizer and its schedule are options of its own."""
 
-    def __init__(self, momentum: float = 0.9, adam: bool = False, decays: bool = True) -> None:
+    def __init__(
+        self,
+        momentum: float = 0.9,
+        adam: bool = False,
+        decays: bool = True,
+        gamma: float = 0.5,
+        milestone: int = 0,
+    ) -> None:
         super().__init__()
         self.save_hyperparameters()
 
@@ -130,7 +137,13 @@ class Chosen(Whole):
         optimizer = torch.optim.SGD(self.parameters(), lr=0.01, momentum=momentum)
         if not self.hparams["decays"]:
             return optimizer
-        return [optimizer], [torch.optim.lr_scheduler.StepLR(optimizer, 1, gamma=0.5)]
+        gamma, milestone = self.hparams["gamma"], self.hparams["milestone"]
+        kinds = torch.optim.lr_scheduler
+        each = kinds.StepLR(optimizer, 1, gamma=gamma)
+        if not milestone:
+            return [optimizer], [each]
+        later = kinds.MultiStepLR(optimizer, [milestone], gamma=gamma)
+        return [optimizer], [kinds.ChainedScheduler([each, later])]
 
 
 class Plateau(Whole):

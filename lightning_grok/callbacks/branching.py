@@ -1,5 +1,6 @@
 """Where a branch leaves its trunk: options that a checkpoint would bring back, and its state."""
 
+import copy
 import math
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -47,6 +48,7 @@ class Branching(L.Callback):
         self.new_schedule = new_schedule or new_optimizer
         self._begun = False
         self._own: list[list[dict[str, Any]]] = []  # options of groups, before a checkpoint's
+        self._schedules: list[tuple[Any, Any]] = []  # as trunk and branch began theirs
         self._checkpoint: dict[str, Any] = {}  # the trunk's, until it is restored
 
     @property
@@ -80,14 +82,18 @@ class Branching(L.Callback):
         A module may make another optimizer, or a schedule where there was none, of any option.
         """
         if self._checkpoint:
-            theirs = self._checkpoint["callbacks"].get("RunCheckpoint", {}).get("optimizers")
-            ours = optimizer_names(trainer)
+            trunk = self._checkpoint["callbacks"].get("RunCheckpoint", {})
+            theirs, ours = trunk.get("optimizers"), optimizer_names(trainer)
             if theirs is not None and theirs != ours and not self.new_optimizer:
                 old, new = (", ".join(each) for each in (theirs, ours))
                 rank_zero_info(f"begins without the trunk's moments: {new} instead of {old}")
                 self.new_optimizer = self.new_schedule = True
-            if len(self._checkpoint["lr_schedulers"]) != len(trainer.lr_scheduler_configs):
+            before, schedules = trunk.get("schedules"), schedules_of(trainer)
+            if len(self._checkpoint["lr_schedulers"]) != len(schedules):
                 self.new_schedule = True
+            elif before is not None:  # which older checkpoints don't have
+                self._schedules = list(zip(before, schedules, strict=True))
+                self.new_schedule |= any(old[0] != new[0] for old, new in self._schedules)
             self._leave_out()
             self._checkpoint = {}
         self._own = [[dict(group) for group in each.param_groups] for each in trainer.optimizers]
@@ -105,6 +111,12 @@ class Branching(L.Callback):
             if hasattr(scheduler, "base_lrs"):
                 groups = scheduler.optimizer.param_groups
                 scheduler.base_lrs = [group["initial_lr"] for group in groups]
+        if not self.new_schedule:
+            for each, (old, new) in zip(
+                trainer.lr_scheduler_configs, self._schedules, strict=False
+            ):
+                scheduler = each.scheduler
+                scheduler.load_state_dict(_with_own(scheduler.state_dict(), old[1], new[1]))
         change_state(network_of(pl_module), trainer.optimizers, self.changes)
         if any(key.startswith(("weights", "reinitialize")) for key in self.changes):
             setattr(pl_module, "held_norm", None)  # noqa: B010  # that of the changed weights is
@@ -124,6 +136,37 @@ def optimizer_names(trainer: L.Trainer) -> list[str]:
     """Classes of the optimizers that the module has made."""
     kinds = [type(each) for each in trainer.optimizers]
     return [f"{kind.__module__}.{kind.__qualname__}" for kind in kinds]
+
+
+def schedules_of(trainer: L.Trainer) -> list[tuple[str, dict[str, Any]]]:
+    """Classes and states of the learning rate schedules: before the first step their options."""
+    schedules = [each.scheduler for each in trainer.lr_scheduler_configs]
+    kinds = [type(each) for each in schedules]
+    names = [f"{kind.__module__}.{kind.__qualname__}" for kind in kinds]
+    states = [copy.deepcopy(dict(each.state_dict())) for each in schedules]
+    return list(zip(names, states, strict=True))
+
+
+def _with_own(state: Any, theirs: Any, own: Any) -> Any:
+    """A schedule's state, with the branch's own options where they differ from the trunk's.
+
+    Args:
+        state: of the schedule now, as the trunk left it.
+        theirs, own: as trunk and branch began it.
+    """
+    if _are(dict, state, theirs, own) and theirs.keys() == own.keys():
+        kept = theirs.keys() - {"_last_lr"}  # which is no option
+        return {
+            key: _with_own(value, theirs[key], own[key]) if key in kept else value
+            for key, value in state.items()
+        }
+    if _are(list, state, theirs, own) and len(state) == len(theirs) == len(own):
+        return [_with_own(*each) for each in zip(state, theirs, own, strict=True)]
+    return state if bool(theirs == own) else own
+
+
+def _are(kind: type, *values: Any) -> bool:
+    return all(isinstance(value, kind) for value in values)
 
 
 def branching(branches: Mapping[str, Any]) -> Branching:

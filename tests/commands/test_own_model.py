@@ -125,6 +125,8 @@ def test_a_branch_with_another_optimizer_or_schedule_of_its_module(
 
     assert rate("same") == pytest.approx(0.01 / 8)
     assert untimed(read_run(tmp_path / "same")) == untimed(trunk)
+    assert rate("gentle", "--model.gamma=0.9") == pytest.approx(0.01 / 4 * 0.9)
+    assert rate("chained", "--model.milestone=1") == pytest.approx(0.01 / 4)
     assert rate("constant", "--model.decays=false") == 0.01
     assert rate("adam", "--model.adam=true") == 0.01
     said = capsys.readouterr()
@@ -134,6 +136,24 @@ def test_a_branch_with_another_optimizer_or_schedule_of_its_module(
             main([*leave, f"--run.name={name}", f"--run.set={changes}"])
         assert "expected an optimizer that keeps" in capsys.readouterr().err
         assert not (tmp_path / name).exists()
+
+
+@pytest.mark.parametrize(("options", "expected"), [
+    ((), 0.01 / 16),
+    (("--model.milestone=3",), 0.01 / 16),
+    (("--model.milestone=5",), 0.01 / 8),
+    (("--model.gamma=0.9",), 0.01 / 4 * 0.9 * 0.9),
+])  # fmt: skip
+def test_a_branch_with_other_options_within_a_schedule_of_schedules(
+    options: tuple[str, ...], expected: float, tmp_path: Path
+) -> None:
+    given = ("--model=own_training.Chosen", "--weight_norm.enabled=false", *OFF)
+    points = ("--model.milestone=3", "--run.branch_points=[2]", "--trainer.max_epochs=3")
+    trunk = fit(tmp_path, *given, *points, name="trunk")
+    begins = (f"--run.branches={trunk.path}", "--run.from_epoch=2", "--run.name=branch")
+    main(["fit", *begins, "--run.figures=false", *options])
+    last = torch.load(tmp_path / "branch/checkpoints/last.ckpt", weights_only=True)
+    assert last["optimizer_states"][0]["param_groups"][0]["lr"] == pytest.approx(expected)
 
 
 def test_a_module_may_bring_its_loaders(tmp_path: Path) -> None:
