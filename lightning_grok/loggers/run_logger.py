@@ -68,7 +68,6 @@ class RunLogger(Logger):
         self._path = directory.path if isinstance(directory, RunDirectory) else Path(directory)
         self._resume = resume
         self._hparams: dict[str, Any] = {}
-        self._module: weakref.ref[L.LightningModule] | None = None  # whose fit is announced
         self._trainer: weakref.ref[L.Trainer] | None = None
         self._fit: weakref.ref[Any] | None = None  # the loop of the newest fit that was written
         self._last = 0  # whole epochs with a line in the log
@@ -121,8 +120,8 @@ class RunLogger(Logger):
 
     @rank_zero_only
     def log_graph(self, model: Any, input_array: Any = None) -> None:
-        """Remember whose training begins; Lightning calls it before one."""
-        self._module = weakref.ref(model)
+        """Remember who trains, or validates; Lightning calls it before."""
+        self._trainer = weakref.ref(model.trainer)
 
     @rank_zero_only
     def begin(self, module: L.LightningModule) -> None:
@@ -178,19 +177,21 @@ class RunLogger(Logger):
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
         """Write what was logged by ``self.log``, or without an epoch by another callback."""
         values, taken = dict(metrics), step or 0
-        module = None if self._module is None else self._module()
-        if module is not None and module.trainer.state.fn == TrainerFn.FITTING:
-            self._begin(module, module.trainer.ckpt_path is not None)
         trainer = None if self._trainer is None else self._trainer()
+        begun = None if "epoch" not in values else int(values.pop("epoch"))
         epoch: float
-        if "epoch" in values:  # from Lightning, which numbers the step in progress, too, from 0
-            epoch, taken = int(values.pop("epoch")) + 1, taken + 1
-            if trainer is not None:
-                epoch, taken = epochs_so_far(trainer) or epoch, trainer.global_step
+        if trainer is not None and trainer.state.fn == TrainerFn.FITTING:
+            self._begin(trainer.lightning_module, trainer.ckpt_path is not None)
+            if begun is None:  # from another callback
+                epoch = epochs_behind(trainer)
+            else:  # from Lightning, which numbers the step in progress, too, from 0
+                epoch, taken = epochs_so_far(trainer) or begun + 1, trainer.global_step
         elif trainer is not None:
-            epoch = epochs_behind(trainer)
+            epoch, taken = trainer.current_epoch, trainer.global_step
         else:
-            epoch = taken // (self.directory.meta.get("steps_per_epoch") or 1) + 1
+            steps = self.directory.meta.get("steps_per_epoch") or 1
+            epoch, taken = (taken // steps, taken) if begun is None else (begun, taken + 1)
+            epoch += 1
         self._note(epoch, taken)
         self.directory.log("log", epoch, taken, values)
 
@@ -230,8 +231,12 @@ class RunLogger(Logger):
         broken_off = "interrupted" if isinstance(error, KeyboardInterrupt) else "failed"
         state = "finished" if status == "success" else broken_off
         ended = {"state": state, "reason": line_of(error), "epoch": self._last}
-        seconds = time.monotonic() - self._opened
-        directory.update_meta(**ended, logged=self._last, seconds=seconds)
+        directory.update_meta(**ended, logged=self._last)
+        trainer = None if self._trainer is None else self._trainer()
+        if trainer is not None and trainer.state.fn != TrainerFn.FITTING:  # a validation, behind it
+            directory.close()
+            return
+        directory.update_meta(seconds=time.monotonic() - self._opened)
         record = run_record(Run(directory.path), so_far=status != "success")
         directory.update_meta(**record)
         directory.close()

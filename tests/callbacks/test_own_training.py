@@ -663,7 +663,14 @@ def test_a_training_without_any_callback_of_ours_is_a_run(tmp_path: Path) -> Non
     assert run.meta["seed"] == 0
     assert run.config["model"]["class_path"].endswith("Halving")
     assert [each.tolist() for each in run.series("lr-SGD")] == [[0, 1, 2], [1, 0.5, 0.25]]
+    took = run.meta["seconds"]
+    trainer.validate(trainer.model, loaders()[1], verbose=False)
     assert run.series("val_acc")[0].tolist() == [1, 2, 3]
+    assert [read_run(path).meta[key] for key in ("state", "epoch", "seconds")] == [
+        "finished",
+        3,
+        took,
+    ]
     trainer.save_checkpoint(tmp_path / "three.ckpt")
     again = L.Trainer(max_epochs=5, logger=RunLogger(path), **QUIET)
     again.fit(Halving(), *loaders(), ckpt_path=tmp_path / "three.ckpt")
