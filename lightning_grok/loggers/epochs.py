@@ -1,6 +1,7 @@
 """Where a training is, in completed epochs, with the part of the one in progress."""
 
 import math
+from typing import Any
 
 import lightning as L
 
@@ -15,11 +16,13 @@ def epochs_behind(trainer: L.Trainer) -> float:
 
     Of a loader without a length the one in progress counts as completed.
     """
+    epoch: Any = trainer.fit_loop.epoch_progress.current
+    if epoch.started == epoch.completed:  # none is in progress
+        return int(trainer.current_epoch)
+    done = trainer.fit_loop.epoch_loop.batch_progress.current.completed
     batches = float(trainer.num_training_batches)
-    if not math.isfinite(batches):
-        return completed_epochs(trainer)
-    epochs = trainer.fit_loop.epoch_loop.batch_progress.total.completed / batches
-    return int(epochs) if epochs.is_integer() else round(epochs, 6)
+    part = done / batches if math.isfinite(batches) else 1.0
+    return completed_epochs(trainer) if part >= 1 else round(trainer.current_epoch + part, 6)
 
 
 def epochs_so_far(trainer: L.Trainer) -> float | None:
