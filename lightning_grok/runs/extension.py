@@ -16,7 +16,7 @@ from lightning_grok.errors import InputError
 from lightning_grok.runs.checkpoints import LAST, checkpoint_of, newest_checkpoint
 from lightning_grok.runs.configuration import differences, listed
 from lightning_grok.runs.directory import RunDirectory
-from lightning_grok.runs.files import write_atomically
+from lightning_grok.runs.files import write_atomically, write_content
 from lightning_grok.runs.folders import is_alive
 from lightning_grok.runs.run import EVENT_KEYS, Run
 from lightning_grok.runs.snapshots import epoch_of_file
@@ -64,9 +64,7 @@ class Beginning:
             meta: what stands in its run.json beside the state and the events.
         """
         directory.update_meta(**meta | {"state": "interrupted", "seconds": self._seconds()})
-        (directory.path / "config.yaml").write_text(
-            yaml.safe_dump(config, sort_keys=False), encoding="utf-8"
-        )
+        write_content(directory.path / "config.yaml", yaml.safe_dump(config, sort_keys=False))
         with open(self.run.path / "events.jsonl", "rb") as log:
             covered = log.read(self._state["log_size"])
         directory.begin_log(covered)

@@ -2,12 +2,13 @@
 
 import hashlib
 import json
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from lightning_grok.errors import InputError
-from lightning_grok.runs.configuration import differences, listed
+from lightning_grok.runs.configuration import config_digest, differences, listed
 from lightning_grok.runs.files import read_json
 from lightning_grok.runs.folders import find_runs, is_alive
 from lightning_grok.runs.run import Run
@@ -64,6 +65,8 @@ def _named(path: Path, config: Mapping[str, Any], defaults: Mapping[str, Any]) -
     if not (path / "run.json").is_file():
         return None
     run, file = Run(path), path / "config.yaml"
+    if _has_just_begun(run, config, defaults):
+        return run
     if not run.config:
         raise InputError(f"expected the configuration of a run in {file}, received none")
     if others := list(differences(run.config, config, defaults)):
@@ -83,6 +86,8 @@ def _newest(root: Path, config: Mapping[str, Any], defaults: Mapping[str, Any]) 
     nearly: list[str] = []
     for path in [*waiting, *(path for path in alike if path not in waiting)]:
         run = Run(path)
+        if _has_just_begun(run, config, defaults):
+            return run
         if not run.config:
             continue
         others = list(differences(run.config, config, defaults))
@@ -93,6 +98,12 @@ def _newest(root: Path, config: Mapping[str, Any], defaults: Mapping[str, Any]) 
     for line in nearly[:1]:
         print(line)
     return None
+
+
+def _has_just_begun(run: Run, config: Mapping[str, Any], defaults: Mapping[str, Any]) -> bool:
+    """Whether it is of the configuration, and was killed before that stood in its directory."""
+    written = os.path.lexists(run.path / "config.yaml")
+    return not written and run.meta.get("config_digest") == config_digest(config, defaults)
 
 
 def run_name(config: dict[str, Any]) -> str:

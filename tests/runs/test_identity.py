@@ -157,6 +157,24 @@ def test_the_newest_unfinished_run_is_taken_whatever_its_digest(
         newest_run(tmp_path, "b", old, defaults)
 
 
+@pytest.mark.parametrize("name", [None, "run"])
+def test_a_run_that_was_killed_before_its_configuration_stood_there_is_found(
+    name: str | None, old: Config, defaults: Config, tmp_path: Path
+) -> None:
+    (tmp_path / "run").mkdir()
+    begun = {"seed": old["seed_everything"], "state": "running"}
+    meta = begun | {"config_digest": config_digest(old, defaults)}
+    (tmp_path / "run" / "run.json").write_text(json.dumps(meta))
+    found = newest_run(tmp_path, name, old, defaults)
+    assert found is not None
+    other = having(old, "kernel_distance.samples", 7)
+    if name is None:
+        assert newest_run(tmp_path, name, other, defaults) is None
+    else:
+        with pytest.raises(InputError, match=r"expected the configuration of a run in .*none"):
+            newest_run(tmp_path, name, other, defaults)
+
+
 def test_a_run_of_an_older_version_goes_on(
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
