@@ -185,8 +185,8 @@ def _lay_out(figure: "Figure") -> None:
 
 def _shows_epochs(axes: "Axes") -> bool:
     """Whether an epoch axis is labeled below it."""
-    shown = axes.xaxis.get_tick_params()["labelbottom"]
-    return bool(shown) and any(line.get_gid() == "break" for line in axes.lines)
+    shown = any(tick.label1.get_visible() for tick in axes.xaxis.get_major_ticks())
+    return shown and any(line.get_gid() == "break" for line in axes.lines)
 
 
 def _thin_out(axis: "Axis") -> bool:
