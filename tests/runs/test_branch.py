@@ -1,5 +1,6 @@
 """Branches of a run: the trunk's epochs bit for bit, and then what their own options say."""
 
+import copy
 import json
 from pathlib import Path
 from typing import Any
@@ -8,6 +9,7 @@ import pytest
 import torch
 from small_runs import OFF, QUICK, SMALL, Fit, untimed
 
+from lightning_grok.callbacks.branching import _with_own
 from lightning_grok.runs.checkpoints import kept_path
 from lightning_grok.runs.files import read_json
 from lightning_grok.runs.run import Run
@@ -230,3 +232,14 @@ def test_a_branch_that_is_killed_and_resumed_is_the_same(tmp_path: Path) -> None
     assert resumed.wait() == 0, resumed.errors
     assert content(Run(path)) == content(Run(tmp_path / "whole"))
     assert content(Run(path)) != content(Run(tmp_path / "trunk"))
+
+
+def test_a_schedule_keeps_how_far_it_has_come_whatever_its_state_is_made_of() -> None:
+    begun = {"gamma": 0.5, "best": float("nan"), "window": torch.zeros(3), "_last_lr": [0.1]}
+    now = begun | {"best": 2.0, "window": torch.ones(3), "_last_lr": [0.05]}
+    same = _with_own(now, begun, copy.deepcopy(begun))
+    assert all(same[key] is now[key] for key in ("gamma", "best", "window"))
+    other = begun | {"gamma": 0.9, "window": torch.full((3,), 7.0), "_last_lr": [0.3]}
+    changed = _with_own(now, begun, other)
+    assert (changed["gamma"], changed["best"], changed["_last_lr"]) == (0.9, 2.0, [0.05])
+    assert torch.equal(changed["window"], other["window"])
