@@ -102,8 +102,8 @@ def _newest(root: Path, config: Mapping[str, Any], defaults: Mapping[str, Any]) 
 
 def _has_just_begun(run: Run, config: Mapping[str, Any], defaults: Mapping[str, Any]) -> bool:
     """Whether it is of the configuration, and was killed before that stood in its directory."""
-    written = os.path.lexists(run.path / "config.yaml")
-    return not written and run.meta.get("config_digest") == config_digest(config, defaults)
+    written = (os.path.lexists(run.path / name) for name in ("config.yaml", "checkpoints"))
+    return not any(written) and run.meta.get("config_digest") == config_digest(config, defaults)
 
 
 def run_name(config: dict[str, Any]) -> str:

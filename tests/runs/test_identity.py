@@ -167,12 +167,14 @@ def test_a_run_that_was_killed_before_its_configuration_stood_there_is_found(
     (tmp_path / "run" / "run.json").write_text(json.dumps(meta))
     found = newest_run(tmp_path, name, old, defaults)
     assert found is not None
+    (tmp_path / "run" / "checkpoints").mkdir()  # then it is lost, not unwritten
+    assert name or newest_run(tmp_path, name, old, defaults) is None
     other = having(old, "kernel_distance.samples", 7)
     if name is None:
         assert newest_run(tmp_path, name, other, defaults) is None
     else:
         with pytest.raises(InputError, match=r"expected the configuration of a run in .*none"):
-            newest_run(tmp_path, name, other, defaults)
+            newest_run(tmp_path, name, old, defaults)
 
 
 def test_a_run_of_an_older_version_goes_on(
