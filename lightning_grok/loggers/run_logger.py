@@ -71,6 +71,7 @@ class RunLogger(Logger):
         self._trainer: weakref.ref[L.Trainer] | None = None
         self._fit: weakref.ref[Any] | None = None  # the loop of the newest fit that was written
         self._last = 0  # whole epochs with a line in the log
+        self._ended: dict[str, Any] = {}  # how an earlier fit in the directory did
         self._opened = time.monotonic()
 
     @property
@@ -83,6 +84,7 @@ class RunLogger(Logger):
     def _open(self) -> RunDirectory:
         if self._resume and (self._path / "run.json").is_file():
             directory = RunDirectory(self._path)
+            self._ended = {key: directory.meta.get(key) for key in ("state", "reason", "epoch")}
             directory.update_meta(state="running")
             return directory
         directory = RunDirectory.create(self._path.parent, self._path.name, numbered=True)
@@ -231,12 +233,13 @@ class RunLogger(Logger):
         broken_off = "interrupted" if isinstance(error, KeyboardInterrupt) else "failed"
         state = "finished" if status == "success" else broken_off
         ended = {"state": state, "reason": line_of(error), "epoch": self._last}
-        directory.update_meta(**ended, logged=self._last)
         trainer = None if self._trainer is None else self._trainer()
         if trainer is not None and trainer.state.fn != TrainerFn.FITTING:  # a validation, behind it
+            directory.update_meta(**self._ended or ended)
             directory.close()
             return
-        directory.update_meta(seconds=time.monotonic() - self._opened)
+        seconds = time.monotonic() - self._opened
+        directory.update_meta(**ended, logged=self._last, seconds=seconds)
         record = run_record(Run(directory.path), so_far=status != "success")
         directory.update_meta(**record)
         directory.close()

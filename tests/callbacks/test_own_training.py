@@ -654,6 +654,10 @@ class Halving(Convolutions):
         optimizer = torch.optim.SGD(self.parameters(), lr=1.0)
         return [optimizer], [torch.optim.lr_scheduler.StepLR(optimizer, 1, 0.5)]
 
+    def test_step(self, batch: Any, batch_idx: int) -> None:
+        self(batch[0])
+        self.logger.log_metrics({"seen": 1.0})  # type: ignore[union-attr]
+
 
 def test_a_training_without_any_callback_of_ours_is_a_run(tmp_path: Path) -> None:
     path, rates = tmp_path / "mine", [LearningRateMonitor()]
@@ -663,14 +667,15 @@ def test_a_training_without_any_callback_of_ours_is_a_run(tmp_path: Path) -> Non
     assert run.meta["seed"] == 0
     assert run.config["model"]["class_path"].endswith("Halving")
     assert [each.tolist() for each in run.series("lr-SGD")] == [[0, 1, 2], [1, 0.5, 0.25]]
-    took = run.meta["seconds"]
+    ended = ("state", "reason", "epoch", "logged", "seconds")
+    before = [run.meta[key] for key in ended]
     trainer.validate(trainer.model, loaders()[1], verbose=False)
-    assert run.series("val_acc")[0].tolist() == [1, 2, 3]
-    assert [read_run(path).meta[key] for key in ("state", "epoch", "seconds")] == [
-        "finished",
-        3,
-        took,
-    ]
+    assert read_run(path).series("val_acc")[0].tolist() == [1, 2, 3]
+    broken: Any = [(torch.zeros(1, 8, 8), 0), (torch.zeros(3), 0)]  # by its second batch
+    with pytest.raises(RuntimeError):
+        trainer.test(trainer.model, DataLoader(broken), verbose=False)
+    assert read_run(path).series("seen")[0].tolist() == [3]
+    assert [read_run(path).meta[key] for key in ended] == before
     trainer.save_checkpoint(tmp_path / "three.ckpt")
     again = L.Trainer(max_epochs=5, logger=RunLogger(path), **QUIET)
     again.fit(Halving(), *loaders(), ckpt_path=tmp_path / "three.ckpt")
