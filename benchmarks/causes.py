@@ -3,6 +3,7 @@
 `benchmarks.results` writes them.
 """
 
+import re
 from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,6 +18,9 @@ from lightning_grok.claims.table import verdict_rows
 from lightning_grok.claims.verdict import judge
 from lightning_grok.figures.branches import change_in_words
 from lightning_grok.runs.run import Run
+
+# How a setup's name says that its loss, or all of it, is computed in double precision.
+_IN_FLOAT64 = re.compile("-loss64|-precision-64-true")
 
 
 def branches_table(runs: Sequence[Run]) -> str:
@@ -53,24 +57,25 @@ def effects_table(runs: Sequence[Run], claims: Path) -> str:
 
 
 def twins_table(runs: Sequence[Run]) -> str:
-    """Each seed with the loss in float32 and in float64: what became of it by one epoch."""
+    """Each seed in float32, and with its loss or all of it in float64: what became of it."""
     found: dict[tuple[str, str], dict[int, dict[str, Run]]] = defaultdict(lambda: defaultdict(dict))
     for run in sorted(runs, key=lambda run: run.epoch):  # of two of a kind the longer one
         if run.seed is None or run.meta.get("branches"):
             continue
-        setup = run.setup.replace("-loss64", "")
+        setup = _IN_FLOAT64.sub("", run.setup)
         precision = "float32" if run.setup == setup else "float64"
         found[run.dataset, setup][run.seed][precision] = run
-    rows = [["setup", "seed", "to epoch", "test accuracy in float32, %", "in float64, %",
+    rows = [["data", "setup", "seed", "to epoch", "test accuracy in float32, %", "in float64, %",
              "grokked in float32, at", "in float64"]]  # fmt: skip
-    for (_, setup), seeds in sorted(found.items()):
+    for names, seeds in sorted(found.items()):
         for seed, pair in sorted(seeds.items()):
             if len(pair) < 2:
                 continue
             single, double = pair["float32"], pair["float64"]
             end = min(single.epoch, double.epoch)
             cells = [_each([_accuracy(run, end)]) for run in (single, double)]
-            rows.append([setup, str(seed), f"{end:,}", *cells, _grokked(single), _grokked(double)])
+            middles = _grokked(single), _grokked(double)
+            rows.append([*names, str(seed), f"{end:,}", *cells, *middles])
     return markdown(rows)
 
 

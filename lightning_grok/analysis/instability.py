@@ -150,10 +150,18 @@ def _memorized(epochs: Num[np.ndarray, " t"], train_accuracy: Num[np.ndarray, " 
     return math.inf if first is None else float(at[first])
 
 
-def onset_in_words(run: RunLike, events: GrokkingEvents) -> str:
+def onset_instability(run: RunLike, events: GrokkingEvents) -> str:
     """`onset_sentence` of a run's onset, t_10 of test accuracy."""
     onset = events.test.t_10
     return onset_sentence(onset, run_instabilities(run)) if math.isfinite(onset) else ""
+
+
+def onset_in_words(run: RunLike, events: GrokkingEvents) -> str:
+    """`onset_instability`; that there is none is said of runs that grok."""
+    inside = onset_instability(run, events)
+    if inside or not events.grokked or not run.series("train/loss")[0].size:
+        return inside
+    return "no instability of the optimizer is seen at its onset"
 
 
 def onset_sentence(onset: float, instabilities: Sequence[Instability]) -> str:

@@ -12,7 +12,7 @@ import numpy as np
 
 from lightning_grok import __version__
 from lightning_grok.analysis.crossing import first_held
-from lightning_grok.analysis.instability import onset_in_words
+from lightning_grok.analysis.instability import onset_instability
 from lightning_grok.analysis.onset import run_events
 from lightning_grok.analysis.outcome import in_epochs
 from lightning_grok.commands import CommandParser, number
@@ -138,7 +138,7 @@ def outcome_of(run: Run) -> SeedOutcome:
         events.train_accuracy,
         events.test_accuracy,
         events.grokked,
-        bool(onset_in_words(run, events)),
+        bool(onset_instability(run, events)),
         float(run.meta.get("seconds", math.nan)),
     )
 

@@ -65,11 +65,15 @@ def test_with_the_squared_error_and_with_l2_there_is_none(committed: dict[str, l
 
 def test_an_onset_inside_one_is_said_in_words(committed: dict[str, list[Run]]) -> None:
     said = [onset_in_words(run, run_events(run)) for run in committed["AdamW-10-1000-1-0.001"]]
-    assert sum(map(bool, said)) == 9
+    none = "no instability of the optimizer is seen at its onset"
+    assert [words == none for words in said].count(True) == 1
+    assert all("lies inside an instability" in words for words in said if words != none)
     assert said[1].endswith(
         "lies inside an instability of the optimizer: from epoch 3,481 to 3,831 the training loss "
         "rose from 1.0e-08 to 1.6e+00"
     )
+    (delayless,) = committed["Adam-1-1000-1-0.001"]
+    assert onset_in_words(delayless, run_events(delayless)) == ""  # it does not grok
     endless = [Instability(1000, 1100, 50_000, 1e-8, 1.0)]
     assert onset_sentence(1380, endless)
     assert onset_sentence(1390, endless) == ""

@@ -44,7 +44,9 @@ def test_rows_say_what_the_runs_command_says(tmp_path: Path) -> None:
     half = f"half {second['half']:,} so far"
     assert second["words"] == ["memorized 32", f"begins {second['begins']:,}", half]
     assert second["outcome"].startswith("Memorized at 32; generalization begins at ")
-    assert second["outcome"].endswith("grokked so far")
+    assert second["outcome"].endswith(
+        "grokked so far; no instability of the optimizer is seen at its onset"
+    )
     assert (first["half"], first["complete"]) == (None, True)
 
 
