@@ -79,6 +79,24 @@ def twins_table(runs: Sequence[Run]) -> str:
     return markdown(rows)
 
 
+def units_table(runs: Sequence[Run]) -> str:
+    """How many images a unit of the last hidden layer answers to, early and late, by seed."""
+    rows = [["setup", "seed", "memorized at", "active at epoch 0, %", "at 20, %", "at the end, %",
+             "units never active at the end, %"]]  # fmt: skip
+    for run in sorted(runs, key=lambda run: (run.setup, run.seed or 0)):
+        epochs, share = run.series("active_units/layers.5/share")
+        if not len(epochs):
+            continue
+        memorized = run_events(run).t_mem
+        never = run.series("active_units/layers.5/never")[1]
+        rows.append([
+            run.setup, str(run.seed), f"{memorized:,.0f}" if np.isfinite(memorized) else "no",
+            *(f"{100 * float(share[epochs <= epoch][-1]):.1f}" for epoch in (0, 20, run.epoch)),
+            f"{100 * float(never[-1]):.1f}",
+        ])  # fmt: skip
+    return markdown(rows)
+
+
 def _first_jump(run: Run, after: int) -> int | None:
     events = run_events(run)
     jumps = find_instabilities(*run.series("train/loss"), events.t_mem)

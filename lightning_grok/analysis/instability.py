@@ -30,6 +30,7 @@ COLLAPSED = 0.5
 """Share of training samples without a loss."""
 
 _RISE, _FLOOR, _WINDOW, _NEAR = 1e3, 1e-9, 0.05, 0.1
+_LARGEST = float(np.finfo(float).max)
 _HOLDS = 0.99  # train accuracy
 _LOST, _LEAST_LOST = 0.5, 0.1  # part of the best test accuracy, and its least difference
 
@@ -69,11 +70,12 @@ def find_instabilities(
 
     Args:
         epochs: increasing.
-        loss: on the whole training set; NaN is left out.
+        loss: on the whole training set; NaN is left out, infinity counts as the largest number.
         start: epoch of memorization; earlier evaluations don't count. Infinite finds none.
     """
-    keep = np.isfinite(loss) & (epochs >= max(start, 1))
-    at, values = np.asarray(epochs)[keep], np.maximum(np.asarray(loss, dtype=float)[keep], _FLOOR)
+    losses = np.asarray(loss, dtype=float)
+    keep = ~np.isnan(losses) & (epochs >= max(start, 1))
+    at, values = np.asarray(epochs)[keep], np.clip(losses[keep], _FLOOR, _LARGEST)
     found: list[Instability] = []
     if not len(at):
         return found
@@ -88,7 +90,7 @@ def find_instabilities(
         if values[i] < _RISE * values[low]:
             continue
         end, high = i, values[i]
-        while end < len(at) and values[end] > math.sqrt(values[low] * high):
+        while end < len(at) and values[end] > math.sqrt(values[low]) * math.sqrt(high):
             high = max(high, values[end])
             end += 1
         after = at[min(end, len(at) - 1)]

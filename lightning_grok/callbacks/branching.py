@@ -1,20 +1,24 @@
 """Where a branch leaves its trunk: options that a checkpoint would bring back, and its state."""
 
 import copy
+import inspect
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import lightning as L
 import torch
+from lightning.pytorch.callbacks import Checkpoint
 from lightning.pytorch.utilities.rank_zero import rank_zero_info
 from torch import Tensor, nn
 
+from lightning_grok.callbacks.recording import callbacks_of
 from lightning_grok.errors import InputError
 from lightning_grok.runs.network import network_of
 
 _OPTIMIZER_KEYS = {"model.optimizer", "optimizer", "optimizer.class_path"}
-"""Options of which each means an optimizer of another class."""
+_SCHEDULE_KEYS = {"lr_scheduler", "lr_scheduler.class_path"}
+"""Options of which each means an optimizer, or a schedule, of another class."""
 
 _MOMENTS = {
     "first_moment": ("exp_avg", "momentum_buffer"),
@@ -22,6 +26,15 @@ _MOMENTS = {
     "steps": ("step",),
 }
 """What of an optimizer's state a change scales, by the words of `check_changes`."""
+
+_RATES = ("lr", "initial_lr")
+_MOVED = ("betas", "momentum")
+"""Options of an optimizer's groups, beside the rates, that PyTorch's schedules move."""
+
+_SEEDS = 2**63
+
+Group = dict[str, Any]
+"""Options of a group of parameters."""
 
 
 class Branching(L.Callback):
@@ -36,18 +49,26 @@ class Branching(L.Callback):
         changes: of the state, see `check_changes`.
         new_optimizer: whether to begin without the trunk's state of the optimizer.
         new_schedule: whether to begin without the state of its learning rate schedule.
+        of_callbacks: arguments of callbacks that the branch gives another value.
     """
 
     def __init__(
-        self, origin: str, changes: Mapping[str, float], new_optimizer: bool, new_schedule: bool
+        self,
+        origin: str,
+        changes: Mapping[str, float],
+        new_optimizer: bool,
+        new_schedule: bool,
+        of_callbacks: Iterable[str] = (),
     ) -> None:
         super().__init__()
         self.origin = origin
         self.changes = changes
         self.new_optimizer = new_optimizer
         self.new_schedule = new_schedule or new_optimizer
+        self.of_callbacks = frozenset(of_callbacks)
         self._begun = False
-        self._own: list[list[dict[str, Any]]] = []  # options of groups, before a checkpoint's
+        self._theirs: list[list[Group]] | None = None  # as the trunk began; older ones don't say
+        self._own: list[list[Group]] = []  # as the branch would begin alone
         self._schedules: list[tuple[Any, Any]] = []  # as trunk and branch began theirs
         self._checkpoint: dict[str, Any] = {}  # the trunk's, until it is restored
 
@@ -69,6 +90,16 @@ class Branching(L.Callback):
         if not self._begun:
             self._checkpoint = checkpoint
             self._leave_out()
+            for callback in callbacks_of(trainer):
+                self._keep_own_arguments(callback, checkpoint["callbacks"])
+
+    def _keep_own_arguments(self, callback: L.Callback, states: dict[str, Any]) -> None:
+        """Put the branch's own arguments into what the trunk kept of a callback."""
+        state = states.get(callback.state_key)
+        if isinstance(state, dict) and not isinstance(callback, Checkpoint):
+            given = self.of_callbacks & inspect.signature(type(callback)).parameters.keys()
+            own = callback.state_dict()
+            state |= {key: own[key] for key in state.keys() & own.keys() & given}
 
     def _leave_out(self) -> None:
         if self.new_optimizer:
@@ -83,10 +114,11 @@ class Branching(L.Callback):
         """
         if self._checkpoint:
             trunk = self._checkpoint["callbacks"].get("RunCheckpoint", {})
-            theirs, ours = trunk.get("optimizers"), optimizer_names(trainer)
-            if theirs is not None and theirs != ours and not self.new_optimizer:
-                old, new = (", ".join(each) for each in (theirs, ours))
-                rank_zero_info(f"begins without the trunk's moments: {new} instead of {old}")
+            self._theirs = trunk.get("groups")
+            ours = in_words(optimizer_names(trainer), groups_of(trainer))
+            theirs = in_words(trunk.get("optimizers"), self._theirs)
+            if theirs not in ("", ours) and not self.new_optimizer:
+                rank_zero_info(f"begins without the trunk's moments: {ours} instead of {theirs}")
                 self.new_optimizer = self.new_schedule = True
             before, schedules = trunk.get("schedules"), schedules_of(trainer)
             if len(self._checkpoint["lr_schedulers"]) != len(schedules):
@@ -96,16 +128,19 @@ class Branching(L.Callback):
                 self.new_schedule |= any(old[0] != new[0] for old, new in self._schedules)
             self._leave_out()
             self._checkpoint = {}
-        self._own = [[dict(group) for group in each.param_groups] for each in trainer.optimizers]
+        self._own = groups_of(trainer)
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Take the options back, and change the state."""
         if self._begun:
             return
         self._begun = True
-        for optimizer, own in zip(trainer.optimizers, self._own, strict=True):
-            for group, options in zip(optimizer.param_groups, own, strict=True):
-                self._take_back(group, options)
+        if not self.new_optimizer:
+            now = [optimizer.param_groups for optimizer in trainer.optimizers]
+            theirs = self._theirs or [[dict(group) for group in groups] for groups in now]
+            for of_one in zip(now, theirs, self._own, strict=True):
+                for group, old, new in zip(*of_one, strict=False):  # some may have been added since
+                    self._take_back(group, old, new)
         for each in trainer.lr_scheduler_configs:
             scheduler = each.scheduler
             if hasattr(scheduler, "base_lrs"):
@@ -121,9 +156,17 @@ class Branching(L.Callback):
         if any(key.startswith(("weights", "reinitialize")) for key in self.changes):
             setattr(pl_module, "held_norm", None)  # noqa: B010  # that of the changed weights is
 
-    def _take_back(self, group: dict[str, Any], own: dict[str, Any]) -> None:
-        group |= {k: v for k, v in own.items() if k not in ("params", "lr", "initial_lr")}
-        rate, before = (each.get("initial_lr", each["lr"]) for each in (own, group))
+    def _take_back(self, group: Group, theirs: Group, own: Group) -> None:
+        """Give a group the branch's own options where it differs from the trunk.
+
+        What a schedule, or the module, has made of an option since stays where it doesn't.
+        """
+        for key in own.keys() - {"params", *_RATES}:
+            if key not in theirs or (self.new_schedule and key in _MOVED):
+                group[key] = own[key]
+            else:
+                group[key] = _with_own(group.get(key), theirs[key], own[key])
+        rate, before = (each[_first_rate(each)] for each in (own, theirs))
         if self.new_schedule:
             group["lr"] = own["lr"]
         elif rate != before:
@@ -132,10 +175,32 @@ class Branching(L.Callback):
             group["initial_lr"] = own["initial_lr"]
 
 
+def _first_rate(group: Group) -> str:
+    return "initial_lr" if "initial_lr" in group else "lr"
+
+
 def optimizer_names(trainer: L.Trainer) -> list[str]:
     """Classes of the optimizers that the module has made."""
     kinds = [type(each) for each in trainer.optimizers]
     return [f"{kind.__module__}.{kind.__qualname__}" for kind in kinds]
+
+
+def groups_of(trainer: L.Trainer) -> list[list[Group]]:
+    """Options of every optimizer's groups: before the first step those of the configuration.
+
+    Under ``params`` stands how many parameters a group has.
+    """
+    groups = [optimizer.param_groups for optimizer in trainer.optimizers]
+    counted = [[dict(group) | {"params": len(group["params"])} for group in g] for g in groups]
+    return copy.deepcopy(counted)
+
+
+def in_words(kinds: Sequence[str] | None, groups: Sequence[Sequence[Group]] | None) -> str:
+    """Classes of optimizers and how many parameters they have; empty where that isn't known."""
+    if kinds is None or groups is None:
+        return ""
+    counts = ["+".join(str(group["params"]) for group in each) for each in groups]
+    return ", ".join(f"{kind} of {n} parameters" for kind, n in zip(kinds, counts, strict=True))
 
 
 def schedules_of(trainer: L.Trainer) -> list[tuple[str, dict[str, Any]]]:
@@ -182,7 +247,8 @@ def branching(branches: Mapping[str, Any]) -> Branching:
         f"{branches['run']} {branches['epoch']} {branches['set']}",
         branches["set"],
         new_optimizer=bool(changed.keys() & _OPTIMIZER_KEYS),
-        new_schedule=any(key.partition(".")[0] == "lr_scheduler" for key in changed),
+        new_schedule=bool(changed.keys() & _SCHEDULE_KEYS),
+        of_callbacks=(k.rpartition(".")[2] for k in changed if k.startswith("trainer.callbacks.")),
     )
 
 
@@ -201,16 +267,18 @@ def check_changes(network: nn.Module, changes: Mapping[str, float]) -> None:
     """
     words = ("weights", *_MOMENTS, "reinitialize")
     for key, value in changes.items():
-        what, _, layer = key.partition("/")
-        if what not in words or (what == "reinitialize" and not layer):
+        what, slash, layer = key.partition("/")
+        if what not in words or (not layer and (slash or what == "reinitialize")):
             raise InputError(
                 f"expected {', '.join(words)}/LAYER in run.set, the others also with /LAYER, "
                 f"received {key}"
             )
         if not math.isfinite(value) or (value < 0 and what != "weights"):
             raise InputError(f"expected a finite run.set.{key} of at least 0, received {value}")
-        if what == "reinitialize" and not float(value).is_integer():
-            raise InputError(f"expected a whole number as run.set.{key}, a seed, received {value}")
+        if what == "reinitialize" and not (float(value).is_integer() and value < _SEEDS):
+            raise InputError(
+                f"expected a whole number below 2^63 as run.set.{key}, a seed, received {value}"
+            )
         if layer and not _parameters(network, layer):
             layers = sorted({name.rpartition(".")[0] for name, _ in network.named_parameters()})
             raise InputError(f"expected a layer of {', '.join(layers)} in run.set, received {key}")
@@ -224,7 +292,7 @@ def check_kept(changes: Mapping[str, float], optimizer_states: Iterable[Mapping[
     Raises:
         InputError: in one line.
     """
-    states = [state for each in optimizer_states for state in each["state"].values()]
+    states = [state for each in optimizer_states for state in each.get("state", {}).values()]
     kept = {name for state in states for name in state}
     for key in changes:
         names = _MOMENTS.get(key.partition("/")[0])

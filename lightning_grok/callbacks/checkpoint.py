@@ -14,7 +14,7 @@ import torch
 from lightning.pytorch.callbacks import Checkpoint
 from lightning.pytorch.utilities.rank_zero import rank_zero_info
 
-from lightning_grok.callbacks.branching import optimizer_names, schedules_of
+from lightning_grok.callbacks.branching import groups_of, optimizer_names, schedules_of
 from lightning_grok.callbacks.measurement import Measurement
 from lightning_grok.callbacks.random_states import random_states, set_random_states
 from lightning_grok.callbacks.recording import (
@@ -234,6 +234,7 @@ class RunCheckpoint(Checkpoint):
         self._unlogged: dict[str, float] = {}  # of the checkpoint's epoch
         self._random: dict[str, Any] | None = None
         self._kinds: list[str] = []
+        self._groups: list[list[dict[str, Any]]] = []  # and schedules, as the run began
         self._schedules: list[tuple[str, dict[str, Any]]] = []
         self._opened = self._written = time.monotonic()
         self._spent = float(directory.meta.get("seconds", 0.0))  # before this process
@@ -252,6 +253,7 @@ class RunCheckpoint(Checkpoint):
             "unlogged": self._unlogged,
             "random": self._random,
             "optimizers": self._kinds,
+            "groups": self._groups,
             "schedules": self._schedules,
             "seconds": self._seconds(),
         }
@@ -265,7 +267,7 @@ class RunCheckpoint(Checkpoint):
     def on_fit_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Train no further where a callback had stopped the run before it was killed."""
         trainer.should_stop = self.stopped
-        self._schedules = schedules_of(trainer)
+        self._groups, self._schedules = groups_of(trainer), schedules_of(trainer)
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Do what was left undone where the run is a resumed one."""

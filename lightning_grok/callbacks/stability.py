@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterable, Iterator, Mapping
-from itertools import takewhile
+from itertools import islice, takewhile
 from typing import Any
 
 import lightning as L
@@ -20,11 +20,12 @@ from lightning_grok.callbacks.recording import (
     directory_loggers,
     record_event,
 )
-from lightning_grok.geometry.gradients import adam_update, rms
+from lightning_grok.geometry.gradients import ADAMS, adam_update, rms
 from lightning_grok.geometry.losses import Loss, logit_margins, sample_losses, zero_loss_share
 from lightning_grok.geometry.samples import answer
 
 _QUANTILES = (5, 50, 95)
+_LARGEST = math.log(np.finfo(float).max)
 _WATCHED = ("train/loss", "train/accuracy", "test/accuracy", "stability/zero_loss_share")
 
 
@@ -38,10 +39,11 @@ class Stability(Measurement):
     over ‖θ‖^D with D weight matrices or kernels; ``gradient_cosine``, of the descent direction
     -∇L with θ: near 1 where all that is left to learn is to scale the logits.
 
-    Of an optimizer with Adam's two moments: ``sqrt_v_rms``, the root mean square of √v̂;
+    Of PyTorch's Adam, AdamW and SparseAdam: ``sqrt_v_rms``, the root mean square of √v̂;
     ``update_rms``, that of m̂ / (√v̂ + ε); ``below_eps``, the share of entries with √v̂ < ε; and for
-    every layer ``<layer>/update_over_weight``, the norm of the update, learning rate included, over
-    that of the layer. Of one with momentum alone the update is its buffer.
+    every layer ``<layer>/update_over_weight``, the norm of the last update, with the learning rate
+    of its step, over that of the layer. Of SGD and RMSprop with momentum (but not Nesterov's) the
+    update is its buffer. Of other optimizers, whose state says something else, none of this is.
 
     Of a network whose outputs are no scores of classes only the optimizer's part is logged.
 
@@ -64,11 +66,33 @@ class Stability(Measurement):
         self._seen: list[list[float]] = []  # epoch and values of _WATCHED
         self._best = 0.0  # test accuracy
         self._told: list[list[Any]] = []  # name and epoch of events
+        self._rates: dict[int, float] = {}  # of the newest step, by group
 
     def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
         """Remember whose optimizers and whose loss to look at."""
         super().setup(trainer, pl_module, stage)
         self._trainer, self._module = trainer, pl_module
+
+    def on_train_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Note the learning rates, which a schedule changes before the evaluation."""
+        for optimizer in trainer.optimizers:
+            self._note_rates(optimizer)
+
+    def on_before_optimizer_step(
+        self,
+        trainer: L.Trainer,
+        pl_module: L.LightningModule,
+        optimizer: torch.optim.Optimizer,
+    ) -> None:
+        """Note those of a step; where an epoch is one call they are the epoch's."""
+        self._note_rates(optimizer)
+
+    def _note_rates(self, optimizer: torch.optim.Optimizer) -> None:
+        self._rates |= {id(group): float(group["lr"]) for group in optimizer.param_groups}
+
+    def wants_step(self, step: int) -> bool:
+        """Whether it has to see the network after a step that is not the last one of an epoch."""
+        return False
 
     def due(self, epoch: float) -> bool:
         """Whether there is an evaluation; without any, as for every `Measurement`."""
@@ -86,7 +110,8 @@ class Stability(Measurement):
         """All numbers."""
         values: dict[str, LoggedValue | Tensor] = dict(self._of_the_loss(model, reference.train))
         if self._trainer is not None:
-            values |= optimizer_values(self._trainer.optimizers, dict(model.named_parameters()))
+            parameters = dict(model.named_parameters())
+            values |= optimizer_values(self._trainer.optimizers, parameters, self._rates)
         return values
 
     def _of_the_loss(self, model: nn.Module, samples: Any) -> Iterator[tuple[str, float]]:
@@ -109,7 +134,7 @@ class Stability(Measurement):
         yield "log10_logit_rms", math.log10(max(rms([outputs]), math.ulp(0.0)))
         norm = _norm(parameters)
         depth = sum(parameter.ndim > 1 for parameter in parameters)
-        yield "normalized_margin", float(margins.min()) / norm**depth
+        yield "normalized_margin", _over_power(float(margins.min()), norm, depth)
         pairs = [(p, g) for p, g in zip(parameters, gradients, strict=True) if g is not None]
         product = -sum(float((p.detach().double() * g.double()).sum()) for p, g in pairs)
         length = norm * _norm([gradient for _, gradient in pairs])
@@ -141,44 +166,49 @@ class Stability(Measurement):
         told = {name for name, _ in self._told}
         epoch, loss, _, test, share = self._seen[-1]
         self._best = max(self._best, test)
-        recent = takewhile(lambda row: row[0] > 0.8 * epoch, reversed(self._seen))
+        before = (row for row in islice(reversed(self._seen), 1, None) if not math.isnan(row[1]))
+        newest = next(before, [epoch, math.inf])
+        recent = takewhile(lambda row: row[0] > 0.8 * epoch, before)
         return (
             ("collapse" not in told and share >= COLLAPSED)
             or ("ungrokking" not in told and test <= 0.5 * self._best)
-            or loss >= 1e3 * min([row[1] for row in recent] + [self._seen[-2:][0][1]])
+            or loss >= 1e3 * min([newest[1], *(row[1] for row in recent)])
         )
 
 
 def optimizer_values(
-    optimizers: Iterable[torch.optim.Optimizer], parameters: Mapping[str, Tensor]
+    optimizers: Iterable[torch.optim.Optimizer],
+    parameters: Mapping[str, Tensor],
+    rates: Mapping[int, float] | None = None,
 ) -> dict[str, float]:
     """What optimizers have just done to parameters, as far as their state says; see `Stability`.
 
     Args:
         optimizers: of any class; what has no moments is passed over.
         parameters: the network's, by name.
+        rates: learning rates of the newest step, by the `id` of the group, where it has others now.
     """
     names = {id(parameter): name for name, parameter in parameters.items()}
     roots, updates, below, entries = [], [], 0, 0
     squares: dict[str, list[float]] = {}  # of update and weight, by layer
     for optimizer in optimizers:
         for group in optimizer.param_groups:
+            rate = (rates or {}).get(id(group), float(group["lr"]))
             for parameter in group["params"]:
                 state = optimizer.state.get(parameter, {})
-                if "exp_avg_sq" in state and {"betas", "eps"} <= group.keys():
+                if type(optimizer) in ADAMS and "exp_avg_sq" in state:
                     found = adam_update(state, group)
-                    update, below, entries = (
-                        found.direction, below + found.below, entries + parameter.numel(),
-                    )  # fmt: skip
+                    update: Tensor | None = found.direction
+                    below, entries = below + found.below, entries + parameter.numel()
                     roots.append(found.root)
-                elif isinstance(state.get("momentum_buffer"), Tensor):
-                    update = state["momentum_buffer"]
                 else:
+                    update = _momentum(optimizer, group, state)
+                if update is None:
                     continue
                 updates.append(update)
                 layer = names.get(id(parameter), "").rpartition(".")[0]
                 pair = squares.setdefault(layer, [0.0, 0.0])
-                pair[0] += float(group["lr"]) ** 2 * float(update.double().square().sum())
+                pair[0] += rate**2 * float(update.double().square().sum())
                 pair[1] += float(parameter.detach().double().square().sum())
     values = {
         f"{layer}/update_over_weight": math.sqrt(update / weight)
@@ -190,6 +220,23 @@ def optimizer_values(
     if roots:
         values |= {"sqrt_v_rms": rms(roots), "below_eps": below / entries}
     return values
+
+
+def _momentum(
+    optimizer: torch.optim.Optimizer, group: Mapping[str, Any], state: Mapping[str, Any]
+) -> Tensor | None:
+    """The buffer by which a step went, of optimizers that go by it."""
+    goes = type(optimizer) in (torch.optim.SGD, torch.optim.RMSprop) and not group.get("nesterov")
+    return state.get("momentum_buffer") if goes else None
+
+
+def _over_power(value: float, base: float, power: int) -> float:
+    """value / base**power, also where the power is beyond what a float holds; NaN over 0."""
+    if base == 0 or math.isnan(value):
+        return math.nan
+    exponent = math.log(abs(value) or 1.0) - power * math.log(base)
+    size = math.exp(min(exponent, _LARGEST)) if value else 0.0
+    return math.copysign(size, value)
 
 
 def _norm(tensors: Iterable[Tensor]) -> float:

@@ -228,7 +228,7 @@ class Claims(_Strict, frozen=True):
         if name in self.arms or not name:
             return self.arms.get(name, {})
         key, equals, value = name.partition("=")
-        if not equals:
+        if not (equals and key):
             named = ", ".join(self.arms) or "none in this file"
             raise InputError(
                 f"expected an arm ({named}) or KEY=VALUE of the configuration, received "

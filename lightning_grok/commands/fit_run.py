@@ -71,6 +71,7 @@ class FitRun:
         self.defaults = defaults
         self.digest = config_digest(config, defaults)
         self.logger: GrokWandbLogger | None = None
+        self._steps_of_another: int | None = None  # that a new run begins with
 
     def run(
         self,
@@ -210,11 +211,15 @@ class FitRun:
     ) -> None:
         """Fill the directory with what the run begins with."""
         print(f"{directory.path} begins with the {begins.epoch} epochs of {begins.run.path}")
+        self._steps_of_another = begins.content["global_step"]
         own = self._description(directory, model, datamodule)
         try:
             begins.copy_to(directory, self.config, meta_of(begins, own, self.options.set))
         except OSError as error:
             directory.discard()
+            place = Path(error.filename or directory.path)
+            if place.is_relative_to(begins.run.path):
+                raise InputError(f"expected to read {place}, received: {error.strerror}") from None
             raise InputError(_lack_of_room(error, directory)) from None
 
     def _description(
@@ -255,7 +260,9 @@ class FitRun:
     def _close(self, directory: RunDirectory, status: int) -> str:
         """Note how the run ended, or remove one that never began; where W&B has it."""
         state = _STATES.get(status, "interrupted")
-        trained = self.trainer.global_step > 0 or directory.checkpoints.exists()
+        others = self._steps_of_another
+        resumed = others is None and directory.checkpoints.exists()
+        trained = self.trainer.global_step > (others or 0) or resumed
         begun = state != "failed" or (trained and directory.has_begun)
         if begun:
             with suppress(OSError):  # a full disk: a run without a writer counts as interrupted

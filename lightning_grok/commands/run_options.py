@@ -26,7 +26,8 @@ class RunOptions:
             after its end may differ. It stays as it is.
         branches: directory of a run, the trunk, that this one shares its first epochs with,
             configured as that is. Options of model, optimizer, data, trainer and evaluation may
-            differ; network, random vectors and measured samples are the trunk's.
+            differ; network, random vectors and, where the data are, measured samples are the
+            trunk's.
         from_epoch: at which to leave the trunk; it needs a checkpoint there (``branch_points``).
         set: changes of the trunk's state there: factors on ``weights``, on the optimizer's
             ``first_moment`` and ``second_moment`` and on the number of ``steps`` it has counted, of

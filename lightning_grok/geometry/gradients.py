@@ -34,6 +34,10 @@ def perpendicular_gradient(
     return left * (gradient.norm() / norm) if norm > 0 else left
 
 
+ADAMS = (torch.optim.Adam, torch.optim.AdamW, torch.optim.SparseAdam)
+"""Optimizers whose steps are Adam's: -lr m̂ / (√v̂ + ε)."""
+
+
 class AdamUpdate(NamedTuple):
     """What an optimizer of Adam's kind makes of one parameter's gradients.
 
@@ -52,6 +56,8 @@ class AdamUpdate(NamedTuple):
 def adam_update(state: Mapping[str, Any], options: Mapping[str, Any]) -> AdamUpdate:
     """The last update of a parameter, from an optimizer's state.
 
+    It is computed in float32 at least, as the step is: ε of 1e-8 is 0 in float16.
+
     Args:
         state: ``exp_avg``, ``exp_avg_sq`` and, where the moments are corrected for their start at
             0, the number of steps as ``step``.
@@ -59,9 +65,11 @@ def adam_update(state: Mapping[str, Any], options: Mapping[str, Any]) -> AdamUpd
     """
     steps = float(state.get("step", options.get("step", torch.inf)))
     first, second = (1 - float(beta) ** steps for beta in options["betas"])
-    squares = state.get("max_exp_avg_sq", state["exp_avg_sq"])
+    average, squares = state["exp_avg"], state.get("max_exp_avg_sq", state["exp_avg_sq"])
+    if squares.dtype in (torch.float16, torch.bfloat16):
+        average, squares = average.float(), squares.float()
     root = (squares / second).sqrt() if second > 0 else squares.sqrt()
-    mean = state["exp_avg"] / first if first > 0 else state["exp_avg"]
+    mean = average / first if first > 0 else average
     eps = float(options["eps"])
     return AdamUpdate(mean / (root + eps), root, int((root < eps).sum()))
 
@@ -69,10 +77,11 @@ def adam_update(state: Mapping[str, Any], options: Mapping[str, Any]) -> AdamUpd
 def optimizer_scale(
     optimizers: Iterable[torch.optim.Optimizer], parameters: Mapping[str, Tensor]
 ) -> dict[str, Tensor]:
-    """P of the next step θ ← θ - P⁻¹ m: (√v̂ + ε) / lr of Adam's kind, 1 / lr of others.
+    """P of the next step θ ← θ - P⁻¹ m: (√v̂ + ε) / lr of Adam and AdamW, 1 / lr of SGD.
 
     Args:
-        optimizers: of any class; weight decay and schedules within a step are left out.
+        optimizers: other classes, whose steps are others, are left out; so are weight decay and
+            schedules within a step.
         parameters: the network's, by name.
 
     Returns:
@@ -81,10 +90,13 @@ def optimizer_scale(
     names = {id(parameter): name for name, parameter in parameters.items()}
     scales = {}
     for optimizer in optimizers:
+        if type(optimizer) not in (*ADAMS, torch.optim.SGD):
+            continue
         for group in optimizer.param_groups:
             for parameter in group["params"]:
                 state = optimizer.state.get(parameter, {})
-                if not state or id(parameter) not in names:
+                waits = not state and (type(optimizer) in ADAMS or group["momentum"] > 0)
+                if waits or id(parameter) not in names:
                     continue
                 scale = torch.ones_like(parameter, requires_grad=False)
                 if "exp_avg_sq" in state:

@@ -63,16 +63,34 @@ def _readable(path: Path) -> dict[str, Any] | None:
     return content if _can_be_resumed(content) else None
 
 
+class _RunState(msgspec.Struct):
+    log_size: LoggedEpoch
+    stopped: bool
+    metrics: dict[str, float]
+
+
+class _Callbacks(msgspec.Struct):
+    RunCheckpoint: _RunState
+
+
+class _Resumable(msgspec.Struct):
+    """What resuming a run reads of a checkpoint."""
+
+    epoch: LoggedEpoch
+    global_step: LoggedEpoch
+    state_dict: dict[str, Any]
+    loops: dict[str, Any]
+    callbacks: _Callbacks
+    optimizer_states: list[dict[str, Any]]
+    lr_schedulers: list[dict[str, Any]]
+
+
 def _can_be_resumed(content: object) -> bool:
-    """Whether it holds what resuming a run reads of it."""
-    if not is_checkpoint(content) or not isinstance(content, dict) or "loops" not in content:
-        return False
     try:
-        msgspec.convert(content["epoch"], LoggedEpoch)
-        msgspec.convert(content["callbacks"]["RunCheckpoint"]["log_size"], LoggedEpoch)
-    except (msgspec.ValidationError, KeyError, TypeError):
+        msgspec.convert(content, _Resumable)
+    except msgspec.ValidationError:
         return False
-    return True
+    return is_checkpoint(content)
 
 
 def is_checkpoint(content: object) -> bool:

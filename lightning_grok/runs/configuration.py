@@ -22,6 +22,10 @@ _NOT_THE_RUN = {
 }  # fmt: skip
 """Keys of a configuration, by group, that do not change what a run computes and measures."""
 
+_OF_THE_OPTIMIZER = ("optimizer", "learning_rate", "weight_decay", "momentum", "betas", "eps")
+_OF_THE_PERCEPTRON = ("hidden", "weight_scale", "output_scale", "activation")
+"""Options of `GrokModule` that another optimizer, or another network, takes no notice of."""
+
 _PACKAGE = __name__.partition(".")[0] + "."
 _MISSING = object()
 
@@ -36,6 +40,21 @@ def what_is_computed(config: Mapping[str, Any]) -> dict[str, Any]:
     if isinstance(run, Mapping) and run.get("branches"):  # another run than its trunk, in any case
         kept["branch"] = {key: run.get(key) for key in ("branches", "from_epoch", "set")}
     return kept
+
+
+def without_effect(config: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Options of `GrokModule` that change nothing beside the others, and what makes it so."""
+    model = config.get("model", {})
+    if "class_path" in model:  # somebody else's module
+        return
+    if config.get("optimizer"):
+        yield from ((f"model.{key}", "the group optimizer") for key in _OF_THE_OPTIMIZER)
+    elif model.get("optimizer") == "sgd":
+        yield from ((f"model.{key}", "model.optimizer=sgd") for key in ("betas", "eps"))
+    else:
+        yield "model.momentum", f"model.optimizer={model.get('optimizer')}"
+    if model.get("network"):
+        yield from ((f"model.{key}", "model.network") for key in _OF_THE_PERCEPTRON)
 
 
 def config_digest(config: Mapping[str, Any], defaults: Mapping[str, Any]) -> str:

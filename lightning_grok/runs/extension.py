@@ -14,7 +14,7 @@ import yaml
 
 from lightning_grok.errors import InputError
 from lightning_grok.runs.checkpoints import LAST, checkpoint_of, newest_checkpoint
-from lightning_grok.runs.configuration import differences, listed
+from lightning_grok.runs.configuration import differences, listed, without_effect
 from lightning_grok.runs.directory import RunDirectory
 from lightning_grok.runs.files import write_atomically, write_content
 from lightning_grok.runs.folders import is_alive
@@ -124,6 +124,7 @@ def longer(path: Path, config: Mapping[str, Any], defaults: Mapping[str, Any]) -
         raise InputError(f"run.extends: expected a run with a checkpoint, received {path}")
     beginning = Beginning(run, *found, {})
     _check_length("run.extends", beginning, config)
+    _check_log("run.extends", beginning)
     epoch = beginning.epoch
     for key, old, new in differences(run.config, config, defaults):
         if key != _LENGTH and not (key.endswith(".epochs") and _agree_up_to(epoch, old, new)):
@@ -160,6 +161,13 @@ def branch(
         is_branch=True,
     )
     _check_length("run.branches", beginning, config)
+    _check_log("run.branches", beginning)
+    left = beginning.run.meta.get("branches")
+    if isinstance(left, Mapping) and left.get("set") and left.get("epoch") == epoch:
+        raise InputError(
+            f"run.branches: expected an epoch after {epoch}, at which {path} itself leaves its "
+            f"trunk with a changed state that no checkpoint holds, received {epoch}"
+        )
     for key, old, new in differences(beginning.run.config, config, defaults):
         group, _, option = key.partition(".")
         if group == "branch" or (option == "epochs" and group not in _OF_A_BRANCH):
@@ -172,7 +180,21 @@ def branch(
                 f"received another {listed([(key, old, new)])}"
             )
         beginning.changed[key] = old, new
+    _expect_effects(beginning, config)
     return beginning
+
+
+def _expect_effects(beginning: Beginning, config: Mapping[str, Any]) -> None:
+    """Refuse a change that would change nothing, and pass for a cause without an effect."""
+    idle = dict(without_effect(config))
+    if not any(key.startswith("reinitialize") for key in config["run"].get("set") or {}):
+        idle["model.weight_scale"] = "weights that have been drawn"
+    for key, (old, new) in beginning.changed.items():
+        if key in idle:
+            raise InputError(
+                f"run.branches: expected a change that has an effect, received "
+                f"{listed([(key, old, new)])}, which has none beside {idle[key]}"
+            )
 
 
 def _does_without(config: Mapping[str, Any], group: str) -> bool:
@@ -205,6 +227,20 @@ def _check_length(option: str, beginning: Beginning, config: Mapping[str, Any]) 
     if length is not None and 0 <= length <= epoch:
         raise InputError(
             f"expected trainer.max_epochs above the {epoch} epochs of {path}, received {length}"
+        )
+
+
+def _check_log(option: str, beginning: Beginning) -> None:
+    """Refuse a run that lost lines of its log up to the checkpoint."""
+    path, wanted = beginning.run.path / "events.jsonl", beginning._state["log_size"]
+    try:
+        size = path.stat().st_size
+    except OSError:
+        size = 0
+    if size < wanted:
+        raise InputError(
+            f"{option}: expected {wanted} bytes of log in {path} up to epoch {beginning.epoch}, "
+            f"received {size}: lines are lost"
         )
 
 

@@ -149,7 +149,7 @@ def parse_yaml_mapping(content: bytes) -> dict[str, Any]:
         DamageError: it holds anything else, refers to itself or grows when it is read.
     """
     try:
-        found = parse_yaml(content.decode(), "a mapping", "it")
+        found = parse_yaml(content.decode(), "a mapping", "it", exponents=False)
     except (InputError, UnicodeDecodeError) as error:
         raise DamageError(f"is no YAML mapping ({first_line(error)})") from None
     if not isinstance(found, dict) or not all(isinstance(key, str) for key in found):

@@ -4,8 +4,10 @@ PyYAML keeps the last of two equal keys, and expands aliases for as long as ther
 """
 
 import os
+import re
 import stat
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,8 @@ from lightning_grok.errors import InputError, hint_path
 MOST_BYTES = 1_000_000
 _MOST_VALUES = 100_000  # aliases expanded
 _DEEPEST = 50
+_FLOAT = "tag:yaml.org,2002:float"
+_EXPONENT = re.compile(r"[-+]?[0-9]+[eE][-+]?[0-9]+$")
 
 
 def read_yaml(path: Path, what: str) -> Any:
@@ -62,13 +66,15 @@ def _open_without_waiting(path: str, flags: int) -> int:
     return descriptor
 
 
-def parse_yaml(text: str, what: str, name: str) -> Any:
+def parse_yaml(text: str, what: str, name: str, *, exponents: bool = True) -> Any:
     """The content of a text in YAML.
 
     Args:
         text: to parse.
         what: it should be, for the message.
         name: where the text comes from, for the message.
+        exponents: whether ``1e-6`` is a number, as people mean it; to YAML 1.1, and so to what
+            PyYAML writes, it is a string, and the number ``1.0e-6``.
 
     Raises:
         InputError: it is no YAML, has a key twice, refers to itself or grows without end.
@@ -78,7 +84,7 @@ def parse_yaml(text: str, what: str, name: str) -> Any:
     try:
         problem = problem_of(text)
         if not problem:
-            return yaml.load(text, _loader())
+            return yaml.load(text, _loader_of_exponents() if exponents else _loader())
     except Exception as error:  # a value that is none of its tag's kind fails anywhere in PyYAML
         problem = " ".join(str(error).split())[:300]
     raise InputError(f"expected {what} in YAML, received {name}: {problem}")
@@ -101,6 +107,13 @@ def _loader() -> Any:
     import yaml
 
     return getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+
+@cache
+def _loader_of_exponents() -> Any:
+    kind: Any = type("Loader", (_loader(),), {})
+    kind.add_implicit_resolver(_FLOAT, _EXPONENT, [*"-+0123456789"])
+    return kind
 
 
 def _problem(events: Iterator[Any]) -> str:

@@ -93,6 +93,10 @@ def test_an_instability_begins_at_its_jump_and_ends_with_half_of_it() -> None:
     assert find_instabilities(slow, loss, 1) == []
     below = np.array([1e-9, 0.0, 9e-7, np.nan, 2e-6])  # what is below 1e-9 counts as that
     assert [each.epoch for each in find_instabilities(np.arange(100, 105), below, 1)] == [104]
+    endless = np.array([1e-6, np.inf, np.inf, 1e-6])
+    assert [each[:3] for each in find_instabilities(np.arange(100, 104), endless, 1)] == (
+        [(100, 101, 103)]
+    )
 
 
 def test_what_is_known_does_not_change_when_the_series_goes_on(

@@ -2,14 +2,17 @@
 
 import copy
 import math
+from itertools import chain, pairwise
+from typing import Any, NamedTuple
 
 import pytest
 import torch
 from small_runs import Fit
 from torch.nn import functional as F
 
-from lightning_grok.callbacks.stability import optimizer_values
+from lightning_grok.callbacks.stability import Stability, optimizer_values
 from lightning_grok.commands.fit import GrokCLI
+from lightning_grok.geometry import optimizer_scale
 from lightning_grok.runs.network import load_model
 from lightning_grok.runs.run import Run
 
@@ -22,6 +25,24 @@ STEEP = [
     "--data.batch_size=16", "--trainer.max_epochs=20",
 ]  # fmt: skip
 """A linear map whose logits soon lead by hundreds."""
+
+
+class ThreeMoments(torch.optim.Adam):
+    """Somebody's optimizer whose state looks like Adam's and isn't."""
+
+    def step(self, closure: Any = None) -> Any:
+        """Keep more moments than two."""
+        loss = super().step(closure)
+        for group in self.param_groups:
+            group["betas"] = (0.9, 0.99, 0.999)
+        return loss
+
+
+class Samples(NamedTuple):
+    """A reference set as far as the loss needs it."""
+
+    images: torch.Tensor
+    labels: torch.Tensor
 
 
 def last(run: Run, key: str) -> float:
@@ -89,6 +110,76 @@ def test_a_collapse_is_an_event_of_the_run(fit: Fit) -> None:
     assert (event["epoch"], run.meta["collapse"]) == (first, first)
     stopped = fit(*SLIM, *STEEP, "--trainer.max_steps=28", name="stopped")
     assert stopped.series("stability/loss")[0].tolist() == stopped.series("train/loss")[0].tolist()
+
+
+def test_a_step_counts_with_its_own_learning_rate(fit: Fit) -> None:
+    run = fit(
+        *SLIM, "--trainer.max_epochs=4", "--run.branch_points=[1,2,3,4]", "--evaluation.every=1",
+        "--optimizer=AdamW", "--optimizer.lr=0.01", "--optimizer.weight_decay=0",
+        "--lr_scheduler=MultiStepLR", "--lr_scheduler.milestones=[3]", "--lr_scheduler.gamma=0.01",
+    )  # fmt: skip
+    kept = [run.path / f"checkpoints/epoch_{epoch:07d}.ckpt" for epoch in (1, 2, 3, 4)]
+    weights = [
+        torch.cat([state[f"network.layers.0.{kind}"].flatten() for kind in ("weight", "bias")])
+        for state in (torch.load(path, weights_only=True)["state_dict"] for path in kept)
+    ]
+    moved = [float((b - a).norm() / b.norm()) for a, b in pairwise(weights)]
+    epochs, logged = run.series("stability/layers.0/update_over_weight")
+    assert list(epochs[-3:]) == [2, 3, 4]
+    assert list(logged[-3:]) == pytest.approx(moved, rel=1e-3)
+    assert moved[2] < 0.1 * moved[1]
+
+
+@pytest.mark.parametrize("weights", [0.0, 1e-30, 1e15])
+def test_no_size_of_the_weights_loses_the_rest(weights: float) -> None:
+    layers = [(torch.nn.Linear(3, 3, dtype=torch.float64), torch.nn.Tanh()) for _ in range(24)]
+    network = torch.nn.Sequential(*chain(*layers))
+    with torch.no_grad():
+        for parameter in network.parameters():
+            parameter.mul_(weights)
+    samples = Samples(torch.randn(6, 3, dtype=torch.float64), torch.arange(6) % 3)
+    values = dict(Stability()._of_the_loss(network, samples))
+    assert {"zero_loss_share", "margin_50", "normalized_margin", "gradient_cosine"} <= values.keys()
+    assert math.isnan(values["normalized_margin"]) == (weights == 0)
+
+
+def test_adams_update_is_computed_in_float32_where_weights_are_less() -> None:
+    gradient = torch.tensor([0.0, 0.1, 1.0])
+    found = []
+    for dtype in (torch.float16, torch.float32):
+        weight = torch.nn.Parameter(torch.ones(3, dtype=dtype))
+        optimizer = torch.optim.AdamW([weight], lr=1e-3, fused=True)
+        weight.grad = gradient.to(dtype)
+        optimizer.step()
+        found.append(optimizer_values([optimizer], {"a.weight": weight}))
+    assert found[0] == pytest.approx(found[1], rel=1e-2)
+    assert found[0]["below_eps"] == pytest.approx(1 / 3)
+
+
+@pytest.mark.parametrize(
+    ("kind", "options"),
+    [
+        (torch.optim.NAdam, {}), (torch.optim.RAdam, {}), (torch.optim.Adagrad, {}),
+        (torch.optim.SGD, {"momentum": 0.9, "nesterov": True}), (ThreeMoments, {}),
+    ],
+)  # fmt: skip
+def test_of_steps_that_are_others_nothing_is_said(kind: Any, options: dict[str, Any]) -> None:
+    weight = torch.nn.Parameter(torch.ones(3))
+    optimizer = kind([weight], lr=0.1, **options)
+    weight.grad = torch.ones(3)
+    optimizer.step()
+    assert optimizer_values([optimizer], {"a.weight": weight}) == {}
+    assert optimizer_scale([optimizer], {"a.weight": weight}).keys() <= (
+        {"a.weight"} if kind is torch.optim.SGD else set()
+    )
+
+
+def test_a_jump_is_looked_at_behind_an_evaluation_that_is_none() -> None:
+    nan, told = math.nan, Stability()
+    told._seen = [[100, 1e-6, 1.0, 0.1, 0.0], [101, nan, nan, nan, nan], [102, 0.5, 1.0, 0.1, 0.0]]
+    assert told._may_have_happened()
+    told._seen = [[100, 0.1, 1.0, 0.1, 0.0], [101, nan, nan, nan, nan], [102, 0.5, 1.0, 0.1, 0.0]]
+    assert not told._may_have_happened()
 
 
 def test_of_other_optimizers_it_is_what_they_keep() -> None:

@@ -137,12 +137,14 @@ def test_arms() -> None:
     own = content.setups["s"].where
     assert where("") == own
     assert where("double") == {"model.loss_precision": "float64", **own}
-    assert where("model.eps=1.0e-6") == {"model.eps": 1e-6, **own}
+    assert where("model.eps=1.0e-6") == where("model.eps=1e-6") == {"model.eps": 1e-6, **own}
     fixed = parse_claims(changed("setups.s.where", {"model.loss_precision": "float32"}), "test")
     assert fixed.of_arm("double").setups["s"].where == {"model.loss_precision": "float32"}
     assert content.of_arm("double").digest != content.digest  # the one that is told is the file's
     with pytest.raises(InputError, match=r"received dubble \(did you mean double\?\)"):
         content.of_arm("dubble")
+    with pytest.raises(InputError, match="expected an arm"):
+        content.of_arm("=1")
 
 
 def test_variants_are_the_file_with_other_values(tmp_path: Path) -> None:

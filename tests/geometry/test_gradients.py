@@ -69,3 +69,9 @@ def test_an_optimizer_divides_its_momentum_by_its_scale(kind: str) -> None:
     state = optimizer.state[weight]
     momentum = state["momentum_buffer"] if kind == "SGD" else state["exp_avg"] / (1 - 0.9**5)
     torch.testing.assert_close(before - momentum / scale["w"], weight.detach())
+
+
+def test_without_momentum_the_scale_is_that_of_the_gradient() -> None:
+    weight = torch.nn.Parameter(torch.ones(2))
+    (scale,) = optimizer_scale([torch.optim.SGD([weight], lr=0.5)], {"w": weight}).values()
+    assert scale.tolist() == [2.0, 2.0]

@@ -2,15 +2,17 @@
 
 import copy
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
+import lightning as L
 import pytest
 import torch
 from small_runs import OFF, QUICK, SMALL, Fit, untimed
 
 from lightning_grok.callbacks.branching import _with_own
-from lightning_grok.runs.checkpoints import kept_path
+from lightning_grok.runs.checkpoints import _can_be_resumed, kept_path
 from lightning_grok.runs.files import read_json
 from lightning_grok.runs.run import Run
 from lightning_grok.schedule import log_spaced
@@ -175,6 +177,15 @@ def test_the_state_may_be_changed(trunk: Run, fit: Fit) -> None:
         (["--run.from_epoch=2", '--run.set={"steps": -1}'], "of at least 0, received -1"),
         (["--run.from_epoch=2", '--run.set={"reinitialize": 1}'], "received reinitialize"),
         (["--run.from_epoch=2", '--run.set={"reinitialize/layers.4": 1.5}'], "a whole number"),
+        (["--run.from_epoch=2", '--run.set={"reinitialize/layers.4": 1e300}'], "below 2^63"),
+        (["--run.from_epoch=2", '--run.set={"weights/": 2}'], "received weights/"),
+        (["--run.from_epoch=2", "--model.weight_scale=1"], "none beside weights that have been"),
+        (["--run.from_epoch=2", "--model.momentum=0.9"], "none beside model.optimizer=adamw"),
+        # What the branch's own optimizer lacks is seen when it has begun, and nothing is left.
+        (
+            ["--run.from_epoch=2", "--model.optimizer=sgd", '--run.set={"second_moment": 0}'],
+            "expected an optimizer that keeps exp_avg_sq",
+        ),
     ],
 )
 def test_anything_else_is_refused_in_one_line(
@@ -189,6 +200,113 @@ def test_anything_else_is_refused_in_one_line(
         fit(*LONG, *options, f"--run.branches={trunk.path}", name="branch")
     assert stopped.value.code == 2
     assert message in capsys.readouterr().err.strip().splitlines()[-1]
+    assert not (tmp_path / "branch").exists()
+
+
+SGD = ["--optimizer=SGD", "--optimizer.lr=0.1", "--optimizer.momentum=0.9"]
+PLATEAU = [
+    "--lr_scheduler=ReduceLROnPlateau", "--lr_scheduler.monitor=train/loss",
+    "--lr_scheduler.patience=0", "--lr_scheduler.threshold=0.9",
+]  # fmt: skip
+ONE_CYCLE = [
+    "--lr_scheduler=OneCycleLR",
+    "--lr_scheduler.max_lr=0.1",
+    "--lr_scheduler.total_steps=40",
+]
+
+
+class ByHand(L.Callback):
+    """Changes options of an optimizer itself, as many modules and callbacks do."""
+
+    def on_train_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Halve the learning rate and raise the decay, once."""
+        if trainer.current_epoch == 1:
+            for group in trainer.optimizers[0].param_groups:
+                group["lr"], group["weight_decay"] = group["lr"] / 2, 0.5
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        [*SGD, *PLATEAU],
+        [*SGD, *ONE_CYCLE],
+        ["--optimizer=AdamW", "--optimizer.lr=0.01", *ONE_CYCLE],
+        ['--trainer.callbacks=[{"class_path": "test_branch.ByHand"}]'],
+    ],
+    ids=["plateau", "cycle of momentum", "cycle of betas", "by hand"],
+)
+def test_what_has_become_of_an_option_stays(options: list[str], fit: Fit) -> None:
+    given = [*OFF, "--trainer.max_epochs=6", *options]
+    trunk = fit(*given, "--run.branch_points=[3,4]", name="trunk")
+    begun, left, end = (
+        torch.load(trunk.path / "checkpoints" / file, weights_only=True)
+        for file in ("epoch_0000003.ckpt", "epoch_0000004.ckpt", "last.ckpt")
+    )
+    of_run = begun["callbacks"]["RunCheckpoint"]["groups"][0][0]
+    (group,) = left["optimizer_states"][0]["param_groups"]
+    assert group["lr"] != of_run["lr"]
+    branch = fit(*given, f"--run.branches={trunk.path}", "--run.from_epoch=4", name="branch")
+    assert branch.meta["branches"]["changed"] == {}
+    assert content(branch) == content(trunk)
+    assert (
+        state_of(branch)["optimizer_states"][0]["param_groups"]
+        == (end["optimizer_states"][0]["param_groups"])
+    )
+
+
+def test_a_schedule_goes_on_with_the_branchs_options(fit: Fit) -> None:
+    given = [*OFF, "--trainer.max_epochs=6", *SGD, "--lr_scheduler=ExponentialLR"]
+    trunk = fit(*given, "--lr_scheduler.gamma=0.9", "--run.branch_points=[4]", name="trunk")
+    leaves = [f"--run.branches={trunk.path}", "--run.from_epoch=4"]
+    branch = fit(*given, "--lr_scheduler.gamma=0.5", *leaves, name="branch")
+    (group,) = state_of(branch)["optimizer_states"][0]["param_groups"]
+    assert group["lr"] == pytest.approx(0.1 * 0.9**4 * 0.5**2)
+
+
+def test_a_callback_takes_the_branchs_arguments(fit: Fit) -> None:
+    still = [*OFF, "--trainer.max_epochs=20", "--model.learning_rate=1e-30"]
+    stops = "lightning.pytorch.callbacks.EarlyStopping"
+
+    def patience(epochs: int) -> str:
+        given = {"monitor": "test/accuracy", "mode": "max", "patience": epochs}
+        return f"--trainer.callbacks={json.dumps([{'class_path': stops, 'init_args': given}])}"
+
+    trunk = fit(*still, patience(50), "--run.branch_points=[2]", name="trunk")
+    leaves = [f"--run.branches={trunk.path}", "--run.from_epoch=2"]
+    assert fit(*still, patience(3), *leaves, name="branch").epoch < 10
+    assert trunk.epoch == 20
+
+
+def test_a_branch_of_a_branch_does_not_lose_its_change_of_state(
+    trunk: Run, fit: Fit, capsys: pytest.CaptureFixture[str]
+) -> None:
+    leaves = [f"--run.branches={trunk.path}", "--run.from_epoch=2", '--run.set={"weights": 0.5}']
+    branch = fit(*LONG, *leaves, name="branch")
+    shutil.copy(kept_path(trunk.path / "checkpoints", 2), branch.path / "checkpoints")
+    with pytest.raises(SystemExit):
+        fit(*LONG, f"--run.branches={branch.path}", "--run.from_epoch=2", name="again")
+    assert "expected an epoch after 2, at which" in capsys.readouterr().err.splitlines()[-1]
+
+
+@pytest.mark.parametrize("lost", ["optimizer_states", "lr_schedulers", "stopped"])
+def test_a_checkpoint_that_lacks_something_is_damaged(lost: str, trunk: Run) -> None:
+    content = torch.load(kept_path(trunk.path / "checkpoints", 2), weights_only=True)
+    assert _can_be_resumed(content)
+    of_run = content["callbacks"]["RunCheckpoint"]
+    del (of_run if lost in of_run else content)[lost]
+    assert not _can_be_resumed(content)
+
+
+def test_a_trunk_that_lost_its_log_is_refused(
+    trunk: Run, fit: Fit, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    copied = tmp_path / "copied"
+    shutil.copytree(trunk.path, copied)
+    (copied / "events.jsonl").write_bytes((trunk.path / "events.jsonl").read_bytes()[:300])
+    with pytest.raises(SystemExit):
+        fit(*LONG, f"--run.branches={copied}", "--run.from_epoch=4", name="branch")
+    said = capsys.readouterr().err.splitlines()[-1]
+    assert f"bytes of log in {copied / 'events.jsonl'} up to epoch 4, received 300" in said
     assert not (tmp_path / "branch").exists()
 
 

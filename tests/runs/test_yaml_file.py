@@ -75,7 +75,14 @@ plain = st.recursive(
 @given(plain)
 def test_whatever_has_no_fault_is_read_as_pyyaml_reads_it(content: object) -> None:
     text = yaml.safe_dump(content, allow_unicode=True)
-    assert parse_yaml(text, "a configuration", "x") == yaml.safe_load(text)
+    assert parse_yaml(text, "a configuration", "x", exponents=False) == yaml.safe_load(text)
+
+
+def test_an_exponent_without_a_dot_is_a_number() -> None:
+    text = "[1e-8, 2E3, -1e+2, 1.5e-3, '1e-8', 1e, e5, 0x1e5]"
+    expected = [1e-8, 2000.0, -100.0, 0.0015, "1e-8", "1e", "e5", 0x1E5]
+    assert parse_yaml(text, "a list", "x") == expected
+    assert parse_yaml("1e-8", "a name", "x", exponents=False) == "1e-8"
 
 
 @pytest.mark.parametrize("kind", ["nothing", "near", "folder", "bytes", "endless"])
