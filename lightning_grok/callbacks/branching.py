@@ -33,7 +33,7 @@ _MOVED = ("betas", "momentum")
 
 _SEEDS = 2**63
 
-Group = dict[str, Any]
+OptimizerGroup = dict[str, Any]
 """Options of a group of parameters."""
 
 
@@ -67,8 +67,10 @@ class Branching(L.Callback):
         self.new_schedule = new_schedule or new_optimizer
         self.of_callbacks = frozenset(of_callbacks)
         self._begun = False
-        self._theirs: list[list[Group]] | None = None  # as the trunk began; older ones don't say
-        self._own: list[list[Group]] = []  # as the branch would begin alone
+        self._theirs: list[list[OptimizerGroup]] | None = (
+            None  # as the trunk began; older ones don't say
+        )
+        self._own: list[list[OptimizerGroup]] = []  # as the branch would begin alone
         self._schedules: list[tuple[Any, Any]] = []  # as trunk and branch began theirs
         self._checkpoint: dict[str, Any] = {}  # the trunk's, until it is restored
 
@@ -115,7 +117,7 @@ class Branching(L.Callback):
         if self._checkpoint:
             trunk = self._checkpoint["callbacks"].get("RunCheckpoint", {})
             self._theirs = trunk.get("groups")
-            ours = in_words(optimizer_names(trainer), groups_of(trainer))
+            ours = in_words(optimizer_names(trainer), optimizer_groups(trainer))
             theirs = in_words(trunk.get("optimizers"), self._theirs)
             if theirs not in ("", ours) and not self.new_optimizer:
                 rank_zero_info(f"begins without the trunk's moments: {ours} instead of {theirs}")
@@ -128,7 +130,7 @@ class Branching(L.Callback):
                 self.new_schedule |= any(old[0] != new[0] for old, new in self._schedules)
             self._leave_out()
             self._checkpoint = {}
-        self._own = groups_of(trainer)
+        self._own = optimizer_groups(trainer)
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Take the options back, and change the state."""
@@ -156,7 +158,9 @@ class Branching(L.Callback):
         if any(key.startswith(("weights", "reinitialize")) for key in self.changes):
             setattr(pl_module, "held_norm", None)  # noqa: B010  # that of the changed weights is
 
-    def _take_back(self, group: Group, theirs: Group, own: Group) -> None:
+    def _take_back(
+        self, group: OptimizerGroup, theirs: OptimizerGroup, own: OptimizerGroup
+    ) -> None:
         """Give a group the branch's own options where it differs from the trunk.
 
         What a schedule, or the module, has made of an option since stays where it doesn't.
@@ -175,7 +179,7 @@ class Branching(L.Callback):
             group["initial_lr"] = own["initial_lr"]
 
 
-def _first_rate(group: Group) -> str:
+def _first_rate(group: OptimizerGroup) -> str:
     return "initial_lr" if "initial_lr" in group else "lr"
 
 
@@ -185,7 +189,7 @@ def optimizer_names(trainer: L.Trainer) -> list[str]:
     return [f"{kind.__module__}.{kind.__qualname__}" for kind in kinds]
 
 
-def groups_of(trainer: L.Trainer) -> list[list[Group]]:
+def optimizer_groups(trainer: L.Trainer) -> list[list[OptimizerGroup]]:
     """Options of every optimizer's groups: before the first step those of the configuration.
 
     Under ``params`` stands how many parameters a group has.
@@ -195,7 +199,7 @@ def groups_of(trainer: L.Trainer) -> list[list[Group]]:
     return copy.deepcopy(counted)
 
 
-def in_words(kinds: Sequence[str] | None, groups: Sequence[Sequence[Group]] | None) -> str:
+def in_words(kinds: Sequence[str] | None, groups: Sequence[Sequence[OptimizerGroup]] | None) -> str:
     """Classes of optimizers and how many parameters they have; empty where that isn't known."""
     if kinds is None or groups is None:
         return ""

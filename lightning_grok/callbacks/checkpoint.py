@@ -14,7 +14,7 @@ import torch
 from lightning.pytorch.callbacks import Checkpoint
 from lightning.pytorch.utilities.rank_zero import rank_zero_info
 
-from lightning_grok.callbacks.branching import groups_of, optimizer_names, schedules_of
+from lightning_grok.callbacks.branching import optimizer_groups, optimizer_names, schedules_of
 from lightning_grok.callbacks.measurement import Measurement
 from lightning_grok.callbacks.random_states import random_states, set_random_states
 from lightning_grok.callbacks.recording import (
@@ -267,7 +267,7 @@ class RunCheckpoint(Checkpoint):
     def on_fit_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Train no further where a callback had stopped the run before it was killed."""
         trainer.should_stop = self.stopped
-        self._groups, self._schedules = groups_of(trainer), schedules_of(trainer)
+        self._groups, self._schedules = optimizer_groups(trainer), schedules_of(trainer)
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Do what was left undone where the run is a resumed one."""
