@@ -21,6 +21,8 @@ from lightning_grok.runs.run import Run
 
 # How a setup's name says that its loss, or all of it, is computed in double precision.
 _IN_FLOAT64 = re.compile("-loss64|-precision-64-true")
+_DECAYS = re.compile(r"AdamW-10-1000-1-[\d.]+-loss64(-from\d+)?")
+_CLOCKS = (0.08, 0.24, 0.4, 0.56, 0.8)
 
 
 def branches_table(runs: Sequence[Run]) -> str:
@@ -94,6 +96,24 @@ def units_table(runs: Sequence[Run]) -> str:
             *(f"{100 * float(share[epochs <= epoch][-1]):.1f}" for epoch in (0, 20, run.epoch)),
             f"{100 * float(never[-1]):.1f}",
         ])  # fmt: skip
+    return markdown(rows)
+
+
+def decay_table(runs: Sequence[Run]) -> str:
+    """Test accuracy in float64 by what weight decay has done: learning rate x decay x steps."""
+    rows = [["weight decay", "seed", *(f"at {clock:g}, %" for clock in _CLOCKS), "epochs of each",
+             "instabilities"]]  # fmt: skip
+    told = [run for run in runs if _DECAYS.fullmatch(run.setup)]
+    for run in sorted(told, key=lambda run: (run.config["model"]["weight_decay"], run.seed or 0)):
+        model, left = run.config["model"], run.meta.get("branches")
+        decay = model["weight_decay"] or left["changed"]["model.weight_decay"][0]
+        a_step = model["learning_rate"] * decay * run.meta["steps_per_epoch"]
+        epochs = [round(clock / a_step) for clock in _CLOCKS]
+        cells = [_each([_accuracy(run, e)]) if e <= run.epoch else "" for e in epochs]
+        what = f"{model['weight_decay']:g}" + (f" from {left['epoch']:,} on" if left else "")
+        jumps = len(find_instabilities(*run.series("train/loss"), run_events(run).t_mem))
+        shown = ", ".join(f"{epoch:,}" for epoch in epochs)
+        rows.append([what, str(run.seed), *cells, shown, str(jumps)])
     return markdown(rows)
 
 

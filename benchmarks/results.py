@@ -24,7 +24,7 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.causes import branches_table, effects_table, twins_table, units_table
+from benchmarks.causes import branches_table, decay_table, effects_table, twins_table, units_table
 from benchmarks.coverage import coverage_table
 from benchmarks.page import markdown
 from benchmarks.task_claims import task_claims_table, task_events_table
@@ -197,6 +197,7 @@ def tables(published: Path | None) -> dict[str, str]:
         "branches": branches_table(read_runs([CAUSE])),
         "effects": effects_table(read_runs([CAUSE]), BRANCHES),
         "twins": twins_table(read_runs([RUNS, CAUSE])),
+        "decay": decay_table(read_runs([CAUSE])),
         "units": units_table(read_runs([CAUSE])),
         "task_claims": task_claims_table(read_runs([TASKS]), TASK_CLAIMS),
         "task_events": task_events_table(read_runs([TASKS]), TASK_CLAIMS),
