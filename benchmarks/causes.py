@@ -21,7 +21,8 @@ from lightning_grok.runs.run import Run
 
 # How a setup's name says that its loss, or all of it, is computed in double precision.
 _IN_FLOAT64 = re.compile("-loss64|-precision-64-true")
-_DECAYS = re.compile(r"AdamW-10-1000-1-[\d.]+-loss64(-from\d+)?")
+_DECAYS = re.compile(r"AdamW-10-1000-1-[\d.]+-loss64(-from30000)?")
+_END = 4500  # of the branches of the main run
 _CLOCKS = (0.08, 0.24, 0.4, 0.56, 0.8)
 
 
@@ -30,11 +31,11 @@ def branches_table(runs: Sequence[Run]) -> str:
     found: dict[tuple[int, str], list[Run]] = defaultdict(list)
     for run in sorted(runs, key=lambda run: (run.setup, run.seed or 0)):
         left = run.meta.get("branches")
-        if left:
+        if left and left["epoch"] < _END:
             found[left["epoch"], change_in_words(run)].append(run)
     rows = [["changed at the epoch", "what", "seeds", "the loss jumps a thousandfold at",
              "test accuracy at the change, %",
-             "at epoch 4,500, %"]]  # fmt: skip
+             f"at epoch {_END:,}, %"]]  # fmt: skip
     for (epoch, change), branches in sorted(found.items()):
         jumps = [_first_jump(run, epoch) for run in branches]
         some = sorted(jump for jump in jumps if jump is not None)
@@ -42,7 +43,7 @@ def branches_table(runs: Sequence[Run]) -> str:
         never = len(jumps) - len(some)
         when += f" (in {never} never)" if some and never else ""
         before = [_accuracy(run, epoch) for run in branches]
-        after = [_accuracy(run, 4500) for run in branches]
+        after = [_accuracy(run, _END) for run in branches]
         seeds = ", ".join(str(run.seed) for run in branches)
         rows.append([f"{epoch:,}", change or "nothing", seeds, when, _each(before), _each(after)])
     return markdown(rows)

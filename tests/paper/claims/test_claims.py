@@ -393,7 +393,7 @@ def test_modular_addition_is_said_to_be_missing() -> None:
 def test_all_claims_are_there_and_the_same_twice(tmp_path: Path) -> None:
     runs = write_runs(tmp_path, Truth(), count=5)
     found = verdict(runs)
-    assert list(found) == [f"C{k}" for k in range(1, 21)]
+    assert list(found) == [f"C{k}" for k in range(1, 22)]
     assert found["C3"]["C3b"]["verdict"] == "held"
     assert found == verdict(runs)
 
