@@ -106,7 +106,7 @@ def decay_table(runs: Sequence[Run]) -> str:
              "instabilities"]]  # fmt: skip
     told = [run for run in runs if _DECAYS.fullmatch(run.setup)]
     for run in sorted(told, key=lambda run: (run.config["model"]["weight_decay"], run.seed or 0)):
-        model, left = run.config["model"], run.meta.get("branches")
+        model, left = run.config["model"], run.meta.get("branches") or {}
         decay = model["weight_decay"] or left["changed"]["model.weight_decay"][0]
         a_step = model["learning_rate"] * decay * run.meta["steps_per_epoch"]
         epochs = [round(clock / a_step) for clock in _CLOCKS]
