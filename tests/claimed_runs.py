@@ -20,12 +20,12 @@ LAYERS = range(7)
 N1000, SMALL_OUTPUT = "AdamW-10-1000-1-0.001", "AdamW-10-2000-0.001-0"
 HALF_OUTPUT, SMALL_WEIGHT = "AdamW-10-2000-0.5-0", "AdamW-1-2000-1-0.001"
 FLOAT64, FAST_CLOCK = f"{N1000}-loss64", f"{N1000}-betas0.9+0.99"
-CLAIMS = [f"C{k}" for k in range(1, 21)]
+CLAIMS = [f"C{k}" for k in range(1, 22)]
 ROWS = [
     each
     for claim in CLAIMS
     for each in (claim, *{"C3": ("C3b", "C3c")}.get(claim, ()),
-                 *([f"{claim}b"] if claim in ("C10", "C12", "C15", "C18") else ()))
+                 *([f"{claim}b"] if claim in ("C10", "C12", "C15", "C18", "C21") else ()))
 ]  # fmt: skip
 """Claims and their parts, in the order in which a verdict shows them."""
 ADAM, MNIST_HALF = "Adam-10-1000-1-0.001", "AdamW-8-1000-0.5-0-mse-200x200"
