@@ -72,7 +72,7 @@ def test_the_watched_run_groks(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     (run,) = read_runs([tmp_path])
     assert re.search(r"^memorization at epoch \d+", done.stdout, re.MULTILINE)
-    assert re.search(r": grokked; no instability .* is seen at its onset$", done.stdout, re.MULTILINE)
+    assert re.search(r": grokked; no instability .* at its onset$", done.stdout, re.MULTILINE)
     assert 200 < run_events(run).test.t_half < 400
     assert (run.path / "report.html").stat().st_size > 1e6
     assert not [event for event in run.events if event["event"] == "error"]
