@@ -6,7 +6,7 @@ from typing import Any
 
 from torch import nn
 
-from lightning_grok.callbacks.branching import check_changes, check_kept
+from lightning_grok.callbacks.state_changes import check_changes, check_kept
 from lightning_grok.commands.run_options import RunOptions
 from lightning_grok.errors import InputError
 from lightning_grok.runs.extension import Beginning, branch, longer
