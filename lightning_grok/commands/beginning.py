@@ -1,6 +1,6 @@
 """What a fit begins with: nothing, a shorter run, or a branch's trunk."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +9,7 @@ from torch import nn
 from lightning_grok.callbacks.state_changes import check_changes, check_kept
 from lightning_grok.commands.run_options import RunOptions
 from lightning_grok.errors import InputError
-from lightning_grok.runs.extension import Beginning, branch, longer
+from lightning_grok.runs.extension import Beginning, branch, expect_effects, longer
 from lightning_grok.runs.network import network_of
 
 
@@ -33,6 +33,7 @@ def beginning_of(
         return None
     check_changes(network_of(module), options.set or {})
     trunk = branch(Path(options.branches), options.from_epoch, config, defaults)
+    expect_effects(trunk.changed, _of_the_start(network_of(module), trunk.changed, options))
     check_kept(options.set or {}, trunk.content["optimizer_states"])
     theirs, ours = (
         {key: tuple(value.shape) for key, value in state.items()}
@@ -41,6 +42,17 @@ def beginning_of(
     if theirs != ours:
         raise InputError(f"run.branches: expected the network of {trunk.run.path}")
     return trunk
+
+
+def _of_the_start(
+    network: nn.Module, changed: Iterable[str], options: RunOptions
+) -> dict[str, str]:
+    """Options of a network that say how its weights are drawn, which a branch's have been."""
+    if any(key.startswith("reinitialize") for key in options.set or {}):
+        return {}
+    names = getattr(network, "of_the_start", ())
+    keys = (k for k in changed if k.startswith("model.") and k.rpartition(".")[2] in names)
+    return dict.fromkeys(keys, "weights that have been drawn")
 
 
 def meta_of(

@@ -180,21 +180,25 @@ def branch(
                 f"received another {listed([(key, old, new)])}"
             )
         beginning.changed[key] = old, new
-    _expect_effects(beginning, config)
+    expect_effects(beginning.changed, dict(without_effect(config)))
     return beginning
 
 
-def _expect_effects(beginning: Beginning, config: Mapping[str, Any]) -> None:
-    """Refuse a change that would change nothing, and pass for a cause without an effect."""
-    idle = dict(without_effect(config))
-    if not any(key.startswith("reinitialize") for key in config["run"].get("set") or {}):
-        idle["model.weight_scale"] = "weights that have been drawn"
-    for key, (old, new) in beginning.changed.items():
-        if key in idle:
-            raise InputError(
-                f"run.branches: expected a change that has an effect, received "
-                f"{listed([(key, old, new)])}, which has none beside {idle[key]}"
-            )
+def expect_effects(changed: Mapping[str, tuple[object, object]], idle: Mapping[str, str]) -> None:
+    """Refuse a change that would change nothing, and pass for a cause without an effect.
+
+    Args:
+        changed: of a branch: the trunk's value and its own, by dotted key.
+        idle: options without an effect, and what makes it so.
+
+    Raises:
+        InputError: in one line.
+    """
+    for key in changed.keys() & idle.keys():
+        raise InputError(
+            f"run.branches: expected a change that has an effect, received "
+            f"{listed([(key, *changed[key])])}, which has none beside {idle[key]}"
+        )
 
 
 def _does_without(config: Mapping[str, Any], group: str) -> bool:

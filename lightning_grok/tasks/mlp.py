@@ -45,10 +45,13 @@ class MLP(nn.Module):
     Attributes:
         layers: the Sequential.
         arguments: what ``MLP(**arguments)`` needs to build such a network anew.
+        of_the_start: names of the arguments that say only how weights are drawn.
 
     Raises:
         ValueError: a width or a scale is not positive, or the activation is unknown.
     """
+
+    of_the_start = ("weight_scale",)
 
     def __init__(
         self,

@@ -36,6 +36,8 @@ class QuadraticMLP(nn.Sequential):
         scale: weights are drawn from N(0, scale² / (2 N)^(2/3)).
     """
 
+    of_the_start = ("scale",)
+
     @within_ranges("model.network")
     def __init__(
         self,
@@ -245,6 +247,8 @@ class SmallCNN(nn.Module):
         scale: factor on every parameter after PyTorch's initialization.
         in_channels: c of the images: 1 for gray ones, 3 for colors.
     """
+
+    of_the_start = ("scale",)
 
     @within_ranges("model.network")
     def __init__(

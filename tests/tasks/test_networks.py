@@ -1,12 +1,14 @@
 """The networks of the field's tasks: sizes and starts as published, and that they learn."""
 
 import math
+from typing import Any
 
 import pytest
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from lightning_grok.tasks.mlp import MLP
 from lightning_grok.tasks.networks import EmbeddingMLP, QuadraticMLP, SmallCNN, Transformer
 from lightning_grok.tasks.tables import ModularArithmetic
 
@@ -97,3 +99,22 @@ def test_shapes_of_the_others() -> None:
     assert EmbeddingMLP(60, 60)(torch.tensor([[0, 59]])).shape == (1, 60)
     assert SmallCNN(10, side=28)(torch.zeros(2, 1, 28, 28)).shape == (2, 10)
     assert math.prod(SmallCNN(10, channels=4).layers[7].weight.shape) == 8 * 49 * 10
+
+
+@pytest.mark.parametrize(
+    ("kind", "arguments", "inputs"),
+    [
+        (MLP, {"in_features": 6, "hidden": [5], "num_classes": 3}, (4, 6)),
+        (QuadraticMLP, {"in_features": 6, "hidden": 5, "num_classes": 3}, (4, 6)),
+        (SmallCNN, {"num_classes": 3, "side": 8}, (4, 1, 8, 8)),
+    ],
+)
+def test_what_is_of_the_start_changes_drawn_weights_no_more(
+    kind: Any, arguments: dict[str, Any], inputs: tuple[int, ...]
+) -> None:
+    (name,) = kind.of_the_start
+    points = torch.randn(*inputs)
+    one, other = (kind(**arguments, **{name: value}) for value in (0.5, 2.0))
+    assert not torch.equal(one(points), other(points))
+    other.load_state_dict(one.state_dict())
+    assert torch.equal(one(points), other(points))
